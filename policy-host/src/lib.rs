@@ -1,1 +1,3 @@
-//! placeholder
+//! A local host for proxy-wasm filters, and what policy authors need around it.
+
+pub mod token;
