@@ -1,1 +1,41 @@
-//! placeholder
+//! What the tests stand on: a real Envoy with the shipped wiring, a real upstream, clients that can misbehave, the access log.
+//!
+//! Each test owns its Envoy and its upstream; everything listens on loopback at a port of the kernel's choice and ends with its test.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "machinery of tests: a panic with a message is how it fails a test"
+)]
+
+pub mod access_log;
+pub mod client;
+pub mod ecds;
+pub mod envoy;
+mod frames;
+pub mod install;
+pub mod mesh;
+pub mod raw;
+pub mod scenario;
+pub mod upstream;
+pub mod wasm;
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root: everything that is built or kept lies under it.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a member of the workspace").to_path_buf()
+}
+
+/// The build folder, `CARGO_TARGET_DIR` respected.
+#[must_use]
+pub fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}

@@ -1,0 +1,46 @@
+//! The shipped `envoy/` files, made usable by replacing their documented placeholders by text.
+
+use crate::root;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+/// Fills in the placeholders of one of the shipped files.
+///
+/// # Panics
+/// When a placeholder stays, or when one given does not occur: the files and their users must not drift apart.
+#[must_use]
+pub fn fill(file: &str, values: &[(&str, &str)]) -> String {
+    let path = root().join("envoy").join(file);
+    let template = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let filled = values.iter().fold(template, |text, (name, value)| {
+        let placeholder = format!("${{{name}}}");
+        assert!(text.contains(&placeholder), "{file} has no {placeholder}");
+        text.replace(&placeholder, value)
+    });
+    let left = filled.split("${").skip(1).map(|rest| rest.split('}').next().unwrap_or(rest));
+    // `${env:NAME}` belongs to the policy.
+    let left: Vec<&str> = left.filter(|name| !name.starts_with("env:")).collect();
+    assert!(left.is_empty(), "{file} still has {left:?}");
+    filled
+}
+
+/// The policy of an ECDS file: a document, or text that may be anything but two lines.
+#[must_use]
+pub fn policy_text(policy: &Value) -> String {
+    match policy {
+        Value::String(raw) => raw.replace('\n', " "),
+        document => document.to_string(),
+    }
+}
+
+/// Writes `ecds.yaml` in `dir` the way an operator must: whole, beside it, then renamed over it.
+pub fn write(dir: &Path, wasm: &Path, policy: &Value, credential_env: &str) {
+    let text = fill(
+        "ecds.yaml",
+        &[("WASM", &wasm.display().to_string()), ("POLICY_JSON", &policy_text(policy)), ("CREDENTIAL_ENV", credential_env)],
+    );
+    // A name that Envoy does not watch, in the same file system.
+    let next = dir.join(".ecds.yaml.next");
+    fs::write(&next, text).expect("the ECDS folder can be written");
+    fs::rename(&next, dir.join("ecds.yaml")).expect("a rename within the ECDS folder");
+}

@@ -1,0 +1,50 @@
+//! All that one end-to-end test needs, started together: target, Envoy with the filter, its log.
+
+use crate::{
+    access_log::{AccessLog, Entry},
+    client::{Call, Protocol, Reply},
+    envoy::{Envoy, Setup},
+    scenario::{CREDENTIAL, Scenario},
+    upstream::Upstream,
+    wasm,
+};
+use serde_json::Value;
+use std::path::Path;
+
+/// A target behind an Envoy with two workers.
+pub struct Mesh {
+    /// Envoy.
+    pub envoy: Envoy,
+    /// The target.
+    pub upstream: Upstream,
+    /// Envoy's access log.
+    pub log: AccessLog,
+}
+
+impl Mesh {
+    /// The shipped filter under the scenario's policy.
+    pub async fn start(name: &str, scenario: &Scenario) -> Self {
+        Self::with(name, &scenario.policy(), Upstream::start().await, wasm::chaperone(), &[]).await
+    }
+
+    /// Any of it another way.
+    pub async fn with(name: &str, policy: &Value, upstream: Upstream, wasm: &Path, other_settings: &[(&str, &str)]) -> Self {
+        let setup =
+            Setup { name, policy, wasm, upstream: upstream.address(), workers: 2, credential: CREDENTIAL, other_settings };
+        let envoy = Envoy::start(setup).await;
+        let log = AccessLog(envoy.access_log());
+        Self { envoy, upstream, log }
+    }
+
+    /// Sends a call on a new connection.
+    pub async fn send(&self, call: &Call, protocol: Protocol) -> Reply {
+        call.send(self.envoy.address(), protocol).await
+    }
+
+    /// Sends a call, and finds what Envoy logged about it.
+    pub async fn observe(&self, call: &Call, protocol: Protocol) -> (Reply, Entry) {
+        let reply = self.send(call, protocol).await;
+        let entry = self.log.record(reply.audit_id()).await;
+        (reply, entry)
+    }
+}

@@ -1,0 +1,41 @@
+//! The filter's .wasm: built once a run, the same that ships, and a build that can be made to trap.
+
+use crate::{root, target};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The filter as it ships. `make test` has built it already, so that this is cargo finding nothing to do.
+#[must_use]
+pub fn chaperone() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&target(), &[]))
+}
+
+/// A build that traps on a request with the header `x-chaperone-test-trap`. It has a target folder of its own, so that it can
+/// never be taken for the one that ships.
+#[must_use]
+pub fn trapping() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&target().join("wasm-trap"), &["--features", "trap-for-tests"]))
+}
+
+/// Cargo inside `cargo test` does not wait for itself: the outer one has released the build folder before it runs tests.
+fn build(target: &Path, extra: &[&str]) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let out = Command::new(cargo)
+        .current_dir(root())
+        .args(["build", "--quiet", "--locked", "-p", "chaperone-filter", "--target", "wasm32-wasip1", "--profile", "wasm", "--target-dir"])
+        .arg(target)
+        .args(extra)
+        .output()
+        .expect("cargo can be started");
+    assert!(
+        out.status.success(),
+        "the filter does not build (`rustup target add wasm32-wasip1` if the target is missing):\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    target.join("wasm32-wasip1").join("wasm").join("chaperone.wasm")
+}
