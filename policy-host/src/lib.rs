@@ -1,3 +1,4 @@
 //! A local host for proxy-wasm filters, and what policy authors need around it.
 
+pub mod source;
 pub mod token;

@@ -1,0 +1,190 @@
+//! One mistake in a file, with its line and column and what to write instead; drawn for people, or as JSON for programs.
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use serde_json::{Value, json};
+use std::{fmt, ops::Range, sync::Arc};
+
+/// A file's name and text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it, or `<stdin>`.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Source {
+    /// Line and column of a byte, from 1; columns count characters.
+    #[must_use]
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        (line, before.get(line_start..).map_or(0, |s| s.chars().count()) + 1)
+    }
+
+    /// Drawing a line of thousands of characters (JSON in one line) helps nobody.
+    fn drawable(&self, offset: usize) -> bool {
+        let start = self.text.get(..offset).and_then(|s| s.rfind('\n')).map_or(0, |at| at + 1);
+        self.text.get(start..).and_then(|rest| rest.lines().next()).is_some_and(|line| line.len() <= 240)
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub source: Arc<Source>,
+    /// The bytes that are wrong; `None` when the file could not be read at all.
+    pub range: Option<Range<usize>>,
+    /// The JSON pointer (RFC 6901) of the node, empty for the root or when there is none.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// A mistake about a file as a whole: it is missing, or unreadable.
+    #[must_use]
+    pub fn about_file(name: &str, message: impl Into<String>, help: Option<&str>) -> Self {
+        let source = Arc::new(Source { name: name.to_owned(), text: String::new() });
+        Self { source, range: None, pointer: String::new(), message: message.into(), help: help.map(str::to_owned) }
+    }
+
+    /// `file:line:column`, or the file alone.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line_column() {
+            Some((line, column)) => format!("{}:{line}:{column}", self.source.name),
+            None => self.source.name.clone(),
+        }
+    }
+
+    /// Line and column, from 1.
+    #[must_use]
+    pub fn line_column(&self) -> Option<(usize, usize)> {
+        self.range.as_ref().map(|range| self.source.line_column(range.start))
+    }
+
+    fn json(&self) -> Value {
+        let (line, column) = self.line_column().unzip();
+        json!({
+            "file": self.source.name, "line": line, "column": column, "pointer": self.pointer,
+            "message": self.message, "help": self.help,
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.range {
+            Some(range) if self.source.drawable(range.start) => f.write_str(&self.message),
+            _ => write!(f, "{}: {}", self.place(), self.message),
+        }
+    }
+}
+
+impl std::error::Error for Finding {}
+
+impl Diagnostic for Finding {
+    fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.range.as_ref().filter(|range| self.source.drawable(range.start)).map(|_| &*self.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let range = self.range.clone()?;
+        Some(Box::new(std::iter::once(LabeledSpan::underline(range))))
+    }
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(&'a self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let inner = self.text.read_span(span, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            inner.data(),
+            *inner.span(),
+            inner.line(),
+            inner.column(),
+            inner.line_count(),
+        )))
+    }
+}
+
+/// At least one mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings(Vec<Finding>);
+
+/// How findings are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// With colours: for a terminal.
+    Colour,
+    /// Without.
+    Plain,
+}
+
+impl Findings {
+    /// `None` when the list is empty: no mistake is no findings.
+    #[must_use]
+    pub fn new(list: Vec<Finding>) -> Option<Self> {
+        (!list.is_empty()).then_some(Self(list))
+    }
+
+    /// Each of them, in the order of the document.
+    #[must_use]
+    pub fn list(&self) -> &[Finding] {
+        &self.0
+    }
+
+    /// For people: each with its line and what to write instead.
+    #[must_use]
+    pub fn draw(&self, style: Style) -> String {
+        let theme = match style {
+            Style::Colour => GraphicalTheme::unicode(),
+            Style::Plain => GraphicalTheme::unicode_nocolor(),
+        };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_context_lines(1);
+        let mut out = String::new();
+        for finding in &self.0 {
+            if handler.render_report(&mut out, finding).is_err() {
+                // A span that miette cannot draw still has a place and a message.
+                out.push_str(&format!("{}: {}\n", finding.place(), finding.message));
+            }
+        }
+        out
+    }
+
+    /// For programs: a list of `{file, line, column, pointer, message, help}`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.0.iter().map(Finding::json).collect()
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}: {}", finding.place(), finding.message)?;
+            if let Some(help) = &finding.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Findings {}

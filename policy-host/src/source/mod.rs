@@ -1,0 +1,29 @@
+//! Documents as authors write them: read strictly, with the place of every node, so that every error has a line.
+//!
+//! YAML 1.2 (core schema) or JSON. What would make two readers see two documents is refused with its place: duplicate
+//! keys, anchors, aliases, tags, several documents, keys that are no strings, numbers with a leading zero.
+
+mod document;
+mod envoy;
+mod finding;
+mod json;
+mod places;
+mod policy;
+mod scalar;
+mod yaml;
+
+pub use document::Document;
+pub use finding::{Finding, Findings, Source, Style};
+pub use policy::PolicyDocument;
+
+pub(crate) use places::{nearest, push_index, push_member};
+
+/// The largest file that is read: ten times what a document of 100,000 revocations needs.
+const MAX_BYTES: u64 = 64 << 20;
+/// The deepest nesting: the format needs about ten levels, JSON Schemas in it some more.
+const MAX_DEPTH: usize = 64;
+/// The most findings that one document yields: a wrong kind of file would give thousands.
+const MAX_FINDINGS: usize = 100;
+
+#[cfg(test)]
+mod tests;

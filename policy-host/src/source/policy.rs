@@ -1,0 +1,140 @@
+//! A policy wherever it is written: a file of its own, or inside an Envoy resource.
+
+use super::{Document, Finding, Findings, envoy::{self, Found}};
+use serde_json::Value;
+use std::{ops::Range, path::Path, sync::Arc};
+
+/// A policy and the file that it came from.
+#[derive(Debug, Clone)]
+pub struct PolicyDocument {
+    file: Document,
+    inside: Inside,
+}
+
+#[derive(Debug, Clone)]
+enum Inside {
+    /// The file is the policy, or this node of the file is.
+    Node(String),
+    /// The policy is JSON text in this node.
+    Text { pointer: String, inner: Document },
+}
+
+impl PolicyDocument {
+    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) with one policy in it; `-` is stdin.
+    ///
+    /// # Errors
+    /// When the file cannot be read or parsed, or holds no policy or several.
+    pub fn read(path: &Path) -> Result<Self, Findings> {
+        Self::find(Document::read(path)?)
+    }
+
+    /// Finds the policy in a parsed file.
+    ///
+    /// # Errors
+    /// When the file holds no policy or several.
+    pub fn find(file: Document) -> Result<Self, Findings> {
+        if !envoy::is_envoy(file.value()) {
+            return Ok(Self { file, inside: Inside::Node(String::new()) });
+        }
+        let found = envoy::find(file.value());
+        match found.as_slice() {
+            [] => Err(file
+                .finding(
+                    "",
+                    "an Envoy file without a policy in it",
+                    Some("a policy is the `configuration` of a wasm plugin: a google.protobuf.StringValue whose `value` is the policy as JSON".to_owned()),
+                )
+                .into()),
+            [Found::Struct(pointer)] => {
+                let inside = Inside::Node(pointer.clone());
+                Ok(Self { file, inside })
+            }
+            [Found::Text(pointer)] => {
+                let pointer = pointer.clone();
+                let text = file.value().pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
+                // Envoy hands the text over as it is, and the filter reads JSON only.
+                match Document::parse("policy.json", text.to_owned()) {
+                    Ok(inner) => Ok(Self { file, inside: Inside::Text { pointer, inner } }),
+                    Err(findings) => {
+                        let list = findings.list().iter().map(|inner| relocate(&file, &pointer, inner)).collect();
+                        Err(Findings::new(list).unwrap_or_else(|| file.finding(&pointer, "not JSON", None).into()))
+                    }
+                }
+            }
+            [_, others @ ..] => Err(others
+                .iter()
+                .map(|(Found::Text(pointer) | Found::Struct(pointer))| {
+                    file.finding(pointer, "a second plugin configuration: which one is meant?", Some("keep one policy a file".to_owned()))
+                })
+                .next()
+                .unwrap_or_else(|| file.finding("", "several policies", None))
+                .into()),
+        }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        match &self.inside {
+            Inside::Node(pointer) => self.file.value().pointer(pointer).unwrap_or(&Value::Null),
+            Inside::Text { inner, .. } => inner.value(),
+        }
+    }
+
+    /// The file's name as the user wrote it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file.source().name
+    }
+
+    /// The policy as the filter gets it.
+    #[must_use]
+    pub fn json(&self) -> Vec<u8> {
+        self.value().to_string().into_bytes()
+    }
+
+    /// A mistake at this pointer into the policy.
+    #[must_use]
+    pub fn finding(&self, pointer: &str, message: impl Into<String>, help: Option<String>) -> Finding {
+        match &self.inside {
+            Inside::Node(prefix) => {
+                Finding { pointer: pointer.to_owned(), ..self.file.finding(&format!("{prefix}{pointer}"), message, help) }
+            }
+            Inside::Text { pointer: outer, inner } => relocate(&self.file, outer, &inner.finding(pointer, message, help)),
+        }
+    }
+}
+
+/// Moves a mistake in an embedded text to the place in the file that holds the text.
+fn relocate(file: &Document, pointer: &str, inner: &Finding) -> Finding {
+    let outer = file.value_range(pointer);
+    let range = inner.range.clone().and_then(|range| within(file, &outer, inner, range));
+    Finding { source: Arc::clone(file.source()), range: Some(range.unwrap_or(outer)), ..inner.clone() }
+}
+
+/// The bytes of the file that hold `range` of the embedded text: at once when the text stands in the file unchanged
+/// (one line in single quotes), else line by line (a block under `|`); `None` when escapes moved things about.
+fn within(file: &Document, outer: &Range<usize>, inner: &Finding, range: Range<usize>) -> Option<Range<usize>> {
+    let raw = file.source().text.get(outer.clone())?;
+    let text = inner.source.text.trim_end();
+    if let Some(start) = raw.find(text) {
+        return Some(outer.start + start + range.start..outer.start + start + range.end);
+    }
+    let mut offset = outer.start;
+    let rows: Vec<(usize, &str)> = raw
+        .split_inclusive('\n')
+        .map(|row| {
+            let start = offset;
+            offset += row.len();
+            (start, row.trim_end())
+        })
+        .collect();
+    let (line, column) = inner.source.line_column(range.start);
+    let wanted = text.lines().nth(line - 1)?.trim_end();
+    let first_line = text.lines().next()?.trim();
+    let first = rows.iter().position(|(_, row)| row.trim() == first_line)?;
+    let (start, row) = rows.get(first + line - 1)?;
+    let indent = row.strip_suffix(wanted)?.len();
+    let from = start + indent + wanted.char_indices().nth(column - 1).map_or(wanted.len(), |(at, _)| at);
+    Some(from..(from + range.len()).min(start + row.len()).max(from))
+}
