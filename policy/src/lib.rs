@@ -1,1 +1,55 @@
-//! placeholder
+//! The core of Chaperone: what is decided about a request, and why.
+//!
+//! Pure: no clock, no I/O, no log, no proxy. Time, randomness, the environment and signature checks come as arguments, so
+//! that the filter in a proxy, the tests and any other host drive the very same [`Exchange`].
+//!
+//! ```
+//! use std::rc::Rc;
+//! use chaperone_policy::{Decision, Exchange, Head, Policy, RustCrypto, Timestamp, Worker};
+//!
+//! let mut worker = Worker::new([1; 16], [2; 32], Default::default());
+//! let mut exchange = Exchange::begin(Rc::new(Policy::deny_all()));
+//! let head = Head { headers: &[(b":method", b"GET"), (b":path", b"/")], source_address: None };
+//! let decision = exchange.request(&head, &mut worker, Timestamp::from_seconds(1_795_428_000), &RustCrypto);
+//! assert!(matches!(decision, Decision::Refuse(denial) if denial.reason().code() == "no_policy"));
+//! ```
+#![forbid(unsafe_code)]
+
+mod authenticate;
+mod check;
+mod claims;
+mod commands;
+mod credential;
+mod denial;
+mod document;
+mod edits;
+mod exchange;
+mod grants;
+mod issuers;
+mod json;
+mod keys;
+pub mod limits;
+mod path;
+mod pattern;
+mod policy;
+mod reason;
+mod record;
+mod request;
+mod revocations;
+mod router;
+mod time;
+mod token;
+mod worker;
+
+pub use credential::Secret;
+pub use denial::{Denial, Response};
+pub use document::{DocumentError, DocumentErrors};
+pub use edits::Edits;
+pub use exchange::{Decision, Exchange, Permit};
+pub use keys::{Algorithm, KeyFingerprint, RustCrypto, VerificationKey, VerifySignature};
+pub use policy::{HEADER_PREFIX, Policy};
+pub use reason::Reason;
+pub use record::End;
+pub use request::{Head, Headers};
+pub use time::Timestamp;
+pub use worker::{Counts, Worker};

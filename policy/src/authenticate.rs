@@ -1,0 +1,104 @@
+//! From a token's text to a session: whose it is, whether its signature holds, what its claims say.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use crate::claims::Claims;
+use crate::issuers::Issuer;
+use crate::keys::{VerificationKey, VerifySignature};
+use crate::policy::{Policy, Rules};
+use crate::reason::Reason;
+use crate::time::Timestamp;
+use crate::token::{Header, Jws};
+use crate::worker::{Verified, Worker};
+
+/// What a verified token means under one policy. Nothing here depends on the time.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) claims: Claims,
+    /// An entry of `revoked` that names it, by its `because`.
+    pub(crate) revoked: Option<Option<String>>,
+    /// Places of the grants whose conditions hold, in the document's order.
+    pub(crate) grants: Vec<usize>,
+}
+
+/// Runs the checks from `token_malformed` to `binding_mismatch`. `now` is the latest instant of the worker.
+pub(crate) fn authenticate(
+    policy: &Rc<Policy>,
+    rules: &Rules,
+    worker: &mut Worker,
+    token: &[u8],
+    now: Timestamp,
+    verifier: &dyn VerifySignature,
+) -> Result<Rc<Session>, Reason> {
+    if let Some(verified) = worker.tokens.get(token) {
+        if let Some(session) = verified.session_under(policy) {
+            worker.tokens.hits += 1;
+            return Ok(session);
+        }
+        // Another policy: the signature still holds if the issuer still has that very key, everything else is judged anew.
+        let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload)?;
+        if key.fingerprint() == verified.fingerprint {
+            worker.tokens.hits += 1;
+            let session = Rc::new(open_session(rules, &verified.payload, name, issuer)?);
+            verified.remember(policy, &session);
+            return Ok(session);
+        }
+    }
+    let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
+    let (name, issuer, key) = find_key(rules, &jws.header, &jws.payload)?;
+    if !worker.pace.take(rules.verifications_per_second, now) {
+        return Err(Reason::Overloaded);
+    }
+    worker.tokens.misses += 1;
+    if !verifier.verify(key, jws.signed, &jws.signature) {
+        return Err(Reason::SignatureInvalid);
+    }
+    let session = Rc::new(open_session(rules, &jws.payload, name, issuer)?);
+    let verified = Rc::new(Verified::new(jws.header, jws.payload, key.fingerprint()));
+    verified.remember(policy, &session);
+    worker.tokens.keep(token, verified, now);
+    Ok(session)
+}
+
+/// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `key_unknown`.
+fn find_key<'r>(
+    rules: &'r Rules,
+    header: &Header,
+    payload: &Map<String, Value>,
+) -> Result<(&'r str, &'r Issuer, &'r VerificationKey), Reason> {
+    let issuer = payload.get("iss").and_then(Value::as_str).and_then(|name| rules.tokens.issuers.get_key_value(name));
+    let algorithm = header.algorithm.filter(|_| !header.critical).ok_or(Reason::TokenUnsupported)?;
+    if let Some((_, issuer)) = issuer {
+        let kind_fits = issuer.types.as_ref().is_none_or(|types| header.kind.as_ref().is_some_and(|kind| types.contains(kind)));
+        if !issuer.algorithms.contains(&algorithm) || !kind_fits {
+            return Err(Reason::TokenUnsupported);
+        }
+    }
+    let (name, issuer) = issuer.ok_or(Reason::IssuerUnknown)?;
+    let ours = |value: &Value| value.as_str().is_some_and(|audience| issuer.audiences.iter().any(|known| known == audience));
+    let for_us = match payload.get("aud") {
+        Some(Value::Array(audiences)) => audiences.iter().any(ours),
+        Some(audience) => ours(audience),
+        None => false,
+    };
+    if !for_us {
+        return Err(Reason::AudienceMismatch);
+    }
+    let key = issuer.keys.find(header.key_id.as_deref(), algorithm).ok_or(Reason::KeyUnknown)?;
+    Ok((name, issuer, key))
+}
+
+/// The checks of what is signed: `claims_invalid`, `binding_mismatch`; and what the policy makes of it.
+fn open_session(rules: &Rules, payload: &Map<String, Value>, name: &str, issuer: &Issuer) -> Result<Session, Reason> {
+    let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims).map_err(|_| Reason::ClaimsInvalid)?;
+    // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
+    if claims.confirmation {
+        return Err(Reason::BindingMismatch);
+    }
+    let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
+    let grants =
+        rules.grants.iter().enumerate().filter(|(_, grant)| grant.holds_for(&claims, payload)).map(|(place, _)| place).collect();
+    Ok(Session { claims, revoked, grants })
+}

@@ -1,0 +1,147 @@
+//! The order of the checks: one function, from the head of a request to an allowance or exactly one reason.
+
+use std::rc::Rc;
+
+use crate::authenticate::{Session, authenticate};
+use crate::keys::VerifySignature;
+use crate::path::CanonicalPath;
+use crate::policy::{Policy, Rules};
+use crate::reason::Reason;
+use crate::request::{Head, Request, token};
+use crate::router::{CommandId, Form, Lookup, Route};
+use crate::time::Timestamp;
+use crate::worker::Worker;
+
+/// What was found on the way, also when the way ended in a denial: the record shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) command: Option<CommandId>,
+    /// The command needs no session.
+    pub(crate) unmediated: bool,
+    /// Set once signature and binding are verified, so that nobody is recorded as somebody else.
+    pub(crate) session: Option<Rc<Session>>,
+    /// Place of the grant that allowed it.
+    pub(crate) grant: Option<usize>,
+    /// When the session ends under this policy and grant, in Unix seconds.
+    pub(crate) ends: Option<u64>,
+    /// The first denial that the policy only observes.
+    pub(crate) observed: Option<Reason>,
+    /// The upstream's credential, filled in.
+    pub(crate) credential: Option<Vec<u8>>,
+}
+
+impl Findings {
+    /// Records a denial that the policy observes; any other ends the checks.
+    fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
+        if !rules.observed.contains(&reason) {
+            return Err(reason);
+        }
+        self.observed.get_or_insert(reason);
+        Ok(())
+    }
+}
+
+/// Judges a request. `now` as the clock says it; what is over stays over by the worker's latest instant.
+pub(crate) fn check(
+    policy: &Rc<Policy>,
+    worker: &mut Worker,
+    head: &Head<'_>,
+    now: Timestamp,
+    verifier: &dyn VerifySignature,
+    findings: &mut Findings,
+) -> Result<(), Reason> {
+    let rules = policy.rules().ok_or(Reason::NoPolicy)?;
+    let latest = worker.latest(now);
+
+    let request = Request::read(head)?;
+    let path = CanonicalPath::parse(request.path).map_err(|_| Reason::AmbiguousRequest)?;
+    let route = match rules.router.find(request.method, &request.host, &path) {
+        Lookup::Found(route) => Some(route).filter(|route| has_form(route, &request)),
+        Lookup::Missed => None,
+        Lookup::Ambiguous => return Err(Reason::AmbiguousRequest),
+    };
+    findings.command = route.map(|route| route.command);
+    let command = route.and_then(|route| Some((route.command, rules.commands.get(route.command.0 as usize)?)));
+    if command.is_some_and(|(_, command)| command.unmediated) {
+        findings.unmediated = true;
+        return Ok(());
+    }
+
+    let token = token(head.headers, &rules.tokens.sources)?;
+    let session = authenticate(policy, rules, worker, token, latest, verifier)?;
+    findings.session = Some(Rc::clone(&session));
+    is_live(rules, &session, now, latest, findings)?;
+
+    let Some((command, named)) = command else {
+        // What is none of the commands is in no token and in no grant: nothing is left to check.
+        return findings.deny(Reason::UnknownCommand, rules);
+    };
+    let listed = match session.claims.commands.is_absent() {
+        true => !rules.session.token_commands_required,
+        false => session.claims.commands.hold(&named.name),
+    };
+    if !listed {
+        findings.deny(Reason::CommandNotInToken, rules)?;
+    }
+    is_granted(rules, &session, command, latest, findings)?;
+    // An observed denial is let through without a credential: it was never allowed to use it.
+    if let (Some(credential), None) = (&rules.credential, findings.observed) {
+        findings.credential = Some(credential.fill(worker.environment()).ok_or(Reason::CredentialUnavailable)?);
+    }
+    Ok(())
+}
+
+/// Is the request's form that of the route? gRPC-Web and Connect are not gRPC, and an upgrade leaves HTTP behind.
+fn has_form(route: &Route, request: &Request<'_>) -> bool {
+    match route.form {
+        Form::Http { upgrade, .. } => upgrade || !request.upgrade,
+        Form::Grpc => request.method == b"POST" && request.grpc && !request.upgrade,
+    }
+}
+
+/// `not_yet_valid`, `expired`, `lifetime_exceeded`, `revoked`.
+fn is_live(rules: &Rules, session: &Session, now: Timestamp, latest: Timestamp, findings: &mut Findings) -> Result<(), Reason> {
+    let claims = &session.claims;
+    let skew = rules.session.clock_skew;
+    // The clock itself, not the latest instant: one that went ahead and came back must not open early what begins later.
+    let begins = claims.not_before.unwrap_or(0).max(claims.issued).max(claims.started);
+    if now.seconds().saturating_add(skew) < begins {
+        return Err(Reason::NotYetValid);
+    }
+    let over = |end: u64| latest.seconds() >= end.saturating_add(skew);
+    if over(claims.expires) {
+        return Err(Reason::Expired);
+    }
+    let longest = claims.started.saturating_add(rules.session.max_lifetime);
+    findings.ends = Some(claims.expires.min(longest));
+    if claims.expires.saturating_sub(claims.issued) > rules.session.max_lifetime || over(longest) {
+        return Err(Reason::LifetimeExceeded);
+    }
+    if session.revoked.is_some() {
+        return Err(Reason::Revoked);
+    }
+    Ok(())
+}
+
+/// `command_not_granted`, or `lifetime_exceeded` when every grant of the command has run out for this session.
+fn is_granted(
+    rules: &Rules,
+    session: &Session,
+    command: CommandId,
+    latest: Timestamp,
+    findings: &mut Findings,
+) -> Result<(), Reason> {
+    let mut reason = Reason::CommandNotGranted;
+    for &place in &session.grants {
+        let Some(grant) = rules.grants.get(place).filter(|grant| grant.allows(command)) else { continue };
+        let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
+        if end.is_some_and(|end| latest.seconds() >= end.saturating_add(rules.session.clock_skew)) {
+            reason = Reason::LifetimeExceeded;
+            continue;
+        }
+        findings.grant = Some(place);
+        findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+        return Ok(());
+    }
+    findings.deny(reason, rules)
+}

@@ -1,0 +1,8 @@
+//! Reading the policy document: JSON in, parsed values or located errors out. All mistakes are reported at once.
+
+mod errors;
+mod read;
+
+pub(crate) use errors::Errors;
+pub use errors::{DocumentError, DocumentErrors};
+pub(crate) use read::{At, Object, boolean, duration, each, list, name, nearest, one_of, string, strings, whole_number};

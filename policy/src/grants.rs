@@ -1,0 +1,131 @@
+//! Who may do what: grants with their conditions.
+
+use serde_json::{Map, Value};
+
+use crate::claims::Claims;
+use crate::commands::Command;
+use crate::document::{At, Errors, Object, duration, each, name, nearest, string};
+use crate::pattern::Pattern;
+use crate::router::CommandId;
+
+/// One grant: whoever meets all its conditions may use its commands.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) name: String,
+    when: When,
+    /// Sorted.
+    allow: Vec<CommandId>,
+    /// Seconds; tightens the session's own.
+    pub(crate) max_lifetime: Option<u64>,
+}
+
+/// Conditions, all of which must hold.
+#[derive(Debug)]
+struct When {
+    issuer: Option<String>,
+    subject: Option<Pattern>,
+    session: Option<Pattern>,
+    agent: Option<Pattern>,
+    claims: Vec<(String, Pattern)>,
+}
+
+impl Grant {
+    pub(crate) fn holds_for(&self, claims: &Claims, all: &Map<String, Value>) -> bool {
+        let When { issuer, subject, session, agent, claims: conditions } = &self.when;
+        issuer.as_ref().is_none_or(|issuer| *issuer == claims.issuer)
+            && subject.as_ref().is_none_or(|pattern| pattern.matches(&claims.subject))
+            && session.as_ref().is_none_or(|pattern| pattern.matches(&claims.session))
+            // The grant is for who acts now, the outermost hop; whom it acts for are facts of the past (RFC 8693 §4.1).
+            && agent.as_ref().is_none_or(|pattern| claims.agents.first().is_some_and(|agent| pattern.matches(agent)))
+            && conditions.iter().all(|(claim, pattern)| claim_matches(all.get(claim), pattern))
+    }
+
+    pub(crate) fn allows(&self, command: CommandId) -> bool {
+        self.allow.binary_search(&command).is_ok()
+    }
+}
+
+/// A claim matches when it is a text that does, or a list that holds one.
+fn claim_matches(claim: Option<&Value>, pattern: &Pattern) -> bool {
+    match claim {
+        Some(Value::String(text)) => pattern.matches(text),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).any(|text| pattern.matches(text)),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
+    }
+}
+
+/// Reads one item of `grants`. `several_issuers`: then a subject alone names nobody, and each grant names its issuer.
+pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command], issuers: &[&str]) -> Option<Grant> {
+    let mut object = Object::open(value, at, errors)?;
+    let grant_name = object.required("name", "the audit record names the grant", errors, name);
+    let when = object.required(
+        "when",
+        "say whom the grant is for, such as `when: {subject: \"agent-*\"}`",
+        errors,
+        |value, at, errors| read_when(value, at, errors, issuers),
+    );
+    let allow = object.required("allow", "say what is allowed, such as `allow: [orders.read]`", errors, |value, at, errors| {
+        each(value, at, errors, |value, at, errors| read_allowed(value, at, errors, commands))
+    });
+    let max_lifetime = object.optional("max_lifetime", errors, duration);
+    object.unsupported("transfers", errors);
+    object.finish(errors);
+    let mut allow: Vec<CommandId> = allow?.into_iter().flatten().collect();
+    allow.sort_unstable();
+    allow.dedup();
+    Some(Grant { name: grant_name?.to_owned(), when: when?, allow, max_lifetime })
+}
+
+fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
+    let mut object = Object::open(value, at, errors)?;
+    if value.as_object().is_some_and(Map::is_empty) {
+        errors.add_with_help(at, "an empty `when` would be everybody", "name a subject, an agent, an issuer or claims");
+    }
+    let issuer = object.optional("issuer", errors, |value, at, errors| {
+        let text = string(value, at, errors)?;
+        if !issuers.contains(&text) {
+            let help = nearest(text, issuers.iter().copied())
+                .map_or("list it under `tokens.issuers`".to_owned(), |near| format!("did you mean `{near}`?"));
+            errors.add_with_help(at, format!("`{text}` is not an issuer of this policy"), help);
+        }
+        Some(text.to_owned())
+    });
+    if issuers.len() > 1 && !object.has("issuer") {
+        errors.add_with_help(at, "`issuer` is missing", "with several issuers the same subject can be two; say whose is meant");
+    }
+    let subject = object.optional("subject", errors, Pattern::read);
+    let session = object.optional("session", errors, Pattern::read);
+    let agent = object.optional("agent", errors, Pattern::read);
+    let claims = object.optional("claims", errors, |value, at, errors| {
+        let members = value.as_object().filter(|members| !members.is_empty());
+        let Some(members) = members else {
+            errors.add_with_help(at, "must be an object of claims", "write `claims: {role: support}`");
+            return None;
+        };
+        Some(
+            members
+                .iter()
+                .filter_map(|(claim, value)| Some((claim.clone(), Pattern::read(value, &at.member(claim), errors)?)))
+                .collect::<Vec<_>>(),
+        )
+    });
+    object.finish(errors);
+    Some(When { issuer, subject, session, agent, claims: claims.unwrap_or_default() })
+}
+
+/// The commands that one entry of `allow` or `unmediated` names: a name, or a beginning and `*`.
+pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
+    let pattern = Pattern::read(value, at, errors)?;
+    let named: Vec<CommandId> =
+        (0..).map(CommandId).zip(commands).filter(|(_, command)| pattern.matches(&command.name)).map(|(id, _)| id).collect();
+    if named.is_empty() {
+        let text = value.as_str().unwrap_or_default();
+        let names = || commands.iter().map(|command| command.name.as_str());
+        let help = nearest(text, names()).map_or_else(
+            || format!("the commands are {}", names().take(20).collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        errors.add_with_help(at, format!("`{text}` names no command"), help);
+    }
+    Some(named)
+}

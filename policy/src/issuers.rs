@@ -1,0 +1,157 @@
+//! Whose tokens are accepted, and where a request may carry one: the member `tokens`.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::claims::ClaimPaths;
+use crate::document::{At, Errors, Object, each, one_of, string, strings};
+use crate::keys::{Algorithm, KeySet, read_algorithms};
+use crate::token::media_type;
+
+/// The member `tokens`.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) sources: Vec<Source>,
+    /// RFC 9728 §5.1, for the challenge.
+    pub(crate) resource_metadata: Option<String>,
+    pub(crate) issuers: HashMap<String, Issuer>,
+}
+
+/// A header that may carry the token: raw, or after an authentication scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Lower case.
+    pub(crate) header: String,
+    pub(crate) scheme: Option<Scheme>,
+}
+
+/// Authentication schemes for bearer (RFC 6750 §2.1) and proof-of-possession tokens (RFC 9449 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Bearer,
+    DPoP,
+}
+
+impl Scheme {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+        }
+    }
+}
+
+/// One issuer and what is expected of its tokens.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) audiences: Vec<String>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// In comparable form; `None` when any `typ` will do.
+    pub(crate) types: Option<Vec<String>>,
+    pub(crate) keys: KeySet,
+    pub(crate) claims: ClaimPaths,
+}
+
+impl Tokens {
+    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut object = Object::open(value, at, errors)?;
+        let sources = object.optional("from", errors, |value, at, errors| each(value, at, errors, read_source));
+        let resource_metadata = object.optional("resource_metadata", errors, |value, at, errors| {
+            let text = string(value, at, errors)?;
+            if !text.starts_with("https://")
+                || text.bytes().any(|byte| !(0x21..=0x7e).contains(&byte) || matches!(byte, b'"' | b'\\'))
+            {
+                errors.add(at, "must be an https URL (RFC 9728 §3)");
+            }
+            Some(text.to_owned())
+        });
+        let list = object.required("issuers", "list who issues session tokens", errors, |value, at, errors| {
+            each(value, at, errors, read_issuer)
+        });
+        object.finish(errors);
+        let mut issuers = HashMap::new();
+        for (name, issuer) in list? {
+            if issuers.contains_key(&name) {
+                errors.add_with_help(
+                    &at.member("issuers"),
+                    format!("the issuer `{name}` stands twice"),
+                    "put all its keys and audiences in one place",
+                );
+            }
+            issuers.insert(name, issuer);
+        }
+        let default = || vec![Source { header: "authorization".to_owned(), scheme: Some(Scheme::Bearer) }];
+        Some(Self { sources: sources.unwrap_or_else(default), resource_metadata, issuers })
+    }
+}
+
+fn read_source(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Source> {
+    let mut object = Object::open(value, at, errors)?;
+    let header = object.required("header", "for example `header: authorization`", errors, read_header_name);
+    let scheme = object.optional("scheme", errors, |value, at, errors| {
+        one_of(value, at, errors, &[("Bearer", Scheme::Bearer), ("DPoP", Scheme::DPoP)])
+    });
+    object.finish(errors);
+    let header = header?;
+    if header == "authorization" && scheme.is_none() {
+        errors.add_with_help(at, "`authorization` without `scheme`", "add `scheme: Bearer` or `scheme: DPoP`");
+    }
+    if header == "cookie" {
+        errors.add_with_help(at, "tokens are never read from cookies", "browsers send them unasked; use a header of its own");
+    }
+    Some(Source { header, scheme })
+}
+
+/// A header's name, in lower case (RFC 9110 §5.1).
+pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if !text.bytes().all(good) || text.len() > 64 || text.eq_ignore_ascii_case("connection") || text.eq_ignore_ascii_case("host")
+    {
+        errors.add_with_help(at, format!("`{text}` cannot be used as a header here"), "use letters, digits and `-`");
+        return None;
+    }
+    Some(text.to_ascii_lowercase())
+}
+
+fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(String, Issuer)> {
+    let mut object = Object::open(value, at, errors)?;
+    let name = object.required("issuer", "the `iss` claim of its tokens", errors, string);
+    let audiences = object.required(
+        "audiences",
+        "the `aud` claim of tokens that are for you; without it a token for somebody else would do",
+        errors,
+        strings,
+    );
+    let algorithms = object.required("algorithms", "for example `algorithms: [ES256]`", errors, read_algorithms);
+    let types = object.optional("types", errors, strings);
+    let accepted = algorithms.clone().unwrap_or_default();
+    let keys = object
+        .required("keys", "`keys: {jwks: {keys: [...]}}`", errors, |value, at, errors| read_keys(value, at, errors, &accepted));
+    let claims = object.optional("claims", errors, ClaimPaths::read);
+    object.unsupported("status", errors);
+    object.finish(errors);
+    let issuer = Issuer {
+        audiences: audiences?.into_iter().map(str::to_owned).collect(),
+        algorithms: algorithms?,
+        types: types.map(|types| types.into_iter().map(media_type).collect()),
+        keys: keys?,
+        claims: claims.unwrap_or_default(),
+    };
+    Some((name?.to_owned(), issuer))
+}
+
+fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, accepted: &[Algorithm]) -> Option<KeySet> {
+    let mut object = Object::open(value, at, errors)?;
+    object.unsupported("endpoint", errors);
+    let keys = if object.has("endpoint") {
+        object.optional("jwks", errors, |value, at, errors| KeySet::read(value, at, errors, accepted))
+    } else {
+        object.required("jwks", "the issuer's public keys (RFC 7517 §5)", errors, |value, at, errors| {
+            KeySet::read(value, at, errors, accepted)
+        })
+    };
+    object.finish(errors);
+    keys
+}

@@ -1,0 +1,60 @@
+//! Every bound of the core, each with the reason for its number.
+//!
+//! Where a bound is reached the request is denied or the document refused; nothing is ever cut short and then judged.
+
+/// Longest token accepted, in bytes. Envoy's default for all request headers together is 60 KiB; tokens of real
+/// issuers, RFC 9396 details included, stay below 4 KiB. Checked before the token is split.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Longest `kid`, in bytes: a SHA-512 thumbprint in hex is 128.
+pub const KEY_ID_BYTES: usize = 256;
+
+/// Deepest JSON nesting in a token. An `act` chain of [`AGENT_CHAIN`] hops needs 9.
+pub const TOKEN_JSON_DEPTH: usize = 16;
+
+/// Deepest JSON nesting in a policy document; `tokens.issuers[].keys.jwks.keys[].key_ops` is 8.
+pub const DOCUMENT_JSON_DEPTH: usize = 32;
+
+/// Longest policy document, in bytes. An Istio object ends near 1 MiB; a file by ECDS may hold 100,000 revocations.
+pub const DOCUMENT_BYTES: usize = 32 * 1024 * 1024;
+
+/// Errors reported for one document; more would not help its author.
+pub const DOCUMENT_ERRORS: usize = 100;
+
+/// Most header fields of one request. Envoy's default (`max_headers_count`) is 100; a wasm host serialises at most 1,024.
+pub const HEADERS: usize = 1024;
+
+/// Longest path with query, in bytes: what common servers accept for a request line.
+pub const PATH_BYTES: usize = 8 * 1024;
+
+/// Longest name or identifier (session, subject, agent, jti, command, policy), in bytes. Longer ones could not be
+/// told apart in the audit headers, which carry 256 bytes.
+pub const IDENTIFIER_BYTES: usize = 256;
+
+/// Hops of an `act` chain (RFC 8693 §4.1) that are read; a longer chain is refused.
+pub const AGENT_CHAIN: usize = 8;
+
+/// Commands a token may list for itself.
+pub const TOKEN_COMMANDS: usize = 256;
+
+/// Longest value of an audit header, in bytes, after percent-encoding.
+pub const AUDIT_VALUE_BYTES: usize = 256;
+
+/// Longest path in the audit record, in bytes; the rest is left out and marked.
+pub const RECORD_PATH_BYTES: usize = 1024;
+
+/// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full tokens are verified each time.
+pub const VERIFIED_TOKENS: usize = 4096;
+
+/// Bytes of token text kept by one worker; [`VERIFIED_TOKENS`] of the longest tokens would be 32 MiB.
+pub const VERIFIED_TOKEN_BYTES: usize = 8 * 1024 * 1024;
+
+/// Sessions counted as live by one worker; at 100 bytes each this is 10 MiB. The count is a metric and decides nothing.
+pub const LIVE_SESSIONS: usize = 100_000;
+
+/// Signature checks a second of one worker when the policy does not say. Pure-Rust ES256 in wasm takes about 1.3 ms,
+/// so that 200 hold a worker's core busy for a quarter of a second at most.
+pub const VERIFICATIONS_PER_SECOND: u32 = 200;
+
+/// Latest instant accepted in a token, in Unix seconds: the end of the year 9999, where RFC 3339 ends.
+pub const LATEST_SECONDS: u64 = 253_402_300_799;

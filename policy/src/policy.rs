@@ -1,0 +1,354 @@
+//! A compiled policy: immutable, and either the rules of a good document or the refusal of everything.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::commands::{self, Command};
+use crate::credential::Credential;
+use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
+use crate::grants::{self, Grant};
+use crate::issuers::Tokens;
+use crate::json;
+use crate::limits;
+use crate::reason::Reason;
+use crate::revocations::Revocations;
+use crate::router::Router;
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    rules: Option<Rules>,
+}
+
+/// What a good document says.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) name: String,
+    pub(crate) revision: String,
+    pub(crate) generation: u64,
+    pub(crate) mode: Mode,
+    /// Reasons that are recorded and not enforced.
+    pub(crate) observed: Vec<Reason>,
+    pub(crate) tokens: Tokens,
+    pub(crate) session: SessionRules,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) router: Router,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) revoked: Revocations,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) forward_token: bool,
+    pub(crate) verifications_per_second: u32,
+    /// Lower case.
+    pub(crate) header_prefix: String,
+}
+
+/// Whether denials are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Enforce,
+    Observe,
+}
+
+/// The member `session`; all in seconds.
+#[derive(Debug)]
+pub(crate) struct SessionRules {
+    pub(crate) max_lifetime: u64,
+    pub(crate) clock_skew: u64,
+    pub(crate) token_commands_required: bool,
+}
+
+/// What audit headers begin with when the policy does not say.
+pub const HEADER_PREFIX: &str = "x-chaperone-";
+
+impl Policy {
+    /// Compiles a policy document in JSON.
+    ///
+    /// # Errors
+    /// All mistakes of the document, each with its place.
+    pub fn compile(text: &[u8]) -> Result<Self, DocumentErrors> {
+        let mut errors = Errors::default();
+        let rules = Rules::compile(text, &mut errors);
+        match rules {
+            Some(rules) if errors.is_empty() => Ok(Self { rules: Some(rules) }),
+            Some(_) | None => {
+                if errors.is_empty() {
+                    errors.add(&At::ROOT, "not a policy");
+                }
+                Err(errors.into_document_errors())
+            }
+        }
+    }
+
+    /// The policy before the first good document: nothing passes, whatever the mode will be.
+    #[must_use]
+    pub const fn deny_all() -> Self {
+        Self { rules: None }
+    }
+
+    /// The policy's name, unless it is [`Policy::deny_all`].
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.rules.as_ref().map(|rules| rules.name.as_str())
+    }
+
+    /// SHA-256 in hex over the document's canonical form without `generation`.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.rules.as_ref().map(|rules| rules.revision.as_str())
+    }
+
+    /// The document's `generation`; 0 when it has none.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.rules.as_ref().map_or(0, |rules| rules.generation)
+    }
+
+    /// The names of the commands and of the grants, for coverage and completion.
+    pub fn command_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rules| &rules.commands).map(|command| command.name.as_str())
+    }
+
+    /// The names of the grants.
+    pub fn grant_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rules| &rules.grants).map(|grant| grant.name.as_str())
+    }
+
+    pub(crate) fn rules(&self) -> Option<&Rules> {
+        self.rules.as_ref()
+    }
+
+    /// What our headers begin with; known also before the first good document.
+    pub(crate) fn header_prefix(&self) -> &str {
+        self.rules.as_ref().map_or(HEADER_PREFIX, |rules| &rules.header_prefix)
+    }
+}
+
+impl Rules {
+    fn compile(text: &[u8], errors: &mut Errors) -> Option<Self> {
+        let root = At::ROOT;
+        if text.len() > limits::DOCUMENT_BYTES {
+            errors.add_with_help(
+                &root,
+                format!("larger than {} bytes", limits::DOCUMENT_BYTES),
+                "put mass revocations into a status list",
+            );
+            return None;
+        }
+        let value = match json::parse(text, limits::DOCUMENT_JSON_DEPTH) {
+            Ok(value) => value,
+            Err(error) => {
+                errors.add(&root, format!("not acceptable JSON: {error}"));
+                return None;
+            }
+        };
+        let mut object = Object::open(&value, &root, errors)?;
+        object.required("version", "write `version: 1`", errors, |value, at, errors| {
+            let version = whole_number(value, at, errors)?;
+            if version != 1 {
+                errors.add_with_help(at, format!("version {version} is not known"), "write `version: 1`");
+            }
+            Some(())
+        });
+        let policy_name = object.required("name", "the policy's name stands in audit headers and records", errors, name);
+        let generation = object.optional("generation", errors, whole_number).unwrap_or(0);
+        let mode = object.optional("mode", errors, |value, at, errors| {
+            one_of(value, at, errors, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
+        });
+        let observed = object.optional("observe", errors, |value, at, errors| list(value, at, errors, read_observed));
+        let tokens = object.required("tokens", "say whose tokens are accepted: `tokens: {issuers: [...]}`", errors, Tokens::read);
+        let session = object.required("session", "write `session: {max_lifetime: 15m}`", errors, SessionRules::read);
+        let commands = object.required("commands", "name the commands that requests can be", errors, commands::read);
+        let names = || commands.as_ref().map(|(commands, _)| commands.as_slice()).unwrap_or_default();
+        let unmediated = object.optional("unmediated", errors, |value, at, errors| {
+            list(value, at, errors, |value, at, errors| grants::read_allowed(value, at, errors, names()))
+        });
+        let issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        let grants = object.required(
+            "grants",
+            "without grants nothing is allowed; write `grants: []` for that",
+            errors,
+            |value, at, errors| list(value, at, errors, |value, at, errors| grants::read(value, at, errors, names(), &issuers)),
+        );
+        let revoked = object.optional("revoked", errors, Revocations::read);
+        object.unsupported("end_session_when", errors);
+        let upstream = object.optional("upstream", errors, Upstream::read);
+        let verifications = object.optional("limits", errors, |value, at, errors| {
+            let mut object = Object::open(value, at, errors)?;
+            object.unsupported("body_bytes", errors);
+            let number = object.optional("verifications_per_second", errors, read_verifications);
+            object.finish(errors);
+            number
+        });
+        let header_prefix = object.optional("audit", errors, |value, at, errors| {
+            let mut object = Object::open(value, at, errors)?;
+            let prefix = object.optional("header_prefix", errors, read_header_prefix);
+            object.finish(errors);
+            prefix
+        });
+        object.finish(errors);
+
+        let (mut commands, router) = commands?;
+        for id in unmediated.into_iter().flatten().flatten() {
+            if let Some(command) = commands.get_mut(id.0 as usize) {
+                command.unmediated = true;
+            }
+        }
+        let Upstream { credential, forward_token } = upstream.unwrap_or_default();
+        Some(Self {
+            name: policy_name?.to_owned(),
+            revision: revision(&value),
+            generation,
+            mode: mode.unwrap_or(Mode::Enforce),
+            observed: observed.unwrap_or_default(),
+            tokens: tokens?,
+            session: session?,
+            commands,
+            router,
+            grants: grants?,
+            revoked: revoked.unwrap_or_default(),
+            credential,
+            forward_token,
+            verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
+            header_prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
+        })
+    }
+
+    /// Are denials carried out, and credentials given?
+    pub(crate) fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    /// `name@` and the first 12 digits of the revision.
+    pub(crate) fn label(&self) -> String {
+        format!("{}@{}", self.name, self.revision.get(..12).unwrap_or_default())
+    }
+}
+
+impl SessionRules {
+    fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut object = Object::open(value, at, errors)?;
+        let max_lifetime = object.required("max_lifetime", "for example `max_lifetime: 15m`", errors, |value, at, errors| {
+            let seconds = duration(value, at, errors)?;
+            if seconds == 0 {
+                errors.add(at, "no session could ever be live");
+            }
+            Some(seconds)
+        });
+        let clock_skew = object.optional("clock_skew", errors, |value, at, errors| {
+            let seconds = duration(value, at, errors)?;
+            if seconds > 300 {
+                errors.add_with_help(at, "at most 5m", "a larger difference is a broken clock, and lengthens every session");
+            }
+            Some(seconds)
+        });
+        let token_commands = object.optional("token_commands", errors, |value, at, errors| {
+            one_of(value, at, errors, &[("required", true), ("optional", false)])
+        });
+        for later in ["idle_timeout", "bind", "dpop"] {
+            object.unsupported(later, errors);
+        }
+        object.finish(errors);
+        Some(Self {
+            max_lifetime: max_lifetime?,
+            clock_skew: clock_skew.unwrap_or(0),
+            token_commands_required: token_commands.unwrap_or(false),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Upstream {
+    credential: Option<Credential>,
+    forward_token: bool,
+}
+
+impl Upstream {
+    fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut object = Object::open(value, at, errors)?;
+        let credential = object.optional("credential", errors, Credential::read);
+        let forward_token = object.optional("forward_token", errors, boolean).unwrap_or(false);
+        object.finish(errors);
+        Some(Self { credential, forward_token })
+    }
+}
+
+fn read_observed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Reason> {
+    let words: Vec<(&'static str, Reason)> = Reason::ALL.into_iter().map(|reason| (reason.code(), reason)).collect();
+    let reason = one_of(value, at, errors, &words)?;
+    if !reason.can_be_observed() {
+        errors.add_with_help(
+            at,
+            format!("`{reason}` is always enforced"),
+            "only what an established session may do (the reasons of status 403) can be observed",
+        );
+    }
+    Some(reason)
+}
+
+fn read_verifications(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<u32> {
+    let number = whole_number(value, at, errors)?;
+    let fitting = u32::try_from(number).ok().filter(|number| (1..=100_000).contains(number));
+    if fitting.is_none() {
+        errors.add(at, "must be from 1 to 100000");
+    }
+    fitting
+}
+
+fn read_header_prefix(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.starts_with("x-") || !text.ends_with('-') || !(4..=32).contains(&text.len()) || !text.bytes().all(good) {
+        // Every request loses what begins with it: a short or common prefix would take other people's headers.
+        errors.add_with_help(
+            at,
+            format!("`{text}` cannot be the prefix"),
+            "4 to 32 lower-case letters, digits and `-`, from `x-` to `-`",
+        );
+        return None;
+    }
+    if ["x-forwarded-", "x-envoy-", "x-request-"].iter().any(|taken| text.starts_with(taken) || taken.starts_with(text)) {
+        errors.add(at, format!("`{text}` belongs to the proxy"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// SHA-256 over a canonical form that survives Envoy's `Struct`: members sorted, every number a double. `generation` is not
+/// part of it: it changes so that Envoy takes an update, not because the rules do.
+fn revision(document: &Value) -> String {
+    let mut canonical = String::new();
+    canonicalise(document, true, &mut canonical);
+    let digest = Sha256::digest(canonical.as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn canonicalise(value: &Value, root: bool, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            out.push('{');
+            let mut members: Vec<_> = members.iter().filter(|(name, _)| !(root && name.as_str() == "generation")).collect();
+            members.sort_by_key(|(name, _)| *name);
+            for (name, member) in members {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                canonicalise(member, false, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonicalise(item, false, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::Number(number) => out.push_str(&number.as_f64().unwrap_or_default().to_string()),
+        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
+    }
+}

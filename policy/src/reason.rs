@@ -1,0 +1,214 @@
+//! The closed list of reasons why a request is denied, and what each means to the client.
+
+use std::fmt;
+
+/// Why a request is denied. In the order in which the checks run; the codes are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No good policy has been loaded yet.
+    NoPolicy,
+    /// The proxy failed us (a host call, events out of order); nothing can be judged.
+    InternalError,
+    /// Two readers could see two requests: path, method, host or connection handling is ambiguous.
+    AmbiguousRequest,
+    /// No session token where the policy looks for one.
+    TokenMissing,
+    /// More than one session token.
+    TokenAmbiguous,
+    /// Not a JWS in compact form with JSON inside (RFC 7515 §7.1), or too large.
+    TokenMalformed,
+    /// An `alg`, `typ` or `crit` that the policy does not accept.
+    TokenUnsupported,
+    /// `iss` names no issuer of the policy.
+    IssuerUnknown,
+    /// `aud` holds none of the issuer's audiences.
+    AudienceMismatch,
+    /// `kid` and `alg` name no key of the issuer.
+    KeyUnknown,
+    /// A bound was reached; try again later.
+    Overloaded,
+    /// The signature does not verify.
+    SignatureInvalid,
+    /// A claim is missing or of the wrong type.
+    ClaimsInvalid,
+    /// The token is bound to a key or certificate and that was not shown.
+    BindingMismatch,
+    /// `nbf`, `iat` or the session's start lies in the future.
+    NotYetValid,
+    /// `exp` is reached.
+    Expired,
+    /// The token or its session lives longer than the policy lets it.
+    LifetimeExceeded,
+    /// An entry of `revoked` names it.
+    Revoked,
+    /// The request is none of the policy's commands.
+    UnknownCommand,
+    /// The token's own list lacks the command.
+    CommandNotInToken,
+    /// No grant allows the command to this session.
+    CommandNotGranted,
+    /// The upstream credential is not there.
+    CredentialUnavailable,
+}
+
+/// What RFC 6750 §3.1 has the challenge say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// No challenge: another token would not help.
+    None,
+    /// A challenge without an error code: there was no token.
+    Bare,
+    /// A challenge with this error code.
+    Error(&'static str),
+}
+
+/// The facts of one reason, kept together so that none can be forgotten for a new one.
+struct Facts {
+    code: &'static str,
+    status: u16,
+    title: &'static str,
+    challenge: Challenge,
+    /// Is the precise code shown to a caller? Not before signature and binding are verified: what is wrong with a token
+    /// that is not its bearer's is nobody's business.
+    shown: bool,
+}
+
+impl Reason {
+    /// All reasons, in the order of the checks.
+    pub const ALL: [Self; 22] = [
+        Self::NoPolicy,
+        Self::InternalError,
+        Self::AmbiguousRequest,
+        Self::TokenMissing,
+        Self::TokenAmbiguous,
+        Self::TokenMalformed,
+        Self::TokenUnsupported,
+        Self::IssuerUnknown,
+        Self::AudienceMismatch,
+        Self::KeyUnknown,
+        Self::Overloaded,
+        Self::SignatureInvalid,
+        Self::ClaimsInvalid,
+        Self::BindingMismatch,
+        Self::NotYetValid,
+        Self::Expired,
+        Self::LifetimeExceeded,
+        Self::Revoked,
+        Self::UnknownCommand,
+        Self::CommandNotInToken,
+        Self::CommandNotGranted,
+        Self::CredentialUnavailable,
+    ];
+
+    /// The stable code, as in the audit record and the metrics.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.facts().code
+    }
+
+    /// The HTTP status of the denial.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.facts().status
+    }
+
+    /// The code that the client is told.
+    #[must_use]
+    pub fn client_code(self) -> &'static str {
+        let facts = self.facts();
+        if facts.shown { facts.code } else { "token_rejected" }
+    }
+
+    /// One line for people, safe to show to the client.
+    #[must_use]
+    pub fn client_title(self) -> &'static str {
+        let facts = self.facts();
+        if facts.shown { facts.title } else { "The session token was rejected" }
+    }
+
+    /// The gRPC status code for the denial (`google.rpc.Code`).
+    #[must_use]
+    pub fn grpc_status(self) -> u32 {
+        match self.status() {
+            400 => 3,
+            401 => 16,
+            403 => 7,
+            _ => 14,
+        }
+    }
+
+    /// Can a policy ask that this reason is only recorded? Only what an established session may do is ever up for that.
+    #[must_use]
+    pub fn can_be_observed(self) -> bool {
+        self.status() == 403
+    }
+
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    pub(crate) fn challenge(self) -> Challenge {
+        self.facts().challenge
+    }
+
+    fn facts(self) -> Facts {
+        const INVALID: Challenge = Challenge::Error("invalid_token");
+        const SCOPE: Challenge = Challenge::Error("insufficient_scope");
+        let (code, status, challenge, shown, title) = match self {
+            Self::NoPolicy => ("no_policy", 503, Challenge::None, true, "No policy is loaded"),
+            Self::InternalError => ("internal_error", 503, Challenge::None, true, "The request could not be judged"),
+            Self::AmbiguousRequest => ("ambiguous_request", 400, Challenge::None, true, "The request is ambiguous"),
+            Self::TokenMissing => ("token_missing", 401, Challenge::Bare, true, "A session token is required"),
+            Self::TokenAmbiguous => {
+                ("token_ambiguous", 400, Challenge::Error("invalid_request"), false, "More than one session token")
+            }
+            Self::TokenMalformed => ("token_malformed", 401, INVALID, false, "The session token is malformed"),
+            Self::TokenUnsupported => ("token_unsupported", 401, INVALID, false, "The session token's kind is not accepted"),
+            Self::IssuerUnknown => ("issuer_unknown", 401, INVALID, false, "The session token's issuer is not known"),
+            Self::AudienceMismatch => ("audience_mismatch", 401, INVALID, false, "The session token is for another audience"),
+            Self::KeyUnknown => ("key_unknown", 401, INVALID, false, "The session token's key is not known"),
+            Self::Overloaded => ("overloaded", 503, Challenge::None, true, "Too many requests to verify; try again"),
+            Self::SignatureInvalid => ("signature_invalid", 401, INVALID, false, "The session token's signature is invalid"),
+            Self::ClaimsInvalid => ("claims_invalid", 401, INVALID, false, "The session token's claims are invalid"),
+            Self::BindingMismatch => ("binding_mismatch", 401, INVALID, false, "The session token is bound to another caller"),
+            Self::NotYetValid => ("not_yet_valid", 401, INVALID, true, "The session token is not valid yet"),
+            Self::Expired => ("expired", 401, INVALID, true, "The session token has expired"),
+            Self::LifetimeExceeded => ("lifetime_exceeded", 401, INVALID, true, "The session has reached its longest lifetime"),
+            Self::Revoked => ("revoked", 401, INVALID, true, "The session has been revoked"),
+            Self::UnknownCommand => ("unknown_command", 403, SCOPE, true, "The request is not a known command"),
+            Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),
+            Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
+            Self::CredentialUnavailable => {
+                ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
+            }
+        };
+        Facts { code, status, title, challenge, shown }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_found_again() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_code(reason.code()), Some(reason));
+        }
+        assert!(Reason::ALL.windows(2).all(|pair| pair[0] < pair[1]), "ALL follows the order of the checks");
+    }
+
+    #[test]
+    fn before_the_signature_holds_the_client_learns_nothing() {
+        assert_eq!(Reason::KeyUnknown.client_code(), "token_rejected");
+        assert_eq!(Reason::Expired.client_code(), "expired");
+    }
+}

@@ -1,0 +1,215 @@
+//! All mutable state of one VM: verified tokens, live sessions, the pace of signature checks, the highest time seen.
+//!
+//! It survives config changes, so nothing in it is a verdict of a policy that may be gone: a kept token is judged again
+//! whenever the policy is another one.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::{Rc, Weak};
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::authenticate::Session;
+use crate::credential::Secret;
+use crate::keys::KeyFingerprint;
+use crate::limits;
+use crate::policy::Policy;
+use crate::time::Timestamp;
+use crate::token::Header;
+
+/// The state of one VM.
+pub struct Worker {
+    id: [u8; 16],
+    /// Makes audit ids unguessable; never shown.
+    seed: [u8; 32],
+    sequence: u64,
+    latest: Timestamp,
+    environment: BTreeMap<String, Secret>,
+    pub(crate) tokens: VerifiedTokens,
+    pub(crate) pace: Pace,
+    live: LiveSessions,
+}
+
+impl Worker {
+    /// A worker with an id and a seed, both random and new for each VM, and the environment that credentials come from.
+    #[must_use]
+    pub fn new(id: [u8; 16], seed: [u8; 32], environment: BTreeMap<String, Secret>) -> Self {
+        Self {
+            id,
+            seed,
+            sequence: 0,
+            latest: Timestamp::default(),
+            environment,
+            tokens: VerifiedTokens::default(),
+            pace: Pace::default(),
+            live: LiveSessions::default(),
+        }
+    }
+
+    /// The later of `now` and the latest instant seen: a clock that steps back opens nothing that was closed.
+    pub(crate) fn latest(&mut self, now: Timestamp) -> Timestamp {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    pub(crate) fn environment(&self) -> &BTreeMap<String, Secret> {
+        &self.environment
+    }
+
+    /// The identity of the next exchange.
+    pub(crate) fn next_stamp(&mut self) -> Stamp {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let mut digest = Sha256::new();
+        digest.update(self.seed);
+        digest.update(sequence.to_be_bytes());
+        Stamp { worker: hex(&self.id), sequence, audit_id: hex(digest.finalize().get(..16).unwrap_or_default()) }
+    }
+
+    pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
+        self.live.note(&session.claims.issuer, &session.claims.session, ends, now.seconds());
+    }
+
+    /// Counts since the VM began, and what is held now; for metrics.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { token_hits: self.tokens.hits, token_misses: self.tokens.misses, live_sessions: self.live.by_end.len() as u64 }
+    }
+}
+
+/// Figures of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests whose token needed no signature check.
+    pub token_hits: u64,
+    /// Signature checks.
+    pub token_misses: u64,
+    /// Sessions that were allowed something and have not reached their end.
+    pub live_sessions: u64,
+}
+
+/// The identity of one exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) worker: String,
+    pub(crate) sequence: u64,
+    pub(crate) audit_id: String,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or_default());
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since.
+pub(crate) struct Verified {
+    pub(crate) header: Header,
+    pub(crate) payload: Map<String, Value>,
+    pub(crate) fingerprint: KeyFingerprint,
+    /// What the last policy that saw the token made of it.
+    judged: RefCell<Option<(Weak<Policy>, Rc<Session>)>>,
+}
+
+impl Verified {
+    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint) -> Self {
+        Self { header, payload, fingerprint, judged: RefCell::new(None) }
+    }
+
+    pub(crate) fn session_under(&self, policy: &Rc<Policy>) -> Option<Rc<Session>> {
+        let judged = self.judged.borrow();
+        let (known, session) = judged.as_ref()?;
+        std::ptr::eq(known.as_ptr(), Rc::as_ptr(policy)).then(|| Rc::clone(session))
+    }
+
+    pub(crate) fn remember(&self, policy: &Rc<Policy>, session: &Rc<Session>) {
+        // The weak pointer keeps the old policy's address from being used again, not its rules.
+        *self.judged.borrow_mut() = Some((Rc::downgrade(policy), Rc::clone(session)));
+    }
+
+    fn expires(&self) -> u64 {
+        self.payload.get("exp").and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+/// Tokens by their whole text: no digest of it could be made to collide.
+#[derive(Default)]
+pub(crate) struct VerifiedTokens {
+    by_text: HashMap<Box<[u8]>, Rc<Verified>>,
+    bytes: usize,
+    purged: u64,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+}
+
+impl VerifiedTokens {
+    pub(crate) fn get(&self, token: &[u8]) -> Option<Rc<Verified>> {
+        self.by_text.get(token).map(Rc::clone)
+    }
+
+    /// Keeps a token if there is room. Full means that new ones are verified each time: nothing that a caller could still
+    /// use is pushed out by a flood of others, and dead ones are cleared at most once a second.
+    pub(crate) fn keep(&mut self, token: &[u8], verified: Rc<Verified>, now: Timestamp) {
+        if !self.has_room(token.len()) && self.purged != now.seconds() {
+            self.purged = now.seconds();
+            self.by_text.retain(|_, kept| kept.expires() > now.seconds());
+            self.bytes = self.by_text.keys().map(|text| text.len()).sum();
+        }
+        if self.has_room(token.len()) {
+            self.bytes += token.len();
+            if let Some(_replaced) = self.by_text.insert(token.into(), verified) {
+                self.bytes -= token.len();
+            }
+        }
+    }
+
+    fn has_room(&self, size: usize) -> bool {
+        self.by_text.len() < limits::VERIFIED_TOKENS && self.bytes + size <= limits::VERIFIED_TOKEN_BYTES
+    }
+}
+
+/// How many signatures were checked in the current second.
+#[derive(Default)]
+pub(crate) struct Pace {
+    second: u64,
+    used: u32,
+}
+
+impl Pace {
+    /// Takes one check of this second's allowance; false when it is used up.
+    pub(crate) fn take(&mut self, allowance: u32, now: Timestamp) -> bool {
+        if self.second != now.seconds() {
+            *self = Self { second: now.seconds(), used: 0 };
+        }
+        let free = self.used < allowance;
+        self.used += u32::from(free);
+        free
+    }
+}
+
+/// Sessions that were allowed something, until their end. For a metric alone.
+#[derive(Default)]
+struct LiveSessions {
+    ends: HashMap<(Box<str>, Box<str>), u64>,
+    by_end: BTreeSet<(u64, Box<str>, Box<str>)>,
+}
+
+impl LiveSessions {
+    fn note(&mut self, issuer: &str, session: &str, ends: u64, now: u64) {
+        while self.by_end.first().is_some_and(|(end, _, _)| *end <= now) {
+            if let Some((_, issuer, session)) = self.by_end.pop_first() {
+                self.ends.remove(&(issuer, session));
+            }
+        }
+        let key = (Box::from(issuer), Box::from(session));
+        match self.ends.get(&key).copied() {
+            Some(known) if known == ends => return,
+            Some(known) => drop(self.by_end.remove(&(known, key.0.clone(), key.1.clone()))),
+            None if self.ends.len() >= limits::LIVE_SESSIONS => return,
+            None => {}
+        }
+        self.by_end.insert((ends, key.0.clone(), key.1.clone()));
+        self.ends.insert(key, ends);
+    }
+}
