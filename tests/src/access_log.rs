@@ -83,9 +83,8 @@ impl AccessLog {
 
 fn parse(line: &str) -> Entry {
     let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("a log line is no JSON: {error}: {line}"));
-    let record = match &line["session_audit"] {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|error| panic!("a record is no JSON: {error}: {text}")),
-        other => other.clone(),
-    };
+    let record = line["session_audit"].as_str().map_or(Value::Null, |text| {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("a record is no JSON: {error}: {text}"))
+    });
     Entry { line, record }
 }

@@ -68,9 +68,8 @@ impl Call {
     /// A unary gRPC call of `service/method`, with its message framed.
     #[must_use]
     pub fn grpc(method: &str, message: &[u8]) -> Self {
-        let mut call = Self::new("POST", &format!("/{method}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
+        let mut call =
+            Self::new("POST", &format!("/{method}")).header("content-type", "application/grpc").header("te", "trailers");
         call.body = grpc_frame(message);
         call
     }

@@ -27,10 +27,7 @@ pub fn fill(file: &str, values: &[(&str, &str)]) -> String {
 /// The policy of an ECDS file: a document, or text that may be anything but two lines.
 #[must_use]
 pub fn policy_text(policy: &Value) -> String {
-    match policy {
-        Value::String(raw) => raw.replace('\n', " "),
-        document => document.to_string(),
-    }
+    policy.as_str().map_or_else(|| policy.to_string(), |raw| raw.replace('\n', " "))
 }
 
 /// Writes `ecds.yaml` in `dir` the way an operator must: whole, beside it, then renamed over it.

@@ -80,7 +80,7 @@ pub enum Reaction {
 /// When the socket fails, a field is longer than 16 KiB, or nothing comes back in time.
 pub async fn http2(to: SocketAddr, fields: &[(&[u8], &[u8])]) -> Reaction {
     const DATA_OF_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let block: Vec<u8> = fields.iter().flat_map(|field| literal(field)).collect();
+    let block: Vec<u8> = fields.iter().flat_map(literal).collect();
     let length = u32::try_from(block.len()).expect("a short header block").to_be_bytes();
     // HEADERS (1) with END_STREAM and END_HEADERS, stream 1 (RFC 9113 §6.2).
     let head = [length[1], length[2], length[3], 1, 0x5, 0, 0, 0, 1];

@@ -27,7 +27,18 @@ fn build(target: &Path, extra: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let out = Command::new(cargo)
         .current_dir(root())
-        .args(["build", "--quiet", "--locked", "-p", "chaperone-filter", "--target", "wasm32-wasip1", "--profile", "wasm", "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "chaperone-filter",
+            "--target",
+            "wasm32-wasip1",
+            "--profile",
+            "wasm",
+            "--target-dir",
+        ])
         .arg(target)
         .args(extra)
         .output()
