@@ -11,19 +11,26 @@ use std::{
 #[must_use]
 pub fn chaperone() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build(&target(), &[]))
+    BUILT.get_or_init(|| build(&target(), &[], &[]))
 }
 
 /// A build that traps on a request with the header `x-chaperone-test-trap`. It has a target folder of its own, so that it can
-/// never be taken for the one that ships.
+/// never be taken for the one that ships, and is hardly optimised, as it only has to die.
 #[must_use]
 pub fn trapping() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build(&target().join("wasm-trap"), &["--features", "trap-for-tests"]))
+    BUILT.get_or_init(|| {
+        let quick = [
+            ("CARGO_PROFILE_WASM_LTO", "off"),
+            ("CARGO_PROFILE_WASM_OPT_LEVEL", "1"),
+            ("CARGO_PROFILE_WASM_CODEGEN_UNITS", "16"),
+        ];
+        build(&target().join("wasm-trap"), &["--features", "trap-for-tests"], &quick)
+    })
 }
 
 /// Cargo inside `cargo test` does not wait for itself: the outer one has released the build folder before it runs tests.
-fn build(target: &Path, extra: &[&str]) -> PathBuf {
+fn build(target: &Path, extra: &[&str], env: &[(&str, &str)]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let out = Command::new(cargo)
         .current_dir(root())
@@ -41,6 +48,7 @@ fn build(target: &Path, extra: &[&str]) -> PathBuf {
         ])
         .arg(target)
         .args(extra)
+        .envs(env.iter().copied())
         .output()
         .expect("cargo can be started");
     assert!(
