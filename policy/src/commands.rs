@@ -40,11 +40,10 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(V
             }
             Some(())
         };
-        match matchers {
-            Value::Array(_) => drop(each(matchers, &at, errors, add)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                drop(add(matchers, &at, errors))
-            }
+        if matchers.is_array() {
+            each(matchers, &at, errors, add);
+        } else {
+            add(matchers, &at, errors);
         }
     }
     Some((commands, router))

@@ -68,7 +68,7 @@ impl Exchange {
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
     pub fn request(&mut self, head: &Head<'_>, worker: &mut Worker, now: Timestamp, verifier: &dyn VerifySignature) -> Decision {
         if self.judged.is_some() {
-            return Decision::Refuse(self.refuse(Reason::InternalError, head.headers, ""));
+            return Decision::Refuse(self.fail(worker, now));
         }
         let stamp = worker.next_stamp();
         let audit_id = stamp.audit_id.clone();
@@ -90,13 +90,19 @@ impl Exchange {
         Decision::Forward(Permit { edits, observed })
     }
 
-    /// The proxy could not even give the head (a host call failed): a denial, in observe too, for nothing was judged.
+    /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
     pub fn fail(&mut self, worker: &mut Worker, now: Timestamp) -> Denial {
-        let stamp = worker.next_stamp();
-        let audit_id = stamp.audit_id.clone();
-        let head = Head { headers: &[], source_address: None };
-        self.keep(stamp, Findings::default(), Outcome::Denied(Reason::InternalError), &head, now);
-        self.refuse(Reason::InternalError, &[], &audit_id)
+        let denied = Outcome::Denied(Reason::InternalError);
+        let judged = match self.judged.take() {
+            Some(judged) => Judged { outcome: denied, ..judged },
+            None => {
+                let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
+                Judged { stamp: worker.next_stamp(), findings: Findings::default(), outcome: denied, subject }
+            }
+        };
+        let denial = self.refuse(Reason::InternalError, &[], &judged.stamp.audit_id);
+        self.judged = Some(judged);
+        denial
     }
 
     /// What to change in a response's header fields, upstream's or our own.

@@ -1,0 +1,180 @@
+//! The host's functions (proxy-wasm ABI 0.2.1), each with its status as a value: nothing that a host returns traps the VM.
+#![expect(unsafe_code, reason = "the ABI is pointers and lengths; this file is the only one that passes them")]
+
+use std::alloc::{Layout, alloc};
+use std::ptr::{null, null_mut};
+
+/// A call failed; which status it gave changes nothing in what we do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+/// Which header map.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum Map {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
+    ResponseHeaders = 2,
+    ResponseTrailers = 3,
+}
+
+/// Which kind of metric.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum Metric {
+    Counter = 0,
+    Gauge = 1,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum Level {
+    Info = 2,
+    Error = 4,
+}
+
+/// The buffer with the plugin's configuration.
+const PLUGIN_CONFIGURATION: i32 = 7;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: i32, text: *const u8, size: usize) -> i32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32;
+    fn proxy_get_buffer_bytes(buffer: i32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> i32;
+    fn proxy_get_header_map_pairs(map: i32, data: *mut *mut u8, size: *mut usize) -> i32;
+    fn proxy_remove_header_map_value(map: i32, name: *const u8, name_size: usize) -> i32;
+    fn proxy_replace_header_map_value(map: i32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> i32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> i32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> i32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> i32;
+    fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> i32;
+    fn proxy_record_metric(id: u32, value: u64) -> i32;
+}
+
+fn ok(status: i32) -> Result<(), Failed> {
+    if status == 0 { Ok(()) } else { Err(Failed) }
+}
+
+/// Memory that the host fills and we then own. Null when there is none left: the host's call fails, not the VM.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout is not empty.
+        Ok(layout) if size > 0 => unsafe { alloc(layout) },
+        Ok(_) | Err(_) => null_mut(),
+    }
+}
+
+/// Runs a call that gives bytes, and takes ownership of them.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> i32) -> Result<Vec<u8>, Failed> {
+    let (mut data, mut size) = (null_mut::<u8>(), 0);
+    ok(call(&raw mut data, &raw mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host got `data` from `proxy_on_memory_allocate` with exactly `size` bytes, and has filled them.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+pub(crate) fn log(level: Level, text: &str) {
+    // SAFETY: `text` outlives the call. A line that cannot be written is no reason to do anything else.
+    let _ = unsafe { proxy_log(level as i32, text.as_ptr(), text.len()) };
+}
+
+/// Unix nanoseconds.
+pub(crate) fn now() -> Result<u64, Failed> {
+    let mut time = 0;
+    // SAFETY: `time` outlives the call.
+    ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
+    // A clock that stands at the epoch is a clock that failed.
+    if time == 0 { Err(Failed) } else { Ok(time) }
+}
+
+pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failed> {
+    // SAFETY: the out-pointers outlive the call.
+    bytes(|data, length| unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length) })
+}
+
+/// A header map, serialised; see [`crate::fields`].
+pub(crate) fn header_map(map: Map) -> Result<Vec<u8>, Failed> {
+    // SAFETY: the out-pointers outlive the call.
+    bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as i32, data, size) })
+}
+
+pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), Failed> {
+    // SAFETY: `name` outlives the call.
+    ok(unsafe { proxy_remove_header_map_value(map as i32, name.as_ptr(), name.len()) })
+}
+
+pub(crate) fn set_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Failed> {
+    // SAFETY: both outlive the call.
+    ok(unsafe { proxy_replace_header_map_value(map as i32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// A property by its path, the steps joined by NUL.
+pub(crate) fn property(path: &str) -> Result<Vec<u8>, Failed> {
+    // SAFETY: `path` and the out-pointers outlive the call.
+    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// A property that is an integer: 8 bytes, little-endian.
+pub(crate) fn integer_property(path: &str) -> Option<u64> {
+    Some(u64::from_le_bytes(property(path).ok()?.try_into().ok()?))
+}
+
+pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Failed> {
+    // SAFETY: both outlive the call.
+    ok(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+/// Answers the request in the upstream's stead. `headers` serialised as in [`crate::fields`].
+pub(crate) fn send_local_response(
+    status: u16,
+    details: &str,
+    body: &str,
+    headers: &[u8],
+    grpc_status: Option<u32>,
+) -> Result<(), Failed> {
+    let grpc_status = grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(-1);
+    // SAFETY: all of them outlive the call.
+    ok(unsafe {
+        proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            if headers.is_empty() { null() } else { headers.as_ptr() },
+            headers.len(),
+            grpc_status,
+        )
+    })
+}
+
+pub(crate) fn define_metric(kind: Metric, name: &str) -> Option<u32> {
+    let mut id = 0;
+    // SAFETY: `name` and `id` outlive the call.
+    ok(unsafe { proxy_define_metric(kind as i32, name.as_ptr(), name.len(), &raw mut id) }).ok()?;
+    Some(id)
+}
+
+pub(crate) fn increment_metric(id: u32, offset: i64) {
+    // SAFETY: no pointers. A metric that cannot be written changes no decision.
+    let _ = unsafe { proxy_increment_metric(id, offset) };
+}
+
+pub(crate) fn record_metric(id: u32, value: u64) {
+    // SAFETY: no pointers. A metric that cannot be written changes no decision.
+    let _ = unsafe { proxy_record_metric(id, value) };
+}

@@ -1,0 +1,72 @@
+//! What the host calls (proxy-wasm ABI 0.2.1). Only what is needed: an exported body callback costs on every chunk.
+#![expect(unsafe_code, reason = "exported names are unsafe attributes; no pointer is touched here")]
+
+use crate::stream::{Action, Stream};
+use crate::vm;
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+    // Envoy creates the root context before it starts the VM.
+    vm::start();
+    vm::with(|vm| vm.create(context, parent));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> i32 {
+    i32::from(vm::start())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(root: u32, size: usize) -> i32 {
+    i32::from(vm::with(|vm| vm.configure(root, size)).unwrap_or(false))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.request_headers(context)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> i32 {
+    on_stream(context, Stream::request_trailers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
+    on_stream(context, Stream::response_headers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_trailers(context: u32, _trailers: usize) -> i32 {
+    on_stream(context, Stream::response_trailers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(context: u32) {
+    vm::with(|vm| vm.log(context));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(_context: u32) -> i32 {
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(context: u32) {
+    vm::with(|vm| vm.delete(context));
+}
+
+fn on_stream(context: u32, f: impl FnOnce(&mut Stream) -> Action) -> i32 {
+    action(vm::with(|vm| vm.stream(context).map(f)).flatten())
+}
+
+/// No state or no stream means no permit: held.
+fn action(action: Option<Action>) -> i32 {
+    match action {
+        Some(Action::Continue) => 0,
+        Some(Action::Pause) | None => 1,
+    }
+}

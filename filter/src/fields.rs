@@ -1,0 +1,47 @@
+//! Header maps as the host serialises them: a count, the sizes of each name and value, then the bytes, each with a NUL.
+//! All numbers are 32 bits, little-endian.
+
+use crate::abi::Failed;
+
+/// Reads a serialised map in place. The host is trusted to be well-formed; if it is not, the call has failed.
+pub(crate) fn parse(map: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Failed> {
+    if map.is_empty() {
+        return Ok(Vec::new());
+    }
+    let number = |at: usize| {
+        let bytes = map.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let read = || {
+        let count = number(0)?;
+        let mut at = count.checked_mul(8)?.checked_add(4)?;
+        let mut fields = Vec::with_capacity(count.min(map.len() / 8));
+        let mut take = |size: usize| {
+            let text = map.get(at..at.checked_add(size)?)?;
+            at = at.checked_add(size)?.checked_add(1)?;
+            Some(text)
+        };
+        for index in 0..count {
+            let sizes = 4 + index * 8;
+            let (name, value) = (take(number(sizes)?)?, take(number(sizes + 4)?)?);
+            fields.push((name, value));
+        }
+        Some(fields)
+    };
+    read().ok_or(Failed)
+}
+
+/// Serialises a map for the host.
+pub(crate) fn serialise(fields: &[(String, String)]) -> Vec<u8> {
+    let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut map = u32::try_from(fields.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in fields {
+        map.extend_from_slice(&size(name));
+        map.extend_from_slice(&size(value));
+    }
+    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
+        map.extend_from_slice(text.as_bytes());
+        map.push(0);
+    }
+    map
+}

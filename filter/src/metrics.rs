@@ -1,0 +1,57 @@
+//! Metrics of a VM, defined once; the proxy adds up what its workers report.
+
+use chaperone_policy::{Counts, Reason};
+
+use crate::abi::{self, Metric};
+
+pub(crate) struct Metrics {
+    allowed: Option<u32>,
+    by_reason: Vec<(Reason, Option<u32>)>,
+    token_hits: Option<u32>,
+    token_misses: Option<u32>,
+    live_sessions: Option<u32>,
+    generation: Option<u32>,
+    reported: Counts,
+}
+
+impl Metrics {
+    pub(crate) fn define() -> Self {
+        let counter = |name: &str| abi::define_metric(Metric::Counter, name);
+        Self {
+            allowed: counter("chaperone.decisions.allowed"),
+            by_reason: Reason::ALL.map(|reason| (reason, counter(&format!("chaperone.decisions.{reason}")))).to_vec(),
+            token_hits: counter("chaperone.token_cache.hits"),
+            token_misses: counter("chaperone.token_cache.misses"),
+            live_sessions: abi::define_metric(Metric::Gauge, "chaperone.live_sessions"),
+            generation: abi::define_metric(Metric::Gauge, "chaperone.policy_generation"),
+            reported: Counts::default(),
+        }
+    }
+
+    pub(crate) fn policy_loaded(&self, generation: u64) {
+        if let Some(id) = self.generation {
+            abi::record_metric(id, generation);
+        }
+    }
+
+    /// Counts one decision, and what has changed since the one before.
+    pub(crate) fn decided(&mut self, reason: Option<Reason>, counts: Counts) {
+        let decision = match reason {
+            None => self.allowed,
+            Some(reason) => self.by_reason.iter().find(|(known, _)| *known == reason).and_then(|(_, id)| *id),
+        };
+        add(decision, 1);
+        let change = |now: u64, before: u64| i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
+        add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
+        add(self.token_misses, change(counts.token_misses, self.reported.token_misses));
+        // A gauge is one for all workers, so that each adds its change.
+        add(self.live_sessions, change(counts.live_sessions, self.reported.live_sessions));
+        self.reported = counts;
+    }
+}
+
+fn add(metric: Option<u32>, change: i64) {
+    if let Some(id) = metric.filter(|_| change != 0) {
+        abi::increment_metric(id, change);
+    }
+}
