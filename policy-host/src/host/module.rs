@@ -1,0 +1,160 @@
+//! A filter's .wasm, read, checked and compiled.
+
+use super::abi;
+use super::state::HostState;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use wasmtime::{Cache, CacheConfig, Config, Engine, ExternType, InstancePre, Linker};
+
+/// A compiled filter. Clones are cheap and are the same module.
+#[derive(Clone)]
+pub struct Module {
+    pub(super) instance: InstancePre<HostState>,
+    /// `malloc` or `proxy_on_memory_allocate`.
+    pub(super) allocator: &'static str,
+    path: Arc<Path>,
+}
+
+/// Why a file is no filter that Envoy would run.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not WebAssembly, or not valid.
+    Invalid {
+        /// What the compiler says.
+        reason: String,
+    },
+    /// WebAssembly, but no proxy-wasm 0.2.x module.
+    NotAFilter {
+        /// What is missing.
+        reason: String,
+    },
+    /// It imports what Envoy does not offer.
+    UnknownImport {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
+    /// It imports something that Envoy offers, in another form.
+    WrongImport {
+        /// Which import, and both signatures.
+        reason: String,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Self::Invalid { reason } => write!(f, "not a valid WebAssembly module: {reason}"),
+            Self::NotAFilter { reason } => write!(f, "not a proxy-wasm 0.2 filter: {reason}"),
+            Self::UnknownImport { module, name } => write!(f, "it imports `{name}` from `{module}`, which Envoy does not offer"),
+            Self::WrongImport { reason } => write!(f, "an import does not fit: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read { source, .. } => Some(source),
+            Self::Invalid { .. } | Self::NotAFilter { .. } | Self::UnknownImport { .. } | Self::WrongImport { .. } => None,
+        }
+    }
+}
+
+/// One engine for the process: modules and VMs of different engines could not meet.
+fn engine() -> Result<&'static Engine, LoadError> {
+    static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
+    ENGINE
+        .get_or_init(|| {
+            // Without a writable cache folder compilation only takes longer.
+            let cache = Cache::new(CacheConfig::new()).ok();
+            build_engine(cache).or_else(|_| build_engine(None)).map_err(|error| format!("{error:#}"))
+        })
+        .as_ref()
+        .map_err(|reason| LoadError::Invalid { reason: reason.clone() })
+}
+
+fn build_engine(cache: Option<Cache>) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.consume_fuel(true).cache(cache);
+    Engine::new(&config)
+}
+
+impl Module {
+    /// Reads and compiles a filter. The compiled code is kept in wasmtime's cache folder for the next time.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or Envoy would not load it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        Self::compile(&bytes, path)
+    }
+
+    /// Compiles a filter from its bytes.
+    ///
+    /// # Errors
+    /// When Envoy would not load it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::compile(bytes, Path::new("<bytes>"))
+    }
+
+    fn compile(bytes: &[u8], path: &Path) -> Result<Self, LoadError> {
+        let engine = engine()?;
+        let module = wasmtime::Module::new(engine, bytes).map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
+        let exports = |name: &str| module.get_export(name).is_some();
+        let log_level = exports("proxy_abi_version_0_2_1");
+        if !log_level && !exports("proxy_abi_version_0_2_0") {
+            let reason = if exports("proxy_abi_version_0_1_0") {
+                "it speaks ABI 0.1.0, which is not supported for local testing"
+            } else {
+                "it does not export `proxy_abi_version_0_2_1` or `proxy_abi_version_0_2_0`"
+            };
+            return Err(LoadError::NotAFilter { reason: reason.into() });
+        }
+        if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
+            return Err(LoadError::NotAFilter { reason: "it does not export its `memory`".into() });
+        }
+        let allocator = ["malloc", "proxy_on_memory_allocate"].into_iter().find(|name| exports(name));
+        let allocator = allocator.ok_or_else(|| LoadError::NotAFilter {
+            reason: "it exports neither `proxy_on_memory_allocate` nor `malloc`".into(),
+        })?;
+        let mut linker = Linker::new(engine);
+        let wrong = |error: wasmtime::Error| LoadError::WrongImport { reason: format!("{error:#}") };
+        abi::link_all(&mut linker, log_level).map_err(wrong)?;
+        let offered: std::collections::HashSet<(String, String)> = {
+            // Names alone are needed, and the linker only lists them for a store.
+            let mut store = wasmtime::Store::new(engine, super::vm::blank_state());
+            linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect()
+        };
+        for import in module.imports() {
+            if !offered.contains(&(import.module().to_owned(), import.name().to_owned())) {
+                return Err(LoadError::UnknownImport { module: import.module().into(), name: import.name().into() });
+            }
+        }
+        let instance = linker.instantiate_pre(&module).map_err(wrong)?;
+        Ok(Self { instance, allocator, path: path.into() })
+    }
+
+    /// The file it came from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("path", &self.path).finish_non_exhaustive()
+    }
+}

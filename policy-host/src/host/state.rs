@@ -1,0 +1,244 @@
+//! What the host knows while a guest runs: its contexts, and which of them is speaking.
+
+use super::headers::HeaderMap;
+use super::shared::Metric;
+use super::{Clock, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmtime::{Memory, StoreLimits, TypedFunc};
+
+/// What a VM is given for its lifetime. No `Debug`: the environment holds credentials.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) vm_id: String,
+    pub(super) configuration: Vec<u8>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) clock: Clock,
+    pub(super) log: LogSink,
+    pub(super) log_level: LogLevel,
+    pub(super) shared: Shared,
+}
+
+/// Envoy allows only some host calls while a guest starts and while it allocates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Allocating,
+    Running,
+}
+
+pub(super) struct HostState {
+    pub(super) settings: Settings,
+    pub(super) limits: StoreLimits,
+    pub(super) memory: Option<Memory>,
+    pub(super) allocate: Option<TypedFunc<u32, u32>>,
+    pub(super) phase: Phase,
+    pub(super) contexts: HashMap<u32, Context>,
+    /// The context whose callback runs.
+    pub(super) current: u32,
+    /// The context that `proxy_set_effective_context` chose for this callback; 0 is none.
+    pub(super) effective: u32,
+    pub(super) metrics: Vec<(u32, Arc<Metric>)>,
+    /// Calls by [`HostCall`].
+    pub(super) calls: [u64; HostCall::COUNT],
+    /// Answers that a test forces upon a host call.
+    pub(super) faults: [Option<u32>; HostCall::COUNT],
+    /// Reused between host calls, so that answering costs no allocation.
+    pub(super) scratch: Vec<u8>,
+}
+
+pub(super) enum Context {
+    Root(Root),
+    Stream(Box<Stream>),
+}
+
+pub(super) struct Root {
+    pub(super) plugin: Arc<Plugin>,
+    /// Readable only inside `proxy_on_configure` and the context's creation.
+    pub(super) configuration: Option<Arc<[u8]>>,
+    pub(super) tick_period: Option<u32>,
+    /// Open streams.
+    pub(super) streams: usize,
+    /// No new streams: a newer configuration serves.
+    pub(super) retired: bool,
+    /// Said "not yet" to `proxy_on_done`.
+    pub(super) pending_done: bool,
+}
+
+/// What happened to a request, for the log.
+#[derive(Clone, Debug, Default)]
+pub struct LogInfo {
+    /// `response.code`.
+    pub response_code: Option<u16>,
+    /// `response.code_details`.
+    pub response_code_details: Option<String>,
+    /// `response.flags`.
+    pub response_flags: u64,
+    /// `request.size`: bytes of the request body.
+    pub request_bytes: u64,
+    /// `response.size`: bytes of the response body.
+    pub response_bytes: u64,
+    /// `request.duration`.
+    pub duration_nanoseconds: u64,
+}
+
+/// Properties that the filter set, by name and in order. In Envoy they are filter state `wasm.<name>`.
+pub type FilterState = Vec<(Vec<u8>, Vec<u8>)>;
+
+#[derive(Default)]
+pub(super) struct Stream {
+    pub(super) root: u32,
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) properties: Arc<Properties>,
+    /// Wall time of the first callback, in nanoseconds.
+    pub(super) started: u64,
+    /// `proxy_on_context_create` has run.
+    pub(super) created: bool,
+    pub(super) request_headers: Option<HeaderMap>,
+    pub(super) request_trailers: Option<HeaderMap>,
+    pub(super) response_headers: Option<HeaderMap>,
+    pub(super) response_trailers: Option<HeaderMap>,
+    pub(super) request_body: Option<Vec<u8>>,
+    pub(super) response_body: Option<Vec<u8>>,
+    /// What the access log sees of them.
+    pub(super) logged_request: Option<HeaderMap>,
+    pub(super) logged_response: Option<HeaderMap>,
+    pub(super) logged_trailers: Option<HeaderMap>,
+    pub(super) logging: bool,
+    pub(super) filter_state: FilterState,
+    pub(super) info: LogInfo,
+    pub(super) grpc: bool,
+    pub(super) head: bool,
+    /// The first local reply; later ones are ignored.
+    pub(super) local_reply: Option<LocalReply>,
+    /// `proxy_on_response_headers` has been called: a reply from now on goes past the filter.
+    pub(super) response_started: bool,
+    /// The local reply has been handed to the embedder.
+    pub(super) replied: bool,
+    /// Envoy answered in place of the failed VM: the VM is not asked again about this stream.
+    pub(super) failed: bool,
+    /// `proxy_continue_stream` was called in this callback.
+    pub(super) continued: bool,
+    /// `proxy_close_stream` was called.
+    pub(super) closed: bool,
+}
+
+impl HostState {
+    pub(super) fn new(settings: Settings, limits: StoreLimits) -> Self {
+        Self {
+            settings,
+            limits,
+            memory: None,
+            allocate: None,
+            phase: Phase::Starting,
+            contexts: HashMap::new(),
+            current: 0,
+            effective: 0,
+            metrics: Vec::new(),
+            calls: [0; HostCall::COUNT],
+            faults: [None; HostCall::COUNT],
+            scratch: Vec::new(),
+        }
+    }
+
+    fn context_id(&self) -> u32 {
+        if self.effective != 0 && self.contexts.contains_key(&self.effective) { self.effective } else { self.current }
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match self.contexts.get(&self.context_id())? {
+            Context::Stream(stream) => Some(stream),
+            Context::Root(_) => None,
+        }
+    }
+
+    pub(super) fn stream_mut(&mut self) -> Option<&mut Stream> {
+        let id = self.context_id();
+        self.stream_by_id(id)
+    }
+
+    pub(super) fn stream_by_id(&mut self, id: u32) -> Option<&mut Stream> {
+        match self.contexts.get_mut(&id)? {
+            Context::Stream(stream) => Some(stream),
+            Context::Root(_) => None,
+        }
+    }
+
+    /// The root of the context that speaks: itself, or its stream's.
+    pub(super) fn root_mut(&mut self) -> Option<&mut Root> {
+        let mut id = self.context_id();
+        if let Some(Context::Stream(stream)) = self.contexts.get(&id) {
+            id = stream.root;
+        }
+        self.root_by_id(id)
+    }
+
+    pub(super) fn root_by_id(&mut self, id: u32) -> Option<&mut Root> {
+        match self.contexts.get_mut(&id)? {
+            Context::Root(root) => Some(root),
+            Context::Stream(_) => None,
+        }
+    }
+
+    pub(super) fn plugin(&self) -> Option<&Plugin> {
+        match self.contexts.get(&self.context_id())? {
+            Context::Root(root) => Some(&root.plugin),
+            Context::Stream(stream) => Some(&stream.plugin),
+        }
+    }
+
+    /// Only inside the creation and configuration of a root.
+    pub(super) fn plugin_configuration(&self) -> Option<&Arc<[u8]>> {
+        match self.contexts.get(&self.context_id())? {
+            Context::Root(root) => root.configuration.as_ref(),
+            Context::Stream(_) => None,
+        }
+    }
+}
+
+impl Stream {
+    /// The map that a reading host call sees.
+    pub(super) fn map(&self, kind: MapType) -> Option<&HeaderMap> {
+        match kind {
+            MapType::RequestHeaders if self.logging => self.logged_request.as_ref(),
+            MapType::ResponseHeaders if self.logging => self.logged_response.as_ref(),
+            MapType::ResponseTrailers if self.logging => self.logged_trailers.as_ref(),
+            MapType::RequestTrailers if self.logging => None,
+            MapType::RequestHeaders => self.request_headers.as_ref(),
+            MapType::RequestTrailers => self.request_trailers.as_ref(),
+            MapType::ResponseHeaders => self.response_headers.as_ref(),
+            MapType::ResponseTrailers => self.response_trailers.as_ref(),
+            MapType::GrpcInitialMetadata
+            | MapType::GrpcTrailingMetadata
+            | MapType::HttpCallHeaders
+            | MapType::HttpCallTrailers => None,
+        }
+    }
+
+    /// The map that a writing host call changes: never the log's.
+    pub(super) fn map_mut(&mut self, kind: MapType) -> Option<&mut HeaderMap> {
+        match kind {
+            MapType::RequestHeaders => self.request_headers.as_mut(),
+            MapType::RequestTrailers => self.request_trailers.as_mut(),
+            MapType::ResponseHeaders => self.response_headers.as_mut(),
+            MapType::ResponseTrailers => self.response_trailers.as_mut(),
+            MapType::GrpcInitialMetadata
+            | MapType::GrpcTrailingMetadata
+            | MapType::HttpCallHeaders
+            | MapType::HttpCallTrailers => None,
+        }
+    }
+
+    pub(super) fn set_filter_state(&mut self, key: &[u8], value: &[u8]) {
+        if let Some((_, present)) = self.filter_state.iter_mut().find(|(k, _)| k == key) {
+            value.clone_into(present);
+        } else {
+            self.filter_state.push((key.to_vec(), value.to_vec()));
+        }
+    }
+}
+
+/// What the access log keeps of headers that went on.
+pub(super) fn logged(headers: &Headers, direction: super::headers::Direction) -> HeaderMap {
+    HeaderMap::incoming(direction, headers.clone())
+}

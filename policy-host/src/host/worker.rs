@@ -1,0 +1,175 @@
+//! A canary and a worker: how Envoy brings a configuration to a VM, and what becomes of a VM that died.
+
+use super::{ConfigureError, LocalReply, Module, Plugin, Properties, RootId, StreamId, Trap, Vm, VmOptions};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long a dead VM stays closed before FAIL_RELOAD builds a new one, as Envoy's default backoff.
+const RELOAD_AFTER_NANOSECONDS: u64 = 1_000_000_000;
+
+/// What happens to requests once the VM has trapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// 503 for ever.
+    #[default]
+    Closed,
+    /// 503 for a second, then a new VM with the current configuration.
+    Reload,
+}
+
+/// How a configuration came to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// In a new root context.
+    Configured,
+    /// An open stream still held a root context of exactly these bytes: it serves again, without `proxy_on_configure`.
+    Reused,
+}
+
+/// Tries configurations before any worker sees them.
+pub struct Canary {
+    module: Module,
+    options: VmOptions,
+    plugin: Plugin,
+    /// Envoy remembers its verdict on bytes that it has seen.
+    verdicts: HashMap<Vec<u8>, bool>,
+}
+
+impl Canary {
+    /// A canary for a filter.
+    #[must_use]
+    pub fn new(module: &Module, options: &VmOptions, plugin: &Plugin) -> Self {
+        Self { module: module.clone(), options: options.clone(), plugin: plugin.clone(), verdicts: HashMap::new() }
+    }
+
+    /// Would the filter take this configuration?
+    ///
+    /// # Errors
+    /// When a fresh VM rejects it or traps.
+    pub fn check(&mut self, configuration: &[u8]) -> Result<(), ConfigureError> {
+        match self.verdicts.get(configuration) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(ConfigureError::Rejected),
+            None => {}
+        }
+        let verdict = Vm::start(&self.module, self.options.clone())
+            .map_err(|trap| ConfigureError::Trapped(Arc::new(trap)))
+            .and_then(|mut vm| vm.configure(&self.plugin, configuration).map(|_| ()));
+        self.verdicts.insert(configuration.to_vec(), verdict.is_ok());
+        verdict
+    }
+}
+
+/// One worker thread's VM and the configuration that it serves.
+pub struct Worker {
+    module: Module,
+    options: VmOptions,
+    plugin: Plugin,
+    policy: FailurePolicy,
+    vm: Vm,
+    current: Option<(RootId, Arc<[u8]>)>,
+    /// Roots that may still be alive, with their bytes.
+    roots: Vec<(RootId, Arc<[u8]>)>,
+    died_at: Option<u64>,
+}
+
+impl Worker {
+    /// Starts the VM; it has no configuration yet.
+    ///
+    /// # Errors
+    /// When the filter traps while it starts.
+    pub fn start(module: &Module, options: &VmOptions, plugin: &Plugin, policy: FailurePolicy) -> Result<Self, Trap> {
+        Ok(Self {
+            module: module.clone(),
+            options: options.clone(),
+            plugin: plugin.clone(),
+            policy,
+            vm: Vm::start(module, options.clone())?,
+            current: None,
+            roots: Vec::new(),
+            died_at: None,
+        })
+    }
+
+    /// Serves this configuration from now on. Open streams keep theirs.
+    ///
+    /// # Errors
+    /// When the filter rejects it or traps; the older one goes on serving then, if the VM lives.
+    pub fn apply(&mut self, configuration: &[u8]) -> Result<Applied, ConfigureError> {
+        let vm = &mut self.vm;
+        self.roots.retain(|(root, _)| vm.is_live(*root));
+        if let Some((root, bytes)) = self.roots.iter().find(|(_, bytes)| **bytes == *configuration).cloned() {
+            self.vm.revive(root);
+            self.replace_current(root, bytes);
+            return Ok(Applied::Reused);
+        }
+        let root = self.vm.configure(&self.plugin, configuration)?;
+        let bytes: Arc<[u8]> = configuration.into();
+        self.roots.push((root, Arc::clone(&bytes)));
+        self.replace_current(root, bytes);
+        Ok(Applied::Configured)
+    }
+
+    fn replace_current(&mut self, root: RootId, bytes: Arc<[u8]>) {
+        let old = self.current.replace((root, bytes));
+        if let Some((old, _)) = old.filter(|(old, _)| *old != root) {
+            self.vm.retire(old);
+        }
+    }
+
+    /// A new stream under the current configuration.
+    ///
+    /// # Errors
+    /// The reply to give while there is no configuration. (A dead VM does open streams: its callbacks answer 503.)
+    pub fn open(&mut self, properties: impl Into<Arc<Properties>>) -> Result<StreamId, LocalReply> {
+        self.reload_if_due();
+        match &self.current {
+            Some((root, _)) => Ok(self.vm.open(*root, properties)),
+            None => Err(LocalReply::no_configuration()),
+        }
+    }
+
+    fn reload_if_due(&mut self) {
+        if self.vm.trap().is_none() || self.policy == FailurePolicy::Closed {
+            return;
+        }
+        let now = self.options.clock.monotonic();
+        let died_at = *self.died_at.get_or_insert(now);
+        if now.saturating_sub(died_at) < RELOAD_AFTER_NANOSECONDS {
+            return;
+        }
+        self.died_at = Some(now);
+        let Ok(vm) = Vm::start(&self.module, self.options.clone()) else { return };
+        self.vm = vm;
+        self.roots.clear();
+        self.died_at = None;
+        if let Some((_, bytes)) = self.current.take() {
+            // A rejection here contradicts the canary. Without a configuration every request is refused, so nothing opens.
+            let _ = self.apply(&bytes);
+        }
+    }
+
+    /// Notes the time of a trap, so that FAIL_RELOAD counts from there.
+    pub fn after_request(&mut self) {
+        if self.vm.trap().is_some() {
+            let now = self.options.clock.monotonic();
+            self.died_at.get_or_insert(now);
+        }
+    }
+
+    /// The VM, for the callbacks of open streams.
+    pub fn vm(&mut self) -> &mut Vm {
+        &mut self.vm
+    }
+
+    /// Runs the tick of the current configuration, if it asked for ticks.
+    ///
+    /// # Errors
+    /// When the filter traps.
+    pub fn tick(&mut self) -> Result<bool, Arc<Trap>> {
+        match self.current {
+            Some((root, _)) => self.vm.tick(root),
+            None => Ok(false),
+        }
+    }
+}
