@@ -1,6 +1,7 @@
 //! A policy wherever it is written: a file of its own, or inside an Envoy resource.
 
 use super::{Document, Finding, Findings, envoy::{self, Found}};
+use chaperone_policy::Policy;
 use serde_json::Value;
 use std::{ops::Range, path::Path, sync::Arc};
 
@@ -91,6 +92,17 @@ impl PolicyDocument {
     #[must_use]
     pub fn json(&self) -> Vec<u8> {
         self.value().to_string().into_bytes()
+    }
+
+    /// Compiles the policy as the filter will.
+    ///
+    /// # Errors
+    /// All its mistakes, each with its place in the file.
+    pub fn compile(&self) -> Result<Policy, Findings> {
+        Policy::compile(&self.json()).map_err(|errors| {
+            let list = errors.errors().iter().map(|e| self.finding(&e.pointer, e.message.clone(), e.help.clone())).collect();
+            Findings::new(list).unwrap_or_else(|| self.finding("", "not a policy", None).into())
+        })
     }
 
     /// A mistake at this pointer into the policy.

@@ -6,9 +6,11 @@ mod alg;
 mod der;
 pub mod inspect;
 mod jwk;
+pub(crate) mod run_keys;
 mod sign;
 
 pub use alg::{Alg, UnknownAlg};
+pub use run_keys::RunKeys;
 pub use sign::{hs256, unsigned};
 
 use jsonwebtoken::EncodingKey;

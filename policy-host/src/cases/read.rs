@@ -1,0 +1,186 @@
+//! Reading a parsed document member by member, so that every mistake keeps its place.
+
+use crate::source::{Document, Finding, nearest, push_index, push_member};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{cell::RefCell, collections::BTreeMap};
+
+/// What is wrong so far. Reading goes on after a mistake, so that an author sees all of them at once.
+pub(super) struct Errors<'d> {
+    document: &'d Document,
+    list: RefCell<Vec<Finding>>,
+}
+
+impl<'d> Errors<'d> {
+    pub(super) fn new(document: &'d Document) -> Self {
+        Self { document, list: RefCell::default() }
+    }
+
+    pub(super) fn add(&self, pointer: &str, message: impl Into<String>, help: Option<String>) {
+        self.push(self.document.finding(pointer, message, help));
+    }
+
+    pub(super) fn push(&self, finding: Finding) {
+        // The same row of a table may be read once for each use of what it is like.
+        let mut list = self.list.borrow_mut();
+        if !list.contains(&finding) {
+            list.push(finding);
+        }
+    }
+
+    pub(super) fn place(&self, pointer: &str) -> String {
+        self.document.finding(pointer, "", None).place()
+    }
+
+    pub(super) fn into_list(self) -> Vec<Finding> {
+        self.list.into_inner()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.borrow().is_empty()
+    }
+}
+
+/// A value and where it is.
+#[derive(Debug, Clone)]
+pub(super) struct Node<'v> {
+    pub(super) value: &'v Value,
+    pub(super) pointer: String,
+}
+
+/// The members of an object, by name.
+pub(super) type Members<'v> = BTreeMap<&'v str, Node<'v>>;
+
+impl<'v> Node<'v> {
+    pub(super) fn root(value: &'v Value) -> Self {
+        Self { value, pointer: String::new() }
+    }
+
+    pub(super) fn wrong(&self, errors: &Errors<'_>, message: impl Into<String>, help: &str) {
+        errors.add(&self.pointer, message, (!help.is_empty()).then(|| help.to_owned()));
+    }
+
+    /// The members of an object, whatever their names.
+    pub(super) fn any_members(&self, errors: &Errors<'_>) -> Option<Members<'v>> {
+        let Some(object) = self.value.as_object() else {
+            self.wrong(errors, format!("must be an object, and this is {}", kind(self.value)), "");
+            return None;
+        };
+        Some(object.iter().map(|(name, value)| (name.as_str(), self.member(name, value))).collect())
+    }
+
+    /// The members of an object that may have only these. `later` are those of the format that this version lacks.
+    pub(super) fn members(&self, errors: &Errors<'_>, known: &[&str], later: &[&str]) -> Option<Members<'v>> {
+        let members = self.any_members(errors)?;
+        for (name, node) in &members {
+            if later.contains(name) {
+                node.wrong(errors, format!("`{name}` is not supported by this version"), "remove it");
+            } else if !known.contains(name) {
+                let help = nearest(name, known.iter().copied())
+                    .map_or_else(|| format!("one of: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+                node.wrong(errors, format!("unknown member `{name}`"), &help);
+            }
+        }
+        Some(members)
+    }
+
+    fn member(&self, name: &str, value: &'v Value) -> Self {
+        let mut pointer = self.pointer.clone();
+        push_member(&mut pointer, name);
+        Node { value, pointer }
+    }
+
+    pub(super) fn items(&self, errors: &Errors<'_>) -> Option<Vec<Self>> {
+        let Some(items) = self.value.as_array() else {
+            self.wrong(errors, format!("must be a list, and this is {}", kind(self.value)), "");
+            return None;
+        };
+        let item = |(index, value)| {
+            let mut pointer = self.pointer.clone();
+            push_index(&mut pointer, index);
+            Node { value, pointer }
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    pub(super) fn text(&self, errors: &Errors<'_>) -> Option<&'v str> {
+        let text = self.value.as_str();
+        if text.is_none() {
+            let help = if self.value.is_number() || self.value.is_boolean() { "put it in quotes" } else { "" };
+            self.wrong(errors, format!("must be a string, and this is {}", kind(self.value)), help);
+        }
+        text
+    }
+
+    pub(super) fn whole_number(&self, errors: &Errors<'_>, from: u64, to: u64) -> Option<u64> {
+        let number = self.value.as_u64().filter(|n| (from..=to).contains(n));
+        if number.is_none() {
+            self.wrong(errors, format!("must be a whole number from {from} to {to}"), "");
+        }
+        number
+    }
+
+    /// A signed number of seconds, written `10m` or `-5s`.
+    pub(super) fn duration(&self, errors: &Errors<'_>) -> Option<i64> {
+        let seconds = self.value.as_str().and_then(seconds);
+        if seconds.is_none() {
+            self.wrong(errors, "must be a duration", "a whole number and a unit: `30s`, `10m`, `-5m`, `8h` or `1d`");
+        }
+        seconds
+    }
+
+    /// RFC 3339, or a duration after `base`.
+    pub(super) fn instant(&self, errors: &Errors<'_>, base: Timestamp) -> Option<Timestamp> {
+        let text = self.value.as_str();
+        let found = text.and_then(|text| match seconds(text) {
+            Some(offset) => base.as_second().checked_add(offset).and_then(|at| Timestamp::from_second(at).ok()),
+            None => text.parse().ok(),
+        });
+        if found.is_none() {
+            self.wrong(errors, "must be an instant", "a time after the file's `at` (`16m`), or RFC 3339: `2026-11-23T10:00:00Z`");
+        }
+        found
+    }
+}
+
+/// `10m`, `-5s`, `0s`.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (number, unit) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    if !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<i64>().ok()?.checked_mul(unit * sign)
+}
+
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Replaces each `${name}` by what `find` says; a name that it does not know is given back as the error.
+pub(super) fn expand(text: &str, find: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, tail) = after.split_once('}').ok_or_else(|| after.to_owned())?;
+        out.push_str(before);
+        out.push_str(&find(name).ok_or_else(|| name.to_owned())?);
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out)
+}

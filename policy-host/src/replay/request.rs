@@ -1,0 +1,71 @@
+//! A request as the filter will see it, whatever file it was read from.
+
+/// Header fields in their order; bytes, as a client may send anything.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A request head, its body, and what the proxy knows about its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `:method`.
+    pub method: Vec<u8>,
+    /// `:path`, with the query.
+    pub path: Vec<u8>,
+    /// `:authority`.
+    pub authority: Vec<u8>,
+    /// `:scheme`.
+    pub scheme: Vec<u8>,
+    /// The other fields.
+    pub headers: Headers,
+    /// The whole body, empty when there is none.
+    pub body: Vec<u8>,
+    /// Trailer fields, empty when there are none.
+    pub trailers: Headers,
+    /// The client's address, with or without a port.
+    pub source_address: Option<String>,
+    /// SHA-256 of the client's certificate in hex.
+    pub client_certificate_sha256: Option<String>,
+    /// The first URI in the client certificate's subject alternative names.
+    pub peer_uri_san: Option<String>,
+}
+
+impl Request {
+    /// A request without fields, body or trailers.
+    #[must_use]
+    pub fn new(method: &str, authority: &str, path: &str) -> Self {
+        Self {
+            method: method.into(),
+            path: path.into(),
+            authority: authority.into(),
+            scheme: b"https".to_vec(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            trailers: Vec::new(),
+            source_address: None,
+            client_certificate_sha256: None,
+            peer_uri_san: None,
+        }
+    }
+
+    /// The head as Envoy hands it to a filter: pseudo-headers first (RFC 9113 §8.3), names in lower case.
+    #[must_use]
+    pub fn head(&self) -> Headers {
+        let pseudo = [
+            (":authority", &self.authority),
+            (":path", &self.path),
+            (":method", &self.method),
+            (":scheme", &self.scheme),
+        ];
+        let pseudo = pseudo.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone()));
+        pseudo.chain(lower(&self.headers)).collect()
+    }
+
+    /// The trailers with their names in lower case.
+    #[must_use]
+    pub fn lower_trailers(&self) -> Headers {
+        lower(&self.trailers).collect()
+    }
+}
+
+fn lower(headers: &Headers) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+}

@@ -1,0 +1,115 @@
+//! Keys for one run: one for each issuer of a policy, put beside the issuer's own keys in memory, never in a file.
+
+use super::{Alg, KeyError, TestKey};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The keys of one run. A policy that [`RunKeys::add_to`] was applied to accepts what they sign, and still accepts what
+/// its issuers' own keys sign.
+#[derive(Debug, Default)]
+pub struct RunKeys {
+    issuers: BTreeMap<(String, Alg), TestKey>,
+    strangers: BTreeMap<Alg, TestKey>,
+}
+
+impl RunKeys {
+    /// One key for each issuer with inline keys, of the cheapest algorithm that the issuer lists.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn for_policy(policy: &Value) -> Result<Self, KeyError> {
+        let mut keys = Self::default();
+        for issuer in issuers(policy) {
+            if let (Some(name), Some(alg)) = (name(issuer), preferred(issuer)) {
+                keys.key(name, alg)?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The run's key of this issuer and algorithm, made when it is first asked for.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn key(&mut self, issuer: &str, alg: Alg) -> Result<&TestKey, KeyError> {
+        match self.issuers.entry((issuer.to_owned(), alg)) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(TestKey::generate(alg)?)),
+        }
+    }
+
+    /// A key that no policy is ever given.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn stranger(&mut self, alg: Alg) -> Result<&TestKey, KeyError> {
+        match self.strangers.entry(alg) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(TestKey::generate(alg)?)),
+        }
+    }
+
+    /// Puts the public halves into the policy: each beside the keys of its issuer, where that lists the algorithm.
+    pub fn add_to(&self, policy: &mut Value) {
+        let Some(issuers) = policy.pointer_mut("/tokens/issuers").and_then(Value::as_array_mut) else { return };
+        for issuer in issuers {
+            let Some(name) = name(issuer).map(str::to_owned) else { continue };
+            let accepted = accepted(issuer);
+            let Some(set) = issuer.pointer_mut("/keys/jwks/keys").and_then(Value::as_array_mut) else { continue };
+            for ((of, alg), key) in &self.issuers {
+                let jwk = key.public_jwk();
+                if *of == name && accepted.contains(alg) && !set.contains(&jwk) {
+                    set.push(jwk);
+                }
+            }
+        }
+    }
+
+    /// Signs claims as their `iss` would: with the run's key of that issuer, or a stranger's when the policy does not
+    /// know the issuer, with the `typ` that the policy asks for.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn sign(&mut self, policy: &Value, iss: Option<&str>, payload: &[u8]) -> Result<String, KeyError> {
+        let issuer = iss.and_then(|iss| find(policy, iss));
+        let header = header_for(issuer);
+        let key = match (iss, issuer.and_then(preferred)) {
+            (Some(iss), Some(alg)) => self.key(iss, alg)?,
+            (Some(_) | None, _) => self.stranger(Alg::Es256)?,
+        };
+        Ok(key.sign_claims(header, payload))
+    }
+}
+
+/// The issuer's entry in the policy.
+pub(crate) fn find<'p>(policy: &'p Value, iss: &str) -> Option<&'p Value> {
+    issuers(policy).find(|issuer| name(issuer) == Some(iss))
+}
+
+/// The cheapest algorithm that the issuer lists: RSA keys take a second to make.
+pub(crate) fn preferred(issuer: &Value) -> Option<Alg> {
+    let accepted = accepted(issuer);
+    Alg::ALL.into_iter().find(|alg| accepted.contains(alg))
+}
+
+/// The header members that the issuer's entry asks for.
+pub(crate) fn header_for(issuer: Option<&Value>) -> Value {
+    let mut header = Map::new();
+    if let Some(typ) = issuer.and_then(|issuer| issuer.pointer("/types/0")).and_then(Value::as_str) {
+        header.insert("typ".to_owned(), json!(typ));
+    }
+    Value::Object(header)
+}
+
+fn issuers(policy: &Value) -> impl Iterator<Item = &Value> {
+    policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn name(issuer: &Value) -> Option<&str> {
+    issuer.get("issuer").and_then(Value::as_str)
+}
+
+fn accepted(issuer: &Value) -> Vec<Alg> {
+    let listed = issuer.get("algorithms").and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(|alg| alg.as_str()?.parse().ok()).collect()
+}
