@@ -186,6 +186,15 @@ impl Envoy {
         String::from_utf8_lossy(&fs::read(self.dir.join("envoy.log")).unwrap_or_default()).into_owned()
     }
 
+    /// How often the filter has trapped. Envoy logs each with the callback; the backtrace is there only for a .wasm with names.
+    #[must_use]
+    pub fn traps(&self) -> usize {
+        self.log()
+            .lines()
+            .filter(|line| line.contains("[wasm]") && line.contains("Function: proxy_on_") && line.contains(" failed: "))
+            .count()
+    }
+
     fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();

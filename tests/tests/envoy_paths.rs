@@ -7,6 +7,7 @@ use chaperone_tests::{
     raw::{self, Reaction},
     scenario::Scenario,
 };
+use tokio::task::JoinSet;
 
 /// Refused by the filter, with a record.
 const AMBIGUOUS: [&[u8]; 19] = [
@@ -55,8 +56,12 @@ async fn ambiguous_paths_are_refused_over_http1() {
         let entry = mesh.log.record(reply.header("x-chaperone-audit-id").expect("the filter refused it, not Envoy")).await;
         assert_eq!((entry.reason(), entry.details()), ("ambiguous_request", "chaperone{ambiguous_request}"), "{shown}");
     }
+    let mut asked = JoinSet::new();
     for path in NO_PATH {
-        let reply = raw::http1(mesh.envoy.address(), &raw::request("GET", path, &[token.as_bytes()])).await;
+        let (to, request) = (mesh.envoy.address(), raw::request("GET", path, &[token.as_bytes()]));
+        asked.spawn(async move { (path, raw::http1(to, &request).await) });
+    }
+    for (path, reply) in asked.join_all().await {
         assert!(matches!(reply.status, 400 | 404), "{}: {reply:?}", String::from_utf8_lossy(path));
     }
     assert_eq!(mesh.upstream.count(), 0, "{:?}", mesh.upstream.received());
@@ -67,9 +72,13 @@ async fn ambiguous_paths_are_refused_over_http2() {
     let scenario = Scenario::new();
     let mesh = Mesh::start("paths-http2", &scenario).await;
     let token = format!("Bearer {}", scenario.token("s-1"));
-    for path in AMBIGUOUS.iter().chain(&NO_PATH) {
-        raw::http2(mesh.envoy.address(), &fields(path, &token)).await;
+    // Side by side: Envoy takes its time to close a connection that broke the rules.
+    let mut asked = JoinSet::new();
+    for path in AMBIGUOUS.into_iter().chain(NO_PATH) {
+        let (to, token) = (mesh.envoy.address(), token.clone());
+        asked.spawn(async move { raw::http2(to, &fields(path, &token)).await });
     }
+    assert_eq!(asked.join_all().await.len(), AMBIGUOUS.len() + NO_PATH.len());
     assert_eq!(mesh.upstream.count(), 0, "{:?}", mesh.upstream.received());
     let twin = raw::http2(mesh.envoy.address(), &fields(b"/v1/orders", &token)).await;
     assert_eq!((twin, mesh.upstream.count()), (Reaction::Headers, 1), "the same way, a plain path arrives");
@@ -145,5 +154,5 @@ async fn bytes_outside_ascii_neither_trap_nor_count_as_a_token() {
     // Beside a good token such bytes in another header do no harm.
     let call = Call::get("/v1/orders").bearer(&scenario.token("s-1")).header("x-note", b"caf\xe9");
     assert_eq!(mesh.send(&call, Protocol::Http1).await.status, 200);
-    assert!(!mesh.envoy.log().contains("Proxy-Wasm plugin in-VM backtrace"), "the filter trapped");
+    assert_eq!(mesh.envoy.traps(), 0);
 }

@@ -103,7 +103,7 @@ async fn every_form_of_revocation_takes_hold_and_only_on_whom_it_names() {
         json!({"token": "t-1"}),
         json!({"agent": "crawler"}),
         json!({"session": "s-1", "subject": "agent-7"}),
-        json!({"subject": "agent-7", "issued_before": "9999-01-01T00:00:00Z"}),
+        json!({"subject": "agent-7", "issued_before": "2100-01-01T00:00:00Z"}),
     ];
     for (generation, form) in (2..).zip(&forms) {
         assert_eq!(mesh.envoy.update(&scenario.revoking(generation, &json!([form]))).await, Update::Applied);
@@ -111,8 +111,12 @@ async fn every_form_of_revocation_takes_hold_and_only_on_whom_it_names() {
         assert_eq!(reply.json()["reason"], "revoked", "{form}");
         assert_eq!(mesh.send(&Call::get("/v1/orders").bearer(&bystander), Protocol::Http1).await.status, 200, "{form}");
     }
-    let both_must_hold = json!([{"session": "s-1", "subject": "agent-8"}]);
-    assert_eq!(mesh.envoy.update(&scenario.revoking(50, &both_must_hold)).await, Update::Applied);
+    let none_holds = json!([
+        {"session": "s-1", "subject": "agent-8"},
+        {"subject": "agent-7", "issued_before": "2026-01-01T00:00:00Z"},
+        {"issuer": "https://else.example", "session": "s-1"},
+    ]);
+    assert_eq!(mesh.envoy.update(&scenario.revoking(50, &none_holds)).await, Update::Applied);
     until(&mesh, &Call::get("/v1/orders").bearer(&named), 200).await;
 }
 
