@@ -1,0 +1,305 @@
+//! Documents: what is refused, where, and with which advice; and what survives Envoy's `Struct`.
+
+mod support;
+
+use chaperone_policy::Policy;
+use serde_json::{Value, json};
+use support::{document, jwk, with};
+
+fn errors(document: &Value) -> Vec<String> {
+    match Policy::compile(document.to_string().as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+/// Every wrong document has, at the place named, the message named; and without the change it is good.
+#[track_caller]
+fn refused(pointer: &str, value: Value, place: &str, message: &str) {
+    assert_eq!(errors(&document()), Vec::<String>::new());
+    let found = errors(&with(document(), pointer, value));
+    let wanted = format!("{place}: ");
+    assert!(
+        found.iter().any(|error| error.starts_with(&wanted) && error.contains(message)),
+        "wanted {place}: ..{message}.., found {found:#?}"
+    );
+}
+
+#[test]
+fn unknown_members_are_errors_at_every_level_with_the_nearest_name() {
+    refused("/grnats", json!([]), "/grnats", "did you mean `grants`?");
+    refused("/tokens/isuers", json!([]), "/tokens/isuers", "did you mean `issuers`?");
+    refused("/session/max_life", json!("1m"), "/session/max_life", "did you mean `max_lifetime`?");
+    refused("/tokens/issuers/0/audience", json!("x"), "/tokens/issuers/0/audience", "did you mean `audiences`?");
+    refused("/grants/0/when/subjekt", json!("x"), "/grants/0/when/subjekt", "did you mean `subject`?");
+    refused("/commands/health/http/method", json!("GET"), "/commands/health/http/method", "did you mean `methods`?");
+    refused("/revoked", json!([{"sesion": "s-1"}]), "/revoked/0/sesion", "did you mean `session`?");
+    refused("/limits", json!({"x": 1}), "/limits/x", "unknown member");
+    refused("/audit", json!({"prefix": "x-a-"}), "/audit/prefix", "unknown member");
+    refused("/upstream", json!({"token": true}), "/upstream/token", "unknown member");
+}
+
+#[test]
+fn what_this_version_cannot_enforce_is_refused_not_ignored() {
+    for (pointer, value, place) in [
+        ("/session/idle_timeout", json!("5m"), "/session/idle_timeout"),
+        ("/session/bind", json!(["dpop"]), "/session/bind"),
+        ("/session/dpop", json!({}), "/session/dpop"),
+        ("/end_session_when", json!({}), "/end_session_when"),
+        ("/tokens/issuers/0/status", json!({}), "/tokens/issuers/0/status"),
+        ("/tokens/issuers/0/keys/endpoint", json!({}), "/tokens/issuers/0/keys/endpoint"),
+        ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
+        ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
+        ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),
+        ("/commands/tools", json!({"mcp": {}}), "/commands/tools/mcp"),
+        ("/commands/reports", json!({"sql": {}}), "/commands/reports/sql"),
+    ] {
+        refused(pointer, value, place, "is not supported by this version");
+    }
+}
+
+#[test]
+fn what_is_mandatory_is_missed() {
+    for name in ["version", "name", "tokens", "session", "commands", "grants"] {
+        let mut document = document();
+        document.as_object_mut().unwrap().remove(name);
+        let found = errors(&document);
+        assert!(found.iter().any(|error| error.starts_with(&format!("/: `{name}` is missing"))), "{found:#?}");
+    }
+    for (parent, name) in [
+        ("/tokens/issuers/0", "issuer"),
+        ("/tokens/issuers/0", "audiences"),
+        ("/tokens/issuers/0", "algorithms"),
+        ("/tokens/issuers/0", "keys"),
+        ("/session", "max_lifetime"),
+        ("/grants/0", "name"),
+        ("/grants/0", "when"),
+        ("/grants/0", "allow"),
+    ] {
+        let mut document = document();
+        document.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+        let found = errors(&document);
+        assert!(found.iter().any(|error| error.starts_with(&format!("{parent}: `{name}` is missing"))), "{found:#?}");
+    }
+}
+
+#[test]
+fn an_empty_condition_is_never_everybody() {
+    refused("/grants/0/when", json!({}), "/grants/0/when", "everybody");
+    refused("/grants/0/when", json!({"claims": {}}), "/grants/0/when/claims", "object of claims");
+    refused("/revoked", json!([{}]), "/revoked/0", "would end every session");
+    refused("/revoked", json!([{"because": "INC-1"}]), "/revoked/0", "would end every session");
+    refused("/tokens/issuers/0/audiences", json!([]), "/tokens/issuers/0/audiences", "empty list");
+    refused("/tokens/issuers/0/types", json!([]), "/tokens/issuers/0/types", "empty list");
+    refused("/commands/health/http/hosts", json!([]), "/commands/health/http/hosts", "empty list");
+    refused("/tokens/issuers/0/audiences", json!([""]), "/tokens/issuers/0/audiences/0", "must not be empty");
+}
+
+#[test]
+fn algorithms_are_bound_to_keys_when_the_policy_loads() {
+    let issuer = "/tokens/issuers/0";
+    refused(&format!("{issuer}/algorithms"), json!(["HS256"]), &format!("{issuer}/algorithms/0"), "never accepted");
+    refused(&format!("{issuer}/algorithms"), json!(["none"]), &format!("{issuer}/algorithms/0"), "never accepted");
+    refused(&format!("{issuer}/algorithms"), json!(["ES512"]), &format!("{issuer}/algorithms/0"), "not known");
+    refused(&format!("{issuer}/algorithms"), json!(["RS256"]), &format!("{issuer}/keys/jwks/keys/0"), "fits none");
+    let key = |change: Value| {
+        let mut key = jwk();
+        for (name, value) in change.as_object().unwrap() {
+            key[name] = value.clone();
+        }
+        json!([key])
+    };
+    let keys = format!("{issuer}/keys/jwks/keys");
+    for (change, place, message) in [
+        (json!({"use": "enc"}), "/0/use", "not for signatures"),
+        (json!({"key_ops": ["encrypt"]}), "/0/key_ops", "may not verify"),
+        (json!({"key_ops": []}), "/0/key_ops", "may not verify"),
+        (json!({"alg": "ES384"}), "/0", "fits none"),
+        (json!({"alg": "RS256"}), "/0", "fits none"),
+        (json!({"d": "AAAA"}), "/0/d", "private or symmetric"),
+        (json!({"kty": "oct", "k": "AAAA"}), "/0/k", "private or symmetric"),
+        (json!({"kty": "oct"}), "/0", "cannot be used"),
+        (json!({"crv": "secp256k1"}), "/0", "cannot be used"),
+        (json!({"crv": "P-521"}), "/0", "cannot be used"),
+        (json!({"x": "AAAA"}), "/0", "32 bytes"),
+        (json!({"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU="}), "/0/x", "base64url"),
+        (json!({"x": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}), "/0", "not on the curve"),
+        (json!({"kid": "k".repeat(257)}), "/0/kid", "at most 256"),
+        (json!({"kid": 7}), "/0/kid", "string"),
+    ] {
+        refused(&keys, key(change), &format!("{keys}{place}"), message);
+    }
+    refused(&keys, json!([jwk(), jwk()]), &format!("{issuer}/keys/jwks"), "two keys with `kid` k1");
+    let good = with(document(), &keys, key(json!({"use": "sig", "key_ops": ["verify"], "alg": "ES256", "x5t": "ignored"})));
+    assert_eq!(errors(&good), Vec::<String>::new());
+}
+
+#[test]
+fn rsa_keys_are_of_a_sane_size_and_say_what_they_are_for() {
+    use base64::Engine as _;
+    let n = |bytes: usize| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([vec![0xc5; bytes - 1], vec![1]].concat());
+    let rsa = |n: &str, e: &str, alg: Option<&str>| {
+        let mut key = json!({"kty": "RSA", "kid": "r", "n": n, "e": e});
+        if let Some(alg) = alg {
+            key["alg"] = json!(alg);
+        }
+        let document = with(document(), "/tokens/issuers/0/algorithms", json!(["RS256", "PS256"]));
+        errors(&with(document, "/tokens/issuers/0/keys/jwks/keys", json!([key])))
+    };
+    assert_eq!(rsa(&n(256), "AQAB", Some("RS256")), Vec::<String>::new());
+    assert_eq!(rsa(&n(512), "AQAB", Some("PS256")), Vec::<String>::new());
+    for (found, message) in [
+        (rsa(&n(128), "AQAB", Some("RS256")), "1024 bits"),
+        (rsa(&n(513), "AQAB", Some("RS256")), "4104 bits"),
+        (rsa(&n(256), "AQ", Some("RS256")), "odd"),
+        (rsa(&n(256), "Ag", Some("RS256")), "odd"),
+        (rsa(&n(256), "AQAB", None), "say with `alg`"),
+        (rsa(&n(256), "AQAB", Some("RS512")), "fits none"),
+    ] {
+        assert!(found.iter().any(|error| error.contains(message)), "{message}: {found:#?}");
+    }
+}
+
+#[test]
+fn commands_that_could_be_the_same_request_are_named() {
+    let two = |first: Value, second: Value| errors(&with(with(document(), "/commands/a", first), "/commands/b", second));
+    let http = |methods: Value, path: &str| json!({"http": {"methods": methods, "path": path}});
+    let hosted = |host: &str| json!({"http": {"methods": ["GET"], "path": "/h", "hosts": [host]}});
+    let grpc = json!({"grpc": {"service": "s.S", "methods": ["M"]}});
+    for (first, second) in [
+        (http(json!(["GET"]), "/x"), http(json!(["GET", "PUT"]), "/x")),
+        (http(json!(["GET"]), "/x/{a}"), http(json!(["GET"]), "/x/{b}")),
+        (http(json!(["GET"]), "/x/{*a}"), http(json!(["GET"]), "/x/{*b}")),
+        (http(json!(["GET"]), "/{a}/y"), http(json!(["GET"]), "/x/{b}")),
+        (http(json!(["GET"]), "/x/{a}/c/{*r}"), http(json!(["GET"]), "/x/b/{c}/{*r}")),
+        (http(json!(["GET"]), "/%78"), http(json!(["GET"]), "/x")),
+        (hosted("one.example"), hosted("ONE.example")),
+        (hosted("one.example"), http(json!(["GET"]), "/h")),
+        (grpc.clone(), http(json!(["GET"]), "/s.S/M")),
+    ] {
+        let found = two(first.clone(), second.clone());
+        assert!(found.iter().any(|error| error.contains("could also be the command `a`")), "{first} {second}: {found:#?}");
+    }
+    for (first, second) in [
+        (http(json!(["GET"]), "/x"), http(json!(["PUT"]), "/x")),
+        (http(json!(["GET"]), "/x/{a}"), http(json!(["GET"]), "/x/y")),
+        (http(json!(["GET"]), "/x/{*a}"), http(json!(["GET"]), "/x/{a}")),
+        (http(json!(["GET"]), "/x/{a}/c"), http(json!(["GET"]), "/x/b/c")),
+        (http(json!(["GET"]), "/x/"), http(json!(["GET"]), "/x")),
+        (http(json!(["GET"]), "/X"), http(json!(["GET"]), "/x")),
+        (hosted("one.example"), hosted("two.example")),
+        (grpc, http(json!(["POST"]), "/{*rest}")),
+    ] {
+        assert_eq!(two(first.clone(), second.clone()), Vec::<String>::new(), "{first} {second}");
+    }
+}
+
+#[test]
+fn paths_of_commands_are_unambiguous() {
+    for path in [
+        "x", "", "/x//y", "/x/../y", "/x/./y", "/x%2fy", "/x;y", "/x?y", "/x*", "/x{id}", "/{}", "/{a}/{a}", "/{*r}/x", "/x\\y",
+        "/é", "/x#y", "/%zz", "/{a b}",
+    ] {
+        let found = errors(&with(document(), "/commands/a", json!({"http": {"methods": ["GET"], "path": path}})));
+        assert!(!found.is_empty(), "{path}");
+        assert!(found.iter().all(|error| error.starts_with("/commands/a/http/path: ")), "{path}: {found:#?}");
+    }
+    for (member, value, message) in [
+        ("methods", json!(["get"]), "write `GET`"),
+        ("methods", json!(["CONNECT"]), "always refused"),
+        ("methods", json!(["TRACE"]), "always refused"),
+        ("methods", json!("GET"), "must be a list"),
+        ("permit", json!(["slash"]), "not known"),
+        ("permit", json!(["semicolon"]), "permits nothing"),
+        ("hosts", json!(["orders.example:443"]), "bare name"),
+        ("hosts", json!(["*.example"]), "bare name"),
+        ("hosts", json!(["https://orders.example"]), "bare name"),
+    ] {
+        let found = errors(&with(document(), &format!("/commands/health/http/{member}"), value));
+        assert!(found.iter().any(|error| error.contains(message)), "{member}: {message}: {found:#?}");
+    }
+}
+
+#[test]
+fn values_have_their_types() {
+    refused("/version", json!(2), "/version", "write `version: 1`");
+    refused("/name", json!(7), "/name", "put it in quotes");
+    refused("/name", json!("a b"), "/name", "not a name");
+    refused("/mode", json!("audit"), "/mode", "known here: enforce, observe");
+    refused("/observe", json!(["expired"]), "/observe/0", "always enforced");
+    refused("/observe", json!(["unknown_comand"]), "/observe/0", "did you mean `unknown_command`?");
+    refused("/session/max_lifetime", json!(900), "/session/max_lifetime", "write a whole number and a unit");
+    refused("/session/max_lifetime", json!("0s"), "/session/max_lifetime", "no session");
+    refused("/session/clock_skew", json!("6m"), "/session/clock_skew", "at most 5m");
+    refused("/session/token_commands", json!("yes"), "/session/token_commands", "known here");
+    refused("/generation", json!(1.5), "/generation", "whole number");
+    refused("/generation", json!(-1), "/generation", "whole number");
+    refused("/limits", json!({"verifications_per_second": 0}), "/limits/verifications_per_second", "from 1");
+    refused("/revoked", json!([{"session": 123}]), "/revoked/0/session", "put it in quotes");
+    refused("/revoked", json!([{"issued_before": "yesterday"}]), "/revoked/0/issued_before", "RFC 3339");
+    refused("/grants/0/allow", json!(["orders.lst"]), "/grants/0/allow/0", "did you mean `orders.list`?");
+    refused("/grants/0/allow", json!(["*.list"]), "/grants/0/allow/0", "only at the end");
+    refused("/grants/0/when", json!({"issuer": "https://broker.exampl"}), "/grants/0/when/issuer", "did you mean");
+    refused("/unmediated", json!(["healthz"]), "/unmediated/0", "did you mean `health`?");
+    refused("/tokens/from", json!([{"header": "authorization"}]), "/tokens/from/0", "without `scheme`");
+    refused("/tokens/from", json!([{"header": "cookie"}]), "/tokens/from/0", "cookies");
+    refused("/tokens/from", json!([{"header": "authorization", "scheme": "Basic"}]), "/tokens/from/0/scheme", "not known");
+    refused("/tokens/resource_metadata", json!("http://x"), "/tokens/resource_metadata", "https");
+    refused(
+        "/upstream",
+        json!({"credential": {"header": "authorization", "value": "Bearer s3cret"}}),
+        "/upstream/credential/value",
+        "no credential itself",
+    );
+    refused("/audit", json!({"header_prefix": "x-"}), "/audit/header_prefix", "cannot be the prefix");
+    refused("/audit", json!({"header_prefix": "x-forwarded-"}), "/audit/header_prefix", "belongs to the proxy");
+}
+
+#[test]
+fn with_two_issuers_each_grant_names_its_own() {
+    let mut second = document()["tokens"]["issuers"][0].clone();
+    second["issuer"] = json!("https://other.example");
+    let mut two = document();
+    two["tokens"]["issuers"].as_array_mut().unwrap().push(second.clone());
+    assert!(errors(&two).iter().any(|error| error.starts_with("/grants/0/when: `issuer` is missing")));
+    two["grants"][0]["when"]["issuer"] = json!("https://other.example");
+    assert_eq!(errors(&two), Vec::<String>::new());
+    second["issuer"] = json!("https://broker.example");
+    two["tokens"]["issuers"][1] = second;
+    assert!(errors(&two).iter().any(|error| error.contains("stands twice")));
+}
+
+#[test]
+fn a_document_is_strict_json() {
+    for text in ["", "{", "[]", "null", "{\"version\":1,\"version\":1}", "\"x\"", "{}garbage", "\u{0}"] {
+        assert!(Policy::compile(text.as_bytes()).is_err(), "{text}");
+    }
+    let text = document().to_string();
+    for length in 0..text.len() {
+        assert!(Policy::compile(&text.as_bytes()[..length]).is_err(), "truncated at {length}");
+    }
+    assert!(Policy::compile(text.as_bytes()).is_ok());
+    assert!(Policy::compile("[".repeat(1_000_000).as_bytes()).is_err());
+}
+
+#[test]
+fn the_secret_in_a_wrong_credential_is_not_repeated() {
+    let wrong = with(document(), "/upstream", json!({"credential": {"header": "authorization", "value": "Bearer hunter2"}}));
+    assert!(!errors(&wrong).concat().contains("hunter2"));
+    let mut key = jwk();
+    key["d"] = json!("hunter2");
+    let wrong = with(document(), "/tokens/issuers/0/keys/jwks/keys", json!([key]));
+    assert!(!errors(&wrong).concat().contains("hunter2"));
+}
+
+#[test]
+fn the_revision_survives_a_struct_and_ignores_the_generation() {
+    let revision = |text: &str| Policy::compile(text.as_bytes()).unwrap().revision().unwrap().to_owned();
+    let plain = with(document(), "/limits", json!({"verifications_per_second": 50}));
+    let doubled = plain.to_string().replace("\"version\":1", "\"version\":1.0").replace(":50", ":50.0");
+    assert_ne!(plain.to_string(), doubled);
+    assert_eq!(revision(&plain.to_string()), revision(&doubled));
+    assert_eq!(revision(&plain.to_string()), revision(&with(plain.clone(), "/generation", json!(8)).to_string()));
+    let revoked = with(plain.clone(), "/revoked", json!([{"session": "s-1"}]));
+    assert_ne!(revision(&plain.to_string()), revision(&revoked.to_string()));
+}
