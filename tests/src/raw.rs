@@ -29,7 +29,7 @@ impl RawReply {
     }
 }
 
-/// Sends these bytes as they are and reads until the connection is closed, so that they should ask for `connection: close`.
+/// Sends these bytes as they are and reads one answer, or until the connection is closed.
 ///
 /// # Panics
 /// When the socket fails, or nothing ends it in time.
@@ -38,8 +38,8 @@ pub async fn http1(to: SocketAddr, bytes: &[u8]) -> RawReply {
         let mut socket = TcpStream::connect(to).await.expect("Envoy listens");
         socket.write_all(bytes).await.expect("the request can be written");
         let mut received = Vec::new();
-        // A reset after an answer is an answer, too.
-        socket.read_to_end(&mut received).await.ok();
+        // Envoy waits a second before it closes; a reset after an answer is an answer, too.
+        while !is_whole(&received) && socket.read_buf(&mut received).await.is_ok_and(|size| size > 0) {}
         received
     })
     .await
@@ -47,6 +47,13 @@ pub async fn http1(to: SocketAddr, bytes: &[u8]) -> RawReply {
     let text = String::from_utf8_lossy(&received).into_owned();
     let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     RawReply { status, text }
+}
+
+fn is_whole(received: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(received).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    length.map_or_else(|| body.ends_with("0\r\n\r\n"), |length: usize| body.len() >= length)
 }
 
 /// An HTTP/1.1 request with this request target and these header lines, each of any bytes.
