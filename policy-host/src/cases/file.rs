@@ -22,7 +22,9 @@ pub(super) fn resolve(document: &Document, folder: &Path, clock: Clock) -> Resul
     let errors = Errors::new(document);
     let plan = read(document, folder, clock, &errors);
     let broken = !errors.is_empty();
-    match (Findings::new(errors.into_list()), plan) {
+    let mut list = errors.into_list();
+    list.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
+    match (Findings::new(list), plan) {
         (None, Some(plan)) if !broken => Ok(plan),
         (Some(findings), _) => Err(findings),
         (None, _) => Err(document.finding("", "cannot be read as a cases file", Some(HELP.to_owned())).into()),

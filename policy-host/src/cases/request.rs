@@ -4,7 +4,7 @@ use super::{
     read::{Errors, Members, Node, expand},
     tokens::{LONGEST_LIKENESS, Tokens, unknown_name},
 };
-use crate::replay::{Headers, Request};
+use crate::replay::{Headers, Request, parse_address};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ type Spec<'v> = BTreeMap<&'v str, Node<'v>>;
 impl<'v> Requests<'v> {
     pub(super) fn read(node: Option<&Node<'v>>, tokens: Tokens<'v>, policy: &Value, errors: &Errors<'_>) -> Self {
         let named = node.and_then(|node| node.any_members(errors)).unwrap_or_default();
-        let requests = Self { named, tokens, carrier: carrier(policy), host: first_host(policy) };
+        let requests = Self { named, tokens, carrier: crate::token::carrier(policy), host: first_host(policy) };
         for node in requests.named.values() {
             requests.whole(node, errors);
         }
@@ -110,7 +110,12 @@ impl<'v> Requests<'v> {
         if let Some(body) = text("body") {
             request.body = body?.into();
         }
-        request.source_address = optional("source_address");
+        if let Some(node) = spec.get("source_address") {
+            request.source_address = parse_address(node.text(errors)?);
+            if request.source_address.is_none() {
+                node.wrong(errors, "must be an IP address", "with or without a port: `192.0.2.7:49152`");
+            }
+        }
         request.client_certificate_sha256 = optional("client_certificate_sha256");
         request.peer_uri_san = optional("peer_uri_san");
         Some(request)
@@ -182,17 +187,6 @@ fn method_and_path(node: &Node<'_>, spec: &Spec<'_>, errors: &Errors<'_>) -> Opt
             node.wrong(errors, "names its method more than once", "keep one");
             None
         }
-    }
-}
-
-/// The header of the policy's first place for tokens, and what stands before the token in it.
-fn carrier(policy: &Value) -> (String, String) {
-    let first = policy.pointer("/tokens/from/0");
-    let text = |name: &str| first.and_then(|from| from.get(name)).and_then(Value::as_str);
-    match (text("header"), text("scheme")) {
-        (Some(header), Some(scheme)) => (header.to_owned(), format!("{scheme} ")),
-        (Some(header), None) => (header.to_owned(), String::new()),
-        (None, _) => ("authorization".to_owned(), "Bearer ".to_owned()),
     }
 }
 

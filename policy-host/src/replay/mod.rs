@@ -1,7 +1,15 @@
-//! Requests on their way in, what was decided about them on their way out: the two halves of the `replay` contract.
+//! Requests on their way in, what was decided about them on their way out: the `replay` contract, and the filter between.
 
+mod filter;
+mod line;
 mod outcome;
 mod request;
+mod run;
 
+pub use filter::Filter;
+pub use line::{BadLine, Line};
 pub use outcome::{Decision, Outcome, client_reason};
 pub use request::{Headers, Request};
+pub use run::{Replay, ReplayError};
+
+pub(crate) use request::parse_address;

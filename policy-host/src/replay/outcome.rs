@@ -69,9 +69,34 @@ impl Outcome {
     }
 }
 
-/// The reason in an RFC 9457 problem, which is what a client of a denied request is told.
+/// The reason that the client is told: in an RFC 9457 problem, or, for gRPC, at the beginning of the status message.
 #[must_use]
 pub fn client_reason(body: &[u8]) -> Option<String> {
-    let problem: Value = serde_json::from_slice(body).ok()?;
-    problem.get("reason")?.as_str().map(str::to_owned)
+    let text = std::str::from_utf8(body).ok()?;
+    match serde_json::from_str::<Value>(text) {
+        Ok(problem) => problem.get("reason")?.as_str().map(str::to_owned),
+        Err(_) => text.split_once(": ").map(|(code, _)| code.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_reason_is_found_in_both_forms() {
+        assert_eq!(client_reason(br#"{"status":401,"reason":"token_rejected"}"#).as_deref(), Some("token_rejected"));
+        assert_eq!(client_reason(b"expired: the session has ended").as_deref(), Some("expired"));
+        assert_eq!(client_reason(b""), None);
+        assert_eq!(client_reason(b"{}"), None);
+    }
+
+    #[test]
+    fn an_outcome_is_the_contracts_object_member_by_member() {
+        let text = serde_json::to_string(&Outcome::undecided(3)).unwrap();
+        assert_eq!(
+            text,
+            r#"{"line":3,"decision":"deny","reason":null,"status":null,"command":null,"session":null,"upstream_headers":null,"response_headers":null,"trap":null}"#
+        );
+    }
 }

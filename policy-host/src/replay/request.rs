@@ -1,5 +1,8 @@
 //! A request as the filter will see it, whatever file it was read from.
 
+use crate::host::{PeerCertificate, Properties, Tls};
+use std::{net::{IpAddr, SocketAddr}, sync::Arc};
+
 /// Header fields in their order; bytes, as a client may send anything.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -20,8 +23,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Trailer fields, empty when there are none.
     pub trailers: Headers,
-    /// The client's address, with or without a port.
-    pub source_address: Option<String>,
+    /// The client's address; port 0 when it is not known.
+    pub source_address: Option<SocketAddr>,
     /// SHA-256 of the client's certificate in hex.
     pub client_certificate_sha256: Option<String>,
     /// The first URI in the client certificate's subject alternative names.
@@ -64,6 +67,37 @@ impl Request {
     pub fn lower_trailers(&self) -> Headers {
         lower(&self.trailers).collect()
     }
+
+    /// What the proxy knows besides the request's fields.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        let peer = (self.client_certificate_sha256.is_some() || self.peer_uri_san.is_some()).then(|| PeerCertificate {
+            sha256_digest: self.client_certificate_sha256.clone().unwrap_or_default(),
+            uri_san: self.peer_uri_san.clone(),
+            valid: true,
+            ..PeerCertificate::default()
+        });
+        Properties {
+            source: self.source_address,
+            tls: peer.map(|peer| Tls { peer: Some(peer), ..Tls::default() }),
+            ..Properties::default()
+        }
+    }
+
+    /// The request as the host takes it.
+    pub(crate) fn for_host(&self) -> crate::host::Request {
+        crate::host::Request {
+            headers: self.head(),
+            body: self.body.clone(),
+            trailers: (!self.trailers.is_empty()).then(|| self.lower_trailers()),
+            properties: Arc::new(self.properties()),
+        }
+    }
+}
+
+/// An address with or without a port.
+pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0)))
 }
 
 fn lower(headers: &Headers) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {

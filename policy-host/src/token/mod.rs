@@ -11,6 +11,7 @@ mod sign;
 
 pub use alg::{Alg, UnknownAlg};
 pub use run_keys::RunKeys;
+pub(crate) use run_keys::carrier;
 pub use sign::{hs256, unsigned};
 
 use jsonwebtoken::EncodingKey;

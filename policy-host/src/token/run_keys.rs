@@ -101,6 +101,17 @@ pub(crate) fn header_for(issuer: Option<&Value>) -> Value {
     Value::Object(header)
 }
 
+/// The header of the policy's first place for tokens, and what stands before the token in it.
+pub(crate) fn carrier(policy: &Value) -> (String, String) {
+    let first = policy.pointer("/tokens/from/0");
+    let text = |name: &str| first.and_then(|from| from.get(name)).and_then(Value::as_str);
+    match (text("header"), text("scheme")) {
+        (Some(header), Some(scheme)) => (header.to_owned(), format!("{scheme} ")),
+        (Some(header), None) => (header.to_owned(), String::new()),
+        (None, _) => ("authorization".to_owned(), "Bearer ".to_owned()),
+    }
+}
+
 fn issuers(policy: &Value) -> impl Iterator<Item = &Value> {
     policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten()
 }

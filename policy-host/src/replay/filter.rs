@@ -1,0 +1,82 @@
+//! The filter in a local proxy with a clock that can be set: requests in, outcomes out.
+
+use super::{Decision, Outcome, Request, client_reason};
+use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One proxy with the filter in it. A trap is final, as under Envoy's FAIL_CLOSED: what comes after it is denied.
+pub struct Filter {
+    proxy: Proxy,
+    clock: Clock,
+}
+
+impl Filter {
+    /// Starts `workers` VMs at this instant with this environment. They deny everything until [`Filter::configure`].
+    ///
+    /// # Errors
+    /// When the filter traps while it starts.
+    pub fn start(
+        module: &Module,
+        environment: Vec<(String, String)>,
+        workers: usize,
+        at: Timestamp,
+        log: LogSink,
+    ) -> Result<Self, Trap> {
+        let clock = Clock::fixed(nanoseconds(at));
+        let vm = VmOptions { vm_id: "chaperone".into(), environment, clock: clock.clone(), log, ..VmOptions::default() };
+        let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
+        let proxy = Proxy::start(module, &ProxyOptions { vm, plugin, workers, ..ProxyOptions::default() })?;
+        Ok(Self { proxy, clock })
+    }
+
+    /// Gives every worker this policy.
+    ///
+    /// # Errors
+    /// When the filter rejects it or traps; the older one serves on.
+    pub fn configure(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
+        self.proxy.update(policy_json)
+    }
+
+    /// Sets the filter's clock.
+    pub fn set_time(&mut self, at: Timestamp) {
+        self.clock.set(nanoseconds(at));
+    }
+
+    /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
+    pub fn send(&mut self, worker: usize, request: &Request) -> Outcome {
+        let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
+        outcome(&self.proxy.exchange(worker, request.for_host(), |_| reply))
+    }
+}
+
+/// What an exchange says, once it is over, by the filter's own record.
+fn outcome(exchange: &Exchange) -> Outcome {
+    let record: Value =
+        exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+    let said = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let local = exchange.local_reply.as_ref();
+    let forwarded = exchange.upstream.as_ref().filter(|_| local.is_none());
+    Outcome {
+        line: 0,
+        decision: if forwarded.is_some() { Decision::Allow } else { Decision::Deny },
+        reason: said("/status_code").filter(|code| *code != "allowed").map(str::to_owned),
+        status: local.and_then(|reply| u16::try_from(reply.status).ok()),
+        command: said("/api/operation").map(str::to_owned),
+        session: said("/actor/session/uid").map(str::to_owned),
+        upstream_headers: forwarded.map(|request| text(&request.headers)),
+        response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
+        trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
+        client_reason: local.and_then(|reply| client_reason(&reply.body)),
+    }
+}
+
+/// Field values are bytes and JSON is text: what is no UTF-8 shows as U+FFFD.
+fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers.iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
+}
+
+fn nanoseconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_nanosecond()).unwrap_or(0)
+}

@@ -1,0 +1,173 @@
+//! One line of `replay`'s input.
+
+use super::{Headers, Request, parse_address};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// A recorded request.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The request, without a token of this run.
+    pub request: Request,
+    /// Claims to be signed and sent with it: the JSON text as it was given.
+    pub claims: Option<Vec<u8>>,
+    /// The `iss` of the claims, where it is a string and there once.
+    pub issuer: Option<String>,
+    /// When it was sent.
+    pub at: Option<Timestamp>,
+}
+
+/// Why a line is no recorded request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Bytes from the beginning of the line.
+    pub offset: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<&'static str>,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadLine {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw<'l> {
+    method: String,
+    path: String,
+    authority: String,
+    scheme: Option<String>,
+    headers: Vec<(String, String)>,
+    #[serde(borrow)]
+    claims: Option<&'l RawValue>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    trailers: Option<Vec<(String, String)>>,
+    at: Option<String>,
+    source_address: Option<String>,
+    client_certificate_sha256: Option<String>,
+    peer_uri_san: Option<String>,
+}
+
+/// Only the issuer: whatever else is wrong with the claims is for the filter to judge.
+#[derive(Deserialize)]
+struct Issuer {
+    iss: Option<serde_json::Value>,
+}
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is not one JSON object with the contract's members and types.
+    pub fn parse(text: &str) -> Result<Self, BadLine> {
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| {
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(&*message, |(before, _)| before).to_owned();
+            BadLine { offset: error.column().saturating_sub(1), message, help: help(&error) }
+        })?;
+        let wrong = |member: &str, message: &str, help| BadLine {
+            offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
+            message: format!("`{member}` {message}"),
+            help: Some(help),
+        };
+        let body = match (raw.body, raw.body_base64) {
+            (Some(_), Some(_)) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
+            (Some(body), None) => body.into_bytes(),
+            (None, Some(coded)) => STANDARD
+                .decode(coded)
+                .map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?,
+            (None, None) => Vec::new(),
+        };
+        let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();
+        let at = at.map_err(|_| wrong("at", "is no instant", "RFC 3339: 2026-11-23T10:00:00Z"))?;
+        let source_address = match raw.source_address.as_deref() {
+            None => None,
+            Some(text) => Some(
+                parse_address(text)
+                    .ok_or_else(|| wrong("source_address", "is no IP address", "with or without a port: 192.0.2.7:49152"))?,
+            ),
+        };
+        if raw.claims.is_some_and(|claims| !claims.get().starts_with('{')) {
+            return Err(wrong("claims", "is not an object", "the claims of the session's token"));
+        }
+        let issuer = raw.claims.and_then(|claims| serde_json::from_str::<Issuer>(claims.get()).ok());
+        Ok(Self {
+            request: Request {
+                method: raw.method.into(),
+                path: raw.path.into(),
+                authority: raw.authority.into(),
+                scheme: raw.scheme.map_or_else(|| b"https".to_vec(), String::into_bytes),
+                headers: bytes(raw.headers),
+                body,
+                trailers: bytes(raw.trailers.unwrap_or_default()),
+                source_address,
+                client_certificate_sha256: raw.client_certificate_sha256,
+                peer_uri_san: raw.peer_uri_san,
+            },
+            claims: raw.claims.map(|claims| claims.get().as_bytes().to_vec()),
+            issuer: issuer.and_then(|issuer| Some(issuer.iss?.as_str()?.to_owned())),
+            at,
+        })
+    }
+}
+
+fn bytes(headers: Vec<(String, String)>) -> Headers {
+    headers.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect()
+}
+
+fn help(error: &serde_json::Error) -> Option<&'static str> {
+    match error.classify() {
+        serde_json::error::Category::Eof => Some("is the line cut off? one JSON object a line"),
+        serde_json::error::Category::Syntax => Some("one JSON object a line"),
+        serde_json::error::Category::Data | serde_json::error::Category::Io => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contracts_members_are_read() {
+        let line = Line::parse(
+            r#"{"method":"POST","path":"/v1/orders","authority":"orders.example","scheme":"http","headers":[["X-A","1"],["x-a","2"]],
+               "claims":{"iss":"https://broker.example","exp":1e400},"body_base64":"aGk=","trailers":[["x-sum","1"]],
+               "at":"2026-11-23T10:00:00Z","source_address":"192.0.2.7","client_certificate_sha256":"ab","peer_uri_san":"spiffe://x"}"#,
+        )
+        .unwrap();
+        assert_eq!(line.request.head()[3], (b":scheme".to_vec(), b"http".to_vec()));
+        assert_eq!(line.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
+        assert_eq!(line.request.body, b"hi");
+        assert_eq!(line.claims.as_deref(), Some(&br#"{"iss":"https://broker.example","exp":1e400}"#[..]), "byte by byte");
+        assert_eq!(line.issuer.as_deref(), Some("https://broker.example"));
+        assert_eq!(line.request.source_address.unwrap().to_string(), "192.0.2.7:0");
+        assert_eq!(line.at.unwrap().as_second(), 1_795_428_000);
+    }
+
+    #[test]
+    fn a_broken_line_says_where_and_why() {
+        let seen = |text: &str| {
+            let bad = Line::parse(text).unwrap_err();
+            format!("{}: {}", bad.offset, bad.message)
+        };
+        let base = r#"{"method":"GET","path":"/","authority":"a","headers":[]"#;
+        assert_eq!(seen(base), "54: EOF while parsing an object");
+        assert!(seen(&format!("{base},\"hedaers\":[]}}")).contains("unknown field `hedaers`"));
+        assert!(seen(&format!("{base},\"path\":\"/x\"}}")).contains("duplicate field `path`"));
+        assert!(seen(r#"{"method":"GET","authority":"a","headers":[]}"#).contains("missing field `path`"));
+        assert_eq!(seen(&format!("{base},\"at\":\"noon\"}}")), "56: `at` is no instant");
+        assert_eq!(seen(&format!("{base},\"body\":\"\",\"body_base64\":\"\"}}")), "66: `body_base64` stands beside `body`");
+        assert_eq!(seen(&format!("{base},\"claims\":[]}}")), "56: `claims` is not an object");
+        assert_eq!(seen(&format!("{base},\"source_address\":\"here\"}}")), "56: `source_address` is no IP address");
+    }
+}

@@ -1,0 +1,123 @@
+//! Recorded requests through one filter, line by line: `replay`'s loop, without files and without a terminal.
+
+use super::{BadLine, Filter, Line, Outcome};
+use crate::{
+    host::{LogSink, Module, Trap, UpdateError},
+    token::{KeyError, RunKeys},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{collections::HashMap, fmt};
+
+/// Tokens of claims that were seen before; a log repeats its sessions. Beyond this they are signed anew.
+const SIGNED_TOKENS: usize = 10_000;
+
+/// One filter with its policy and the keys of this run, waiting for lines.
+pub struct Replay {
+    module: Module,
+    environment: Vec<(String, String)>,
+    log: LogSink,
+    /// The policy with the run's keys.
+    policy: Value,
+    keys: RunKeys,
+    signed: HashMap<Vec<u8>, String>,
+    /// Where tokens go: the header's name, and what stands before the token.
+    carrier: (String, String),
+    /// The filter, once the first line has said what time it is.
+    running: Option<(Filter, Timestamp)>,
+}
+
+/// Why a line was not decided.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The line is no recorded request, or its time is before that of the line before it: it was not decided.
+    Bad(BadLine),
+    /// No key could be made.
+    Key(KeyError),
+    /// The filter trapped while it started or was configured.
+    Trapped(Trap),
+    /// The filter does not take the policy.
+    Rejected(UpdateError),
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(line) => line.fmt(f),
+            Self::Key(error) => error.fmt(f),
+            Self::Trapped(trap) => trap.fmt(f),
+            Self::Rejected(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+impl Replay {
+    /// Prepares a run: the policy gets a key of this run for each of its issuers.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn new(module: Module, policy: &Value, environment: Vec<(String, String)>, log: LogSink) -> Result<Self, ReplayError> {
+        let keys = RunKeys::for_policy(policy).map_err(ReplayError::Key)?;
+        let mut policy = policy.clone();
+        keys.add_to(&mut policy);
+        let carrier = crate::token::carrier(&policy);
+        Ok(Self { module, environment, log, policy, keys, signed: HashMap::new(), carrier, running: None })
+    }
+
+    /// Starts the filter now rather than with the first line, so that a policy it rejects is known even without any.
+    ///
+    /// # Errors
+    /// When the filter traps or does not take the policy.
+    pub fn start(&mut self, at: Timestamp) -> Result<(), ReplayError> {
+        let environment = self.environment.clone();
+        let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
+        filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
+        self.running = Some((filter, at));
+        Ok(())
+    }
+
+    /// Decides one line. Time stands still from line to line until an `at` moves it forward; before the first `at` it is
+    /// `now`.
+    ///
+    /// # Errors
+    /// When the line is no recorded request, or the filter does not start.
+    pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
+        let mut line = Line::parse(text).map_err(ReplayError::Bad)?;
+        if self.running.is_none() {
+            self.start(line.at.unwrap_or(now))?;
+        }
+        if let Some(claims) = line.claims.take() {
+            let token = self.sign(line.issuer.as_deref(), claims)?;
+            let (header, prefix) = &self.carrier;
+            line.request.headers.push((header.clone().into_bytes(), format!("{prefix}{token}").into_bytes()));
+        }
+        // Started above, so that this is never none.
+        let Some((filter, time)) = &mut self.running else { return Ok(Outcome::undecided(number)) };
+        if let Some(at) = line.at {
+            if at < *time {
+                return Err(ReplayError::Bad(BadLine {
+                    offset: text.find("\"at\"").unwrap_or(0),
+                    message: format!("`at` is {at}, and an earlier line was at {time}"),
+                    help: Some("time only moves forward: sort the lines by `at`"),
+                }));
+            }
+            *time = at;
+            filter.set_time(at);
+        }
+        Ok(Outcome { line: number, ..filter.send(0, &line.request) })
+    }
+
+    fn sign(&mut self, issuer: Option<&str>, claims: Vec<u8>) -> Result<String, ReplayError> {
+        if let Some(token) = self.signed.get(&claims) {
+            return Ok(token.clone());
+        }
+        let token = self.keys.sign(&self.policy, issuer, &claims).map_err(ReplayError::Key)?;
+        if self.signed.len() >= SIGNED_TOKENS {
+            self.signed.clear();
+        }
+        self.signed.insert(claims, token.clone());
+        Ok(token)
+    }
+}
