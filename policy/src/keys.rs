@@ -320,3 +320,6 @@ impl VerifySignature for RustCrypto {
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests;
