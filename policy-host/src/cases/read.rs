@@ -1,5 +1,6 @@
 //! Reading a parsed document member by member, so that every mistake keeps its place.
 
+use crate::token::seconds;
 use crate::source::{Document, Finding, nearest, push_index, push_member};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -141,23 +142,6 @@ impl<'v> Node<'v> {
         }
         found
     }
-}
-
-/// `10m`, `-5s`, `0s`.
-pub(super) fn seconds(text: &str) -> Option<i64> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let (number, unit) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    if !number.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    number.parse::<i64>().ok()?.checked_mul(unit * sign)
 }
 
 pub(super) fn kind(value: &Value) -> &'static str {

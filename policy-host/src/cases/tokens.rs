@@ -114,7 +114,7 @@ impl<'v> Tokens<'v> {
         let find = |name: &str| {
             let offset = match name.strip_prefix("at")? {
                 "" => 0,
-                rest => super::read::seconds(rest.strip_prefix('+').unwrap_or(rest))?,
+                rest => crate::token::seconds(rest.strip_prefix('+').unwrap_or(rest))?,
             };
             Some(self.at.as_second().saturating_add(offset).to_string())
         };

@@ -30,9 +30,20 @@ impl Source {
     }
 }
 
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The document is refused.
+    Error,
+    /// The document is taken, and probably not meant so.
+    Warning,
+}
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
     /// The file.
     pub source: Arc<Source>,
     /// The bytes that are wrong; `None` when the file could not be read at all.
@@ -50,7 +61,7 @@ impl Finding {
     #[must_use]
     pub fn about_file(name: &str, message: impl Into<String>, help: Option<&str>) -> Self {
         let source = Arc::new(Source { name: name.to_owned(), text: String::new() });
-        Self { source, range: None, pointer: String::new(), message: message.into(), help: help.map(str::to_owned) }
+        Self { severity: Severity::Error, source, range: None, pointer: String::new(), message: message.into(), help: help.map(str::to_owned) }
     }
 
     /// `file:line:column`, or the file alone.
@@ -72,6 +83,7 @@ impl Finding {
         let (line, column) = self.line_column().unzip();
         json!({
             "file": self.source.name, "line": line, "column": column, "pointer": self.pointer,
+            "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
             "message": self.message, "help": self.help,
         })
     }
@@ -89,6 +101,13 @@ impl fmt::Display for Finding {
 impl std::error::Error for Finding {}
 
 impl Diagnostic for Finding {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }

@@ -1,6 +1,6 @@
 //! JSON (RFC 8259) into a value and the places of its nodes. YAML readers get JSON's escapes wrong.
 
-use super::{Finding, Findings, MAX_DEPTH, Source, places::{Place, Places}, push_index, push_member};
+use super::{Finding, Severity, Findings, MAX_DEPTH, Source, places::{Place, Places}, push_index, push_member};
 use serde_json::{Map, Value};
 use std::{ops::Range, sync::Arc};
 
@@ -143,6 +143,7 @@ impl Reader<'_> {
 
     fn error(&self, range: Range<usize>, message: impl Into<String>) -> Box<Finding> {
         Box::new(Finding {
+            severity: Severity::Error,
             source: Arc::clone(self.source),
             range: Some(range),
             pointer: self.pointer.clone(),

@@ -10,10 +10,11 @@ mod json;
 mod places;
 mod policy;
 mod scalar;
+mod warnings;
 mod yaml;
 
 pub use document::Document;
-pub use finding::{Finding, Findings, Source, Style};
+pub use finding::{Finding, Findings, Severity, Source, Style};
 pub use policy::PolicyDocument;
 
 pub(crate) use places::{nearest, push_index, push_member};

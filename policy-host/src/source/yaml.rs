@@ -1,6 +1,6 @@
 //! YAML events into a value and the places of its nodes.
 
-use super::{Finding, Findings, MAX_DEPTH, MAX_FINDINGS, Source, places::{Place, Places}, push_index, push_member, scalar};
+use super::{Finding, Severity, Findings, MAX_DEPTH, MAX_FINDINGS, Source, places::{Place, Places}, push_index, push_member, scalar};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::{Map, Value};
 use std::{ops::Range, sync::Arc};
@@ -52,6 +52,7 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<(Value, Places), Findings> {
         (Some(findings), _) => Err(findings),
         (None, Some(value)) => Ok((value, places)),
         (None, None) => Err(Finding {
+            severity: Severity::Error,
             source: Arc::clone(source),
             range: Some(0..0),
             pointer: String::new(),
@@ -212,6 +213,7 @@ impl Builder<'_> {
     fn find(&mut self, range: Range<usize>, message: impl Into<String>, help: Option<&str>) {
         let (pointer, _) = self.next_place();
         self.findings.push(Finding {
+            severity: Severity::Error,
             source: Arc::clone(self.source),
             range: Some(range),
             pointer,

@@ -113,5 +113,23 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
+/// Seconds of a duration as it is written everywhere here: `10m`, `-5s`, `0s`, `8h`, `1d`.
+#[must_use]
+pub fn seconds(text: &str) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (number, unit) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    if !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<i64>().ok()?.checked_mul(unit * sign)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,74 @@
+//! The verbs, one file each, and what they have in common: exit codes, where results and diagnostics go.
+
+mod check;
+mod output;
+mod replay;
+mod token;
+mod wasm;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// Write and test Chaperone policies on a laptop, with the filter that enforces them.
+#[derive(Debug, Parser)]
+#[command(name = "policy-host", version, after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 invalid policy or input, 4 the filter trapped.
+Results go to stdout, diagnostics to stderr.")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Check),
+    Replay(replay::Replay),
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// How a verb ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All is as it should be.
+    Fine = 0,
+    /// The work could not be done: a file cannot be written, a port is taken.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// A policy or an input is wrong.
+    Invalid = 3,
+    /// The filter trapped.
+    Trapped = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+pub(crate) fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when this fails.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+        }
+    };
+    match cli.verb {
+        Verb::Check(check) => check.run(),
+        Verb::Replay(replay) => replay.run(),
+        Verb::Token(token) => token.run(),
+    }
+}

@@ -1,0 +1,43 @@
+//! Results to stdout, diagnostics to stderr, colours only where somebody looks at them.
+
+use super::Exit;
+use policy_host::source::{Findings, Style};
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+/// Writes a result. Whoever closed the pipe has seen enough, which is no failure of ours.
+pub(crate) fn result(text: &str) -> Exit {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Fine,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(error) => failed(&format!("cannot write to stdout: {error}")),
+    }
+}
+
+/// Writes a diagnostic; nobody is left to tell when that fails.
+pub(crate) fn diagnostic(text: &str) {
+    let _ = writeln!(stderr().lock(), "{text}");
+}
+
+/// What could not be done, and the exit code for that.
+pub(crate) fn failed(message: &str) -> Exit {
+    diagnostic(&format!("policy-host: {message}"));
+    Exit::Failed
+}
+
+/// Shows the mistakes of a document to people, and the exit code for them.
+pub(crate) fn invalid(findings: &Findings) -> Exit {
+    diagnostic(findings.draw(style()).trim_end());
+    Exit::Invalid
+}
+
+/// `1 error`, `2 errors`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn style() -> Style {
+    // https://no-color.org
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if stderr().is_terminal() && wanted { Style::Colour } else { Style::Plain }
+}
