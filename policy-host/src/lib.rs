@@ -3,5 +3,6 @@
 pub mod cases;
 pub mod host;
 pub mod replay;
+pub mod serve;
 pub mod source;
 pub mod token;

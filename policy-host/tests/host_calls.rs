@@ -74,7 +74,10 @@ fn arguments_out_of_range_are_bad_arguments() {
         ("(call $buffer (i32.const 7) (i32.const 0) (i32.const 9) (i32.const 1024) (i32.const 1028))", NOT_FOUND),
         ("(call $buffer (i32.const 9) (i32.const 0) (i32.const 9) (i32.const 1024) (i32.const 1028))", BAD_ARGUMENT),
         ("(call $log (i32.const 6) (i32.const 0) (i32.const 5))", BAD_ARGUMENT),
-        ("(call $http_call (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1024))", BAD_ARGUMENT),
+        (
+            "(call $http_call (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1024))",
+            BAD_ARGUMENT,
+        ),
         ("(call $foreign (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))", NOT_FOUND),
         ("(call $get_shared (i32.const 0) (i32.const 5) (i32.const 1024) (i32.const 1028) (i32.const 1032))", NOT_FOUND),
         ("(call $increment_metric (i32.const 4) (i64.const 1))", NOT_FOUND),
@@ -133,7 +136,11 @@ fn properties_have_envoys_names_and_encodings() {
             source: Some("192.0.2.7:4711".parse().unwrap()),
             route_name: Some("r1".into()),
             tls: Some(Tls {
-                peer: Some(PeerCertificate { sha256_digest: "ab".repeat(32), uri_san: Some("spiffe://a/b".into()), ..Default::default() }),
+                peer: Some(PeerCertificate {
+                    sha256_digest: "ab".repeat(32),
+                    uri_san: Some("spiffe://a/b".into()),
+                    ..Default::default()
+                }),
                 ..Tls::default()
             }),
             extra: vec![("metadata.x".into(), b"m".to_vec())],
@@ -212,7 +219,9 @@ fn randomness_is_bounded_and_the_environment_is_the_embedders() {
 
 #[test]
 fn any_host_call_can_be_made_to_fail_and_is_counted() {
-    let guest = format!("{REQUEST} (call $show (i32.const 0) (call $pairs (i32.const 0) (i32.const 1024) (i32.const 1028))) (i32.const 0))");
+    let guest = format!(
+        "{REQUEST} (call $show (i32.const 0) (call $pairs (i32.const 0) (i32.const 1024) (i32.const 1028))) (i32.const 0))"
+    );
     let mut proxy = proxy(&guest);
     let mut seen = Vec::new();
     for status in [Some(Status::InternalFailure.into()), Some(12), None] {

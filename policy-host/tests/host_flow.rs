@@ -47,7 +47,9 @@ fn edits_headers() {
 
 #[test]
 fn replies_locally_and_sends_nothing_upstream() {
-    let mut proxy = proxy(&format!("{DENY} {REQUEST} (call $deny) (i32.const 0)) {RESPONSE} (call $show (i32.const 2) (i32.const 0)) (i32.const 0))"));
+    let mut proxy = proxy(&format!(
+        "{DENY} {REQUEST} (call $deny) (i32.const 0)) {RESPONSE} (call $show (i32.const 2) (i32.const 0)) (i32.const 0))"
+    ));
     let exchange = proxy.exchange(0, get(&[]), |_| panic!("reached upstream"));
     assert!(exchange.upstream.is_none());
     let reply = exchange.local_reply.unwrap();
@@ -93,7 +95,8 @@ fn a_reply_to_the_response_replaces_it() {
 
 #[test]
 fn trailers_run_and_can_refuse() {
-    let guest = format!(r#"{DENY} (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (call $deny) (i32.const 0))"#);
+    let guest =
+        format!(r#"{DENY} (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (call $deny) (i32.const 0))"#);
     let mut refusing = proxy(&guest);
     let with_trailers = || Request { body: b"b".to_vec(), trailers: Some(headers(&[("x-t", "1")])), ..get(&[]) };
     assert!(refusing.exchange(0, with_trailers(), ok).upstream.is_none());
@@ -173,7 +176,9 @@ fn an_endless_loop_runs_out_of_fuel() {
 fn memory_is_bounded() {
     // 16,380 pages more would be just below 1 GiB and a little; the guest shows whether it got them.
     let grow = |pages: u32| {
-        let body = format!("{REQUEST} (call $show (i32.const 0) (i32.eq (memory.grow (i32.const {pages})) (i32.const -1))) (i32.const 0))");
+        let body = format!(
+            "{REQUEST} (call $show (i32.const 0) (i32.eq (memory.grow (i32.const {pages})) (i32.const -1))) (i32.const 0))"
+        );
         let exchange = proxy(&body).exchange(0, get(&[]), ok);
         shown(&exchange.upstream.unwrap().headers)
     };
@@ -226,7 +231,8 @@ fn an_open_stream_keeps_its_root_and_lets_its_bytes_be_reused() {
     let worker = proxy.worker(0).unwrap();
     let stream = worker.open(Properties::default()).unwrap();
     assert_eq!(worker.apply(b"b").unwrap(), Applied::Configured);
-    let Outcome::Continue(headers) = worker.vm().request_headers(stream, Head { headers: get(&[]).headers, end_of_stream: true }) else {
+    let Outcome::Continue(headers) = worker.vm().request_headers(stream, Head { headers: get(&[]).headers, end_of_stream: true })
+    else {
         panic!("no continue");
     };
     assert_eq!(values(&headers, "x-c"), ["a"], "admitted under the old configuration");

@@ -16,17 +16,27 @@ struct Inner {
     metrics: Mutex<Vec<Arc<Metric>>>,
 }
 
+/// Value and version, by key.
+type Values = HashMap<Vec<u8>, (Vec<u8>, u32)>;
+
 #[derive(Debug, Default)]
 struct SharedData {
     /// By VM id, then by key.
-    values: HashMap<Vec<u8>, HashMap<Vec<u8>, (Vec<u8>, u32)>>,
+    values: HashMap<Vec<u8>, Values>,
     last_cas: u32,
+}
+
+#[derive(Debug)]
+struct Queue {
+    vm_id: Vec<u8>,
+    name: Vec<u8>,
+    waiting: VecDeque<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     /// A queue's token is its index plus one: 0 means none.
-    queues: Vec<((Vec<u8>, Vec<u8>), VecDeque<Vec<u8>>)>,
+    queues: Vec<Queue>,
 }
 
 /// What a metric counts.
@@ -144,13 +154,13 @@ impl Shared {
             return token;
         }
         let mut queues = lock(&self.0.queues);
-        queues.queues.push(((vm_id.to_vec(), name.to_vec()), VecDeque::new()));
+        queues.queues.push(Queue { vm_id: vm_id.to_vec(), name: name.to_vec(), waiting: VecDeque::new() });
         u32::try_from(queues.queues.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Option<u32> {
         let queues = lock(&self.0.queues);
-        let at = queues.queues.iter().position(|((v, n), _)| v == vm_id && n == name)?;
+        let at = queues.queues.iter().position(|queue| queue.vm_id == vm_id && queue.name == name)?;
         u32::try_from(at + 1).ok()
     }
 
@@ -169,7 +179,7 @@ impl Shared {
 impl Queues {
     fn get_mut(&mut self, token: u32) -> Option<&mut VecDeque<Vec<u8>>> {
         let at = usize::try_from(token).ok()?.checked_sub(1)?;
-        self.queues.get_mut(at).map(|(_, queue)| queue)
+        self.queues.get_mut(at).map(|queue| &mut queue.waiting)
     }
 }
 

@@ -19,6 +19,13 @@ impl Trap {
     }
 }
 
+impl Trap {
+    /// The thread that ran the VM is gone.
+    pub(crate) fn lost() -> Self {
+        Self::new("the worker is gone")
+    }
+}
+
 impl From<wasmtime::Error> for Trap {
     fn from(error: wasmtime::Error) -> Self {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map_or_else(Vec::new, |trace| {

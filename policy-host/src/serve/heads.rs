@@ -1,0 +1,141 @@
+//! Header blocks between the HTTP library and the filter, with what Envoy's connection manager does to them in between.
+
+use super::{REQUEST_HEADERS_MAX_BYTES, REQUEST_HEADERS_MAX_COUNT};
+use crate::host::{Headers, normalize_path};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::{request, response, uri};
+use hyper::{Method, StatusCode, Uri, Version};
+
+/// Headers of a connection, not of a request (RFC 9110 §7.6.1), which end at each hop.
+const HOP_BY_HOP: &[&[u8]] = &[b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"];
+/// Envoy answers 400 when a client tries to have these removed through `connection`.
+const NEVER_NOMINATED: &[&[u8]] = &[b"host", b"cookie", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
+
+/// Why a request does not even reach the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) status: u16,
+    pub(super) details: &'static str,
+}
+
+/// A request's headers as the filter sees them, and whether the client asks for another protocol.
+pub(super) struct FilterHead {
+    pub(super) headers: Headers,
+    pub(super) upgrade: bool,
+}
+
+pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejected> {
+    let h2 = parts.version == Version::HTTP_2;
+    let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if parts.headers.len() > REQUEST_HEADERS_MAX_COUNT || bytes > REQUEST_HEADERS_MAX_BYTES {
+        return Err(Rejected { status: 431, details: "request_headers_too_large" });
+    }
+    let nominated = nominated(&parts.headers)?;
+    let upgrade = nominated.iter().any(|name| name == "upgrade") && parts.headers.contains_key("upgrade");
+    let mut headers = pseudo_headers(parts)?;
+    let mut cookies: Vec<u8> = Vec::new();
+    for (name, value) in &parts.headers {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        match name {
+            // It is `:authority` by now; 100 has been or will be said by this proxy.
+            "host" | "expect" => {}
+            "connection" if upgrade => headers.push((name.into(), b"upgrade".to_vec())),
+            "upgrade" if upgrade => headers.push((name.into(), value.to_vec())),
+            "te" if value.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers")) => {
+                headers.push((name.into(), b"trailers".to_vec()));
+            }
+            "te" | "upgrade" => {}
+            // HTTP/2 may split one cookie header into many fields (RFC 9113 §8.2.3).
+            "cookie" if h2 => {
+                if !cookies.is_empty() {
+                    cookies.extend_from_slice(b"; ");
+                }
+                cookies.extend_from_slice(value);
+            }
+            name if HOP_BY_HOP.contains(&name.as_bytes()) || nominated.iter().any(|n| n == name) => {}
+            name => headers.push((name.into(), value.to_vec())),
+        }
+    }
+    if !cookies.is_empty() {
+        headers.push((b"cookie".to_vec(), cookies));
+    }
+    Ok(FilterHead { headers, upgrade })
+}
+
+/// The fields that `connection` names: they end here too.
+fn nominated(headers: &HeaderMap) -> Result<Vec<String>, Rejected> {
+    let mut names = Vec::new();
+    for value in headers.get_all("connection") {
+        for name in value.as_bytes().split(|&byte| byte == b',') {
+            let name = name.trim_ascii().to_ascii_lowercase();
+            if name.first() == Some(&b':') || NEVER_NOMINATED.contains(&name.as_slice()) {
+                return Err(Rejected { status: 400, details: "http1.connection_header_rejected" });
+            }
+            names.push(String::from_utf8_lossy(&name).into_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn pseudo_headers(parts: &request::Parts) -> Result<Headers, Rejected> {
+    let mut headers: Headers = Vec::with_capacity(parts.headers.len() + 4);
+    let hosts = parts.headers.get_all("host").iter().count();
+    // In absolute form the target's authority counts, not the Host header (RFC 9112 §3.2.2).
+    let authority = match (parts.uri.authority(), parts.headers.get("host")) {
+        (Some(authority), _) => Some(authority.as_str().as_bytes().to_vec()),
+        (None, host) => host.map(|host| host.as_bytes().to_vec()),
+    };
+    match authority {
+        Some(authority) if hosts <= 1 => headers.push((b":authority".to_vec(), authority)),
+        _ => return Err(Rejected { status: 400, details: "missing_host_header" }),
+    }
+    if parts.method != Method::CONNECT {
+        let path = parts.uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
+        headers.push((b":path".to_vec(), normalize_path(path.as_bytes())));
+    }
+    headers.push((b":method".to_vec(), parts.method.as_str().as_bytes().to_vec()));
+    headers.push((b":scheme".to_vec(), b"http".to_vec()));
+    Ok(headers)
+}
+
+/// What the filter let through, as a request for upstream: method, target with the request's own authority, fields.
+/// `None`: the filter left something that is no HTTP.
+pub(super) fn to_request(headers: &Headers) -> Option<request::Parts> {
+    let pseudo = |wanted: &[u8]| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice());
+    let uri = Uri::builder().scheme("http").authority(pseudo(b":authority")?).path_and_query(pseudo(b":path")?).build().ok()?;
+    let method = Method::from_bytes(pseudo(b":method")?).ok()?;
+    let mut request = hyper::Request::builder().method(method).uri(uri).body(()).ok()?;
+    *request.headers_mut() = fields(headers)?;
+    Some(request.into_parts().0)
+}
+
+pub(super) fn from_response(parts: &response::Parts) -> Headers {
+    let mut headers: Headers = Vec::with_capacity(parts.headers.len() + 1);
+    headers.push((b":status".to_vec(), parts.status.as_str().as_bytes().to_vec()));
+    headers.extend(from_fields(&parts.headers).into_iter().filter(|(name, _)| {
+        let ends_here = HOP_BY_HOP.contains(&name.as_slice()) || name == b"upgrade";
+        !ends_here
+    }));
+    headers
+}
+
+/// `None`: the filter left something that is no HTTP.
+pub(super) fn to_response(headers: &Headers) -> Option<response::Parts> {
+    let (_, status) = headers.iter().find(|(name, _)| name == b":status")?;
+    let mut response = hyper::Response::builder().status(StatusCode::from_bytes(status).ok()?).body(()).ok()?;
+    *response.headers_mut() = fields(headers)?;
+    Some(response.into_parts().0)
+}
+
+pub(super) fn from_fields(fields: &HeaderMap) -> Headers {
+    fields.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec())).collect()
+}
+
+/// All but pseudo headers.
+pub(super) fn fields(headers: &Headers) -> Option<HeaderMap> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| name.first() != Some(&b':')) {
+        map.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(map)
+}
