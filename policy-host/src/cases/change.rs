@@ -1,21 +1,22 @@
 //! `config:` in a step: the policy as an operator would change it while it is in use.
 
-use super::read::{Errors, Node};
+use super::read::{Errors, Node, rfc3339};
 use crate::source::push_member;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Changes the policy as `{add: …}` and `{set: …}` say.
-pub(super) fn apply(policy: &mut Value, node: &Node<'_>, errors: &Errors<'_>) -> Option<()> {
+/// Changes the policy as `{add: …}` and `{set: …}` say. `${at-5m}` in a text is that instant in RFC 3339.
+pub(super) fn apply(policy: &mut Value, node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<()> {
     let members = node.members(errors, &["add", "set"], &[])?;
     if members.is_empty() {
         node.wrong(errors, "changes nothing", "`add:` appends to lists, `set:` replaces");
         return None;
     }
     if let Some(top) = members.get("set") {
-        set(policy, top.value);
+        set(policy, &rfc3339(top.value, at));
     }
     if let Some(top) = members.get("add") {
-        add(policy, top.value, &top.pointer, errors)?;
+        add(policy, &rfc3339(top.value, at), &top.pointer, errors)?;
     }
     Some(())
 }

@@ -1,7 +1,8 @@
 //! `expect:`: what a case says must be decided, and how an outcome is held against it.
 
-use super::read::{Errors, Node};
+use super::read::{Errors, Node, unix_seconds};
 use crate::replay::{Decision, Outcome};
+use jiff::Timestamp;
 use std::fmt;
 
 const KNOWN: [&str; 9] =
@@ -65,7 +66,7 @@ impl fmt::Display for Mismatch {
 }
 
 impl Expect {
-    pub(super) fn read(node: &Node<'_>, errors: &Errors<'_>) -> Option<Self> {
+    pub(super) fn read(node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<Self> {
         let members = node.members(errors, &KNOWN, &LATER)?;
         let text = |name: &str| members.get(name).and_then(|node| node.text(errors)).map(str::to_owned);
         let verdicts: Vec<_> = ["allow", "deny", "observed"].into_iter().filter(|name| members.contains_key(name)).collect();
@@ -85,8 +86,8 @@ impl Expect {
             status: status.and_then(|status| u16::try_from(status).ok()),
             client_reason: text("client_reason"),
             session: text("session"),
-            upstream: members.get("upstream").map_or(Some(Vec::new()), |node| headers(node, errors))?,
-            response: members.get("response").map_or(Some(Vec::new()), |node| headers(node, errors))?,
+            upstream: members.get("upstream").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
+            response: members.get("response").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
         })
     }
 }
@@ -101,16 +102,17 @@ fn reason(node: &Node<'_>, errors: &Errors<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// A name to its value, to a list of values, or to null for absent.
-fn headers(node: &Node<'_>, errors: &Errors<'_>) -> Option<Vec<HeaderExpect>> {
+/// A name to its value, to a list of values, or to null for absent. `${at+10m}` in a value is that instant in Unix seconds.
+fn headers(node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<Vec<HeaderExpect>> {
+    let value = |node: &Node<'_>| unix_seconds(node, node.text(errors)?, at, errors);
     let mut list = Vec::new();
     for (name, node) in node.any_members(errors)? {
         let values = if node.value.is_null() {
             Vec::new()
         } else if node.value.is_array() {
-            node.items(errors)?.iter().map(|item| item.text(errors).map(str::to_owned)).collect::<Option<_>>()?
+            node.items(errors)?.iter().map(value).collect::<Option<_>>()?
         } else {
-            vec![node.text(errors)?.to_owned()]
+            vec![value(&node)?]
         };
         list.push(HeaderExpect { name: name.to_ascii_lowercase(), values });
     }

@@ -168,3 +168,35 @@ pub(super) fn expand(text: &str, find: impl Fn(&str) -> Option<String>) -> Resul
     out.push_str(rest);
     Ok(out)
 }
+
+/// The instant that `${…}` names: `at`, `at+10m`, `at-5m`.
+pub(super) fn instant_named(name: &str, at: Timestamp) -> Option<Timestamp> {
+    let offset = match name.strip_prefix("at")? {
+        "" => 0,
+        rest => seconds(rest.strip_prefix('+').unwrap_or(rest))?,
+    };
+    Timestamp::from_second(at.as_second().checked_add(offset)?).ok()
+}
+
+/// Each `${at…}` as Unix seconds; anything else after `${` is a mistake.
+pub(super) fn unix_seconds(node: &Node<'_>, text: &str, at: Timestamp, errors: &Errors<'_>) -> Option<String> {
+    let find = |name: &str| instant_named(name, at).map(|instant| instant.as_second().to_string());
+    expand(text, find).map_err(|name| no_instant(node, &name, errors)).ok()
+}
+
+/// Each `${at…}` in the strings of a value as RFC 3339. Other `${…}` stay: a policy has its own.
+pub(super) fn rfc3339(value: &Value, at: Timestamp) -> Value {
+    match value {
+        Value::String(text) => {
+            let find = |name: &str| Some(instant_named(name, at).map_or_else(|| format!("${{{name}}}"), |i| i.to_string()));
+            Value::String(expand(text, find).unwrap_or_else(|_| text.clone()))
+        }
+        Value::Array(items) => items.iter().map(|item| rfc3339(item, at)).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), rfc3339(member, at))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+fn no_instant(node: &Node<'_>, name: &str, errors: &Errors<'_>) {
+    node.wrong(errors, format!("`${{{name}}}` is no instant"), "`${at}`, `${at+10m}` or `${at-5m}`");
+}

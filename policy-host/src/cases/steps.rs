@@ -119,7 +119,7 @@ impl<'v> Builder<'v> {
             other.1.wrong(errors, "has no place beside `config`", "make it a step of its own");
             return None;
         }
-        change::apply(policy, config, errors)?;
+        change::apply(policy, config, self.at, errors)?;
         self.requests.tokens().add_keys_to(policy);
         self.generation.set(self.generation.get() + 1);
         policy["generation"] = json!(self.generation.get());
@@ -151,7 +151,7 @@ impl<'v> Builder<'v> {
             (None, _) => self.requests.build(node, inline, errors),
         };
         let expect = match members.get("expect") {
-            Some(expect) => Expect::read(expect, errors),
+            Some(expect) => Expect::read(expect, self.at, errors),
             None => {
                 node.wrong(errors, "expects nothing", "add `expect: {allow: command}` or `expect: {deny: reason}`");
                 None

@@ -1,6 +1,6 @@
 //! `tokens:` of a cases file: session tokens by name, signed when a request first carries them.
 
-use super::read::{Errors, Members, Node, expand};
+use super::read::{Errors, Members, Node, instant_named, unix_seconds};
 use crate::token::{Alg, RunKeys, run_keys};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -62,11 +62,11 @@ impl<'v> Tokens<'v> {
         }
         for (claim, node) in flatten(&spec, "claims") {
             if !node.value.is_null() {
-                claims.insert(claim.to_owned(), node.value.clone());
+                claims.insert(claim.to_owned(), self.claim(node));
             }
         }
         let payload = match spec.get("payload") {
-            Some(node) => self.instants(node, errors)?,
+            Some(node) => unix_seconds(node, node.text(errors)?, self.at, errors)?,
             None => Value::Object(claims.clone()).to_string(),
         };
         let said = spec.get("payload").and_then(|_| serde_json::from_str::<Value>(&payload).ok());
@@ -109,18 +109,13 @@ impl<'v> Tokens<'v> {
         Some(key.sign_claims(header, payload.as_bytes()))
     }
 
-    /// `${at}`, `${at+10m}` and `${at-5m}` in a payload are Unix seconds.
-    fn instants(&self, node: &Node<'_>, errors: &Errors<'_>) -> Option<String> {
-        let find = |name: &str| {
-            let offset = match name.strip_prefix("at")? {
-                "" => 0,
-                rest => crate::token::seconds(rest.strip_prefix('+').unwrap_or(rest))?,
-            };
-            Some(self.at.as_second().saturating_add(offset).to_string())
-        };
-        expand(node.text(errors)?, find)
-            .map_err(|name| node.wrong(errors, format!("`${{{name}}}` is no instant"), "`${at}`, `${at+10m}` or `${at-5m}`"))
-            .ok()
+    /// A claim's value. A text that is one `${at…}` is that instant in Unix seconds, as a number.
+    fn claim(&self, node: &Node<'_>) -> Value {
+        let name = node.value.as_str().and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
+        match name.and_then(|name| instant_named(name, self.at)) {
+            Some(instant) => json!(instant.as_second()),
+            None => node.value.clone(),
+        }
     }
 
     /// The members of a token, those of what it is like beneath. `claims` and `header` are laid over member by member,

@@ -1,7 +1,7 @@
 //! A policy wherever it is written: a file of its own, or inside an Envoy resource.
 
 use super::{Document, Finding, Findings, envoy::{self, Found}};
-use chaperone_policy::Policy;
+use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
 use std::{ops::Range, path::Path, sync::Arc};
 
@@ -100,7 +100,10 @@ impl PolicyDocument {
     /// All its mistakes, each with its place in the file.
     pub fn compile(&self) -> Result<Policy, Findings> {
         Policy::compile(&self.json()).map_err(|errors| {
-            let list = errors.errors().iter().map(|e| self.finding(&e.pointer, e.message.clone(), e.help.clone())).collect();
+            let finding = |e: &DocumentError| self.finding(&e.pointer, e.message.clone(), e.help.clone());
+            let mut list: Vec<Finding> = errors.errors().iter().map(finding).collect();
+            // The core reads members in its own order; people read from the top.
+            list.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
             Findings::new(list).unwrap_or_else(|| self.finding("", "not a policy", None).into())
         })
     }
