@@ -1,6 +1,7 @@
 //! A local host for proxy-wasm filters, and what policy authors need around it.
 
 pub mod cases;
+pub mod demo;
 pub mod host;
 pub mod replay;
 pub mod serve;

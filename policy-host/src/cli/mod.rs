@@ -3,6 +3,7 @@
 mod check;
 mod output;
 mod replay;
+mod serve;
 mod token;
 mod wasm;
 
@@ -22,6 +23,7 @@ struct Cli {
 enum Verb {
     Check(check::Check),
     Replay(replay::Replay),
+    Serve(serve::Serve),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -69,6 +71,7 @@ pub(crate) fn run() -> Exit {
     match cli.verb {
         Verb::Check(check) => check.run(),
         Verb::Replay(replay) => replay.run(),
+        Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),
     }
 }

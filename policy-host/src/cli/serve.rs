@@ -1,0 +1,135 @@
+//! `policy-host serve`: the filter in front of real HTTP.
+
+use super::{Exit, output, wasm};
+use clap::Args;
+use jiff::Timestamp;
+use policy_host::{
+    demo::Demo,
+    host::{FailurePolicy, Plugin, ProxyOptions, UpdateError, VmOptions},
+    serve::{self, LogEntry, Pool, ServeOptions, Upstream},
+    source::PolicyDocument,
+};
+use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::net::TcpListener;
+
+/// The policy of `--demo`, when no other is named.
+const DEMO_POLICY: &str = "examples/agent-orders/policy.yaml";
+/// What the demo's upstream gets for a credential that this process does not have.
+const DEMO_CREDENTIAL: &str = "demo-credential-of-the-upstream";
+
+/// Run a local reverse proxy with the filter in it, on HTTP/1.1 and HTTP/2.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: ORDERS_TOKEN=secret policy-host serve --policy examples/agent-orders/policy.yaml --upstream http://127.0.0.1:9000
+
+The audit record of each request goes to stdout, one JSON object a line. The variables that the policy's upstream.credential
+names are taken from this process's environment. Without --upstream an echo answers with what it was sent.
+With --demo the example policy is served with a key of its own and four curl lines are printed to paste.")]
+pub(crate) struct Serve {
+    /// A policy, or an Envoy file with one in it.
+    #[arg(long, value_name = "POLICY", required_unless_present = "demo")]
+    policy: Option<PathBuf>,
+    /// Where allowed requests go: http://host:port. Without it: a built-in echo.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<Upstream>,
+    /// Where to listen; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Workers, each with its own VM, as in Envoy.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// The filter, when it is not the one that this workspace built.
+    #[arg(long, value_name = "FILE")]
+    wasm: Option<PathBuf>,
+    /// Print four requests to try: allowed, command denied, expired, revoked.
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(&self) -> Exit {
+        self.start().unwrap_or_else(|exit| exit)
+    }
+
+    fn start(&self) -> Result<Exit, Exit> {
+        let path = self.policy.clone().unwrap_or_else(|| PathBuf::from(DEMO_POLICY));
+        let document = PolicyDocument::read(&path).map_err(|findings| output::invalid(&findings))?;
+        document.compile().map_err(|findings| output::invalid(&findings))?;
+        let module = wasm::load(self.wasm.as_ref())?;
+        let mut environment = wasm::environment(document.value());
+        let missing: Vec<String> = wasm::credential_variables(document.value())
+            .into_iter()
+            .filter(|name| !environment.iter().any(|(known, _)| known == name))
+            .collect();
+        for name in missing {
+            if self.demo {
+                environment.push((name, DEMO_CREDENTIAL.to_owned()));
+            } else {
+                output::diagnostic(&format!("policy-host: {name} is not set: what would need it is denied (credential_unavailable)"));
+            }
+        }
+        let demo = if self.demo {
+            let demo = Demo::new(document.value(), Timestamp::now());
+            let demo = demo.and_then(|demo| demo.rehearse(&module, environment.clone()).map(|()| demo));
+            Some(demo.map_err(|error| output::failed(&error.to_string()))?)
+        } else {
+            None
+        };
+        let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), ..VmOptions::default() };
+        let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
+        // As in envoy/: a trap closes one worker for a second, and never opens it.
+        let options = ProxyOptions { vm, plugin, workers: usize::from(self.workers), failure: FailurePolicy::Reload };
+        let trapped = |message: &dyn std::fmt::Display| {
+            output::diagnostic(&format!("policy-host: {message}"));
+            Exit::Trapped
+        };
+        let pool = Pool::start(&module, &options).map_err(|trap| trapped(&trap))?;
+        let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
+        pool.update(&policy).map_err(|error| match &error {
+            UpdateError::Canary(policy_host::host::ConfigureError::Rejected) => {
+                output::diagnostic(&format!("policy-host: {error}"));
+                Exit::Invalid
+            }
+            UpdateError::Canary(_) | UpdateError::Worker { .. } => trapped(&error),
+        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| output::failed(&error.to_string()))?;
+        runtime.block_on(self.listen(pool, demo))
+    }
+
+    async fn listen(&self, pool: Pool, demo: Option<Demo>) -> Result<Exit, Exit> {
+        let listener = TcpListener::bind(self.listen).await;
+        let listener = listener.map_err(|error| output::failed(&format!("cannot listen on {}: {error}", self.listen)))?;
+        let address = listener.local_addr().map_err(|error| output::failed(&error.to_string()))?;
+        output::diagnostic(&format!("listening on http://{address} (ctrl-c ends it)"));
+        if let Some(demo) = demo {
+            output::result(&format!("Sessions of the next 15 minutes; paste into another terminal:\n\n{}", demo.lines(address)));
+        }
+        let upstream = self.upstream.clone().unwrap_or(Upstream::Echo);
+        let options = ServeOptions { listener, pool: Arc::new(pool), upstream, on_log: Arc::new(record) };
+        serve::run(options, end()).await.map_err(|error| output::failed(&error.to_string()))?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// One line for each request: the filter's record.
+fn record(entry: LogEntry) {
+    if let Some(trap) = &entry.trap {
+        output::diagnostic(trap);
+    }
+    if let Some(record) = entry.property("session_audit") {
+        // In one write, so that two workers' lines never mix; a reader that hung up does not end the proxy.
+        let line = [record, b"\n"].concat();
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+/// Ctrl-C, or what a supervisor sends.
+async fn end() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
