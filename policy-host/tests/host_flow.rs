@@ -6,7 +6,7 @@ mod host_guest;
 
 use host_guest::{get, headers, module, ok, proxy, proxy_with, shown, values};
 use policy_host::host::{
-    Clock, ConfigureError, FailurePolicy, LoadError, Module, Plugin, Proxy, ProxyOptions, Request, UpdateError, VmOptions,
+    Clock, ConfigureError, FailurePolicy, LoadError, Module, Proxy, ProxyOptions, Request, UpdateError, VmOptions,
 };
 
 const REQUEST: &str = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)"#;
@@ -147,6 +147,21 @@ fn a_trap_is_reported_and_the_worker_stays_closed() {
 }
 
 #[test]
+fn a_configuration_brings_a_dead_worker_back_and_leaves_its_old_streams_dead() {
+    use policy_host::host::{Head, LogInfo, Outcome, Properties};
+    let mut proxy = proxy(&trapping());
+    let old = proxy.worker(0).unwrap().open(Properties::default()).unwrap();
+    assert!(proxy.exchange(0, trap_request(), ok).trap.is_some());
+    proxy.update(b"new").unwrap();
+    assert!(proxy.exchange(0, get(&[]), ok).upstream.is_some());
+    let vm = proxy.worker(0).unwrap().vm();
+    let head = Head { headers: get(&[]).headers, end_of_stream: true };
+    assert!(matches!(vm.request_headers(old, head), Outcome::Trapped { .. }));
+    assert!(vm.finish(old, LogInfo::default()).is_empty());
+    assert!(proxy.exchange(0, get(&[]), ok).upstream.is_some());
+}
+
+#[test]
 fn fail_reload_opens_again_after_a_second() {
     let clock = Clock::fixed(0);
     let options = ProxyOptions {
@@ -264,5 +279,4 @@ fn a_restricted_call_while_starting_is_a_trap() {
     let guest = r#"(func (export "_initialize") (drop (call $now (i32.const 1024))))"#;
     let trap = policy_host::host::Vm::start(&module(guest), VmOptions::default()).unwrap_err();
     assert!(trap.message.contains("restricted"), "{trap}");
-    let _ = Plugin::default();
 }

@@ -102,7 +102,7 @@ impl HeaderMap {
 }
 
 /// Envoy's "inline" headers: it keeps one value, and a further one is appended after a comma.
-/// From `envoy/http/header_map.h`, and the ones that the full Envoy binary's extensions register.
+/// From `envoy/http/header_map.h`, and the ones that the full Envoy binary's extensions register (seen on 1.40.0).
 fn single_valued(direction: Direction, name: &[u8]) -> bool {
     let both = matches!(
         name,
@@ -142,6 +142,10 @@ fn single_valued(direction: Direction, name: &[u8]) -> bool {
                     | b"x-forwarded-host"
                     | b"x-forwarded-port"
                     | b"x-forwarded-proto"
+                    | b"accept"
+                    | b"if-match"
+                    | b"pragma"
+                    | b"referer"
                     | b"accept-encoding"
                     | b"cache-control"
                     | b"origin"

@@ -59,6 +59,10 @@ enum BodyOf {
 impl Vm {
     /// A new stream under a root context. The filter hears of it with the first callback.
     pub fn open(&mut self, root: RootId, properties: impl Into<Arc<Properties>>) -> StreamId {
+        if root.vm != self.id {
+            // Its VM is gone, so the stream is dead from the start.
+            return StreamId { vm: root.vm, context: 0 };
+        }
         let context = self.allocate_context();
         let state = self.store.data_mut();
         let started = state.settings.clock.wall();

@@ -208,9 +208,10 @@ impl Vm {
 
     /// No new streams will come for this root; it ends with its last one.
     pub fn retire(&mut self, root: RootId) {
-        if root.vm == self.id
-            && let Some(root) = self.store.data_mut().root_by_id(root.context)
-        {
+        if root.vm != self.id {
+            return;
+        }
+        if let Some(root) = self.store.data_mut().root_by_id(root.context) {
             root.retired = true;
         }
         self.end_root_if_idle(root.context);

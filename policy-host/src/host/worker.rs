@@ -91,11 +91,14 @@ impl Worker {
         })
     }
 
-    /// Serves this configuration from now on. Open streams keep theirs.
+    /// Serves this configuration from now on. Open streams keep theirs. A dead VM is replaced: Envoy forgets a VM that failed.
     ///
     /// # Errors
     /// When the filter rejects it or traps; the older one goes on serving then, if the VM lives.
     pub fn apply(&mut self, configuration: &[u8]) -> Result<Applied, ConfigureError> {
+        if self.vm.trap().is_some() {
+            self.replace_vm().map_err(|trap| ConfigureError::Trapped(Arc::new(trap)))?;
+        }
         let vm = &mut self.vm;
         self.roots.retain(|(root, _)| vm.is_live(*root));
         if let Some((root, bytes)) = self.roots.iter().find(|(_, bytes)| **bytes == *configuration).cloned() {
@@ -139,14 +142,22 @@ impl Worker {
             return;
         }
         self.died_at = Some(now);
-        let Ok(vm) = Vm::start(&self.module, self.options.clone()) else { return };
-        self.vm = vm;
-        self.roots.clear();
-        self.died_at = None;
-        if let Some((_, bytes)) = self.current.take() {
+        let bytes = self.current.as_ref().map(|(_, bytes)| Arc::clone(bytes));
+        if self.replace_vm().is_ok()
+            && let Some(bytes) = bytes
+        {
             // A rejection here contradicts the canary. Without a configuration every request is refused, so nothing opens.
             let _ = self.apply(&bytes);
         }
+    }
+
+    /// Streams of the old VM stay dead; no configuration serves yet.
+    fn replace_vm(&mut self) -> Result<(), Trap> {
+        self.vm = Vm::start(&self.module, self.options.clone())?;
+        self.current = None;
+        self.roots.clear();
+        self.died_at = None;
+        Ok(())
     }
 
     /// Notes the time of a trap, so that FAIL_RELOAD counts from there.

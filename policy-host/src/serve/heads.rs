@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode, Uri, Version};
 /// Headers of a connection, not of a request (RFC 9110 §7.6.1), which end at each hop.
 const HOP_BY_HOP: &[&[u8]] = &[b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"];
 /// Envoy answers 400 when a client tries to have these removed through `connection`.
-const NEVER_NOMINATED: &[&[u8]] = &[b"host", b"cookie", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
+const NEVER_NOMINATED: &[&[u8]] = &[b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
 
 /// Why a request does not even reach the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejecte
     if parts.headers.len() > REQUEST_HEADERS_MAX_COUNT || bytes > REQUEST_HEADERS_MAX_BYTES {
         return Err(Rejected { status: 431, details: "request_headers_too_large" });
     }
+    match parts.version {
+        Version::HTTP_2 => {}
+        Version::HTTP_11 if known_to_http1(parts.method.as_str()) => {}
+        Version::HTTP_11 => return Err(Rejected { status: 400, details: "http1.codec_error" }),
+        _ => return Err(Rejected { status: 426, details: "low_version" }),
+    }
     let nominated = nominated(&parts.headers)?;
     let upgrade = nominated.iter().any(|name| name == "upgrade") && parts.headers.contains_key("upgrade");
     let mut headers = pseudo_headers(parts)?;
@@ -37,8 +43,12 @@ pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejecte
     for (name, value) in &parts.headers {
         let (name, value) = (name.as_str(), value.as_bytes());
         match name {
-            // It is `:authority` by now; 100 has been or will be said by this proxy.
-            "host" | "expect" => {}
+            // It is `:authority` by now.
+            "host" => {}
+            // This proxy says 100 itself.
+            "expect" if value.eq_ignore_ascii_case(b"100-continue") => {}
+            // Nobody vouches for it: Envoy's default `forward_client_cert_details: SANITIZE`.
+            "x-forwarded-client-cert" => {}
             "connection" if upgrade => headers.push((name.into(), b"upgrade".to_vec())),
             "upgrade" if upgrade => headers.push((name.into(), value.to_vec())),
             "te" if value.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers")) => {
@@ -62,6 +72,14 @@ pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejecte
     Ok(FilterHead { headers, upgrade })
 }
 
+/// Over HTTP/1.1 Envoy knows these methods and refuses all others (`allow_custom_methods` is off).
+fn known_to_http1(method: &str) -> bool {
+    const KNOWN: &str = " ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE \
+        NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK \
+        UNSUBSCRIBE ";
+    KNOWN.split_ascii_whitespace().any(|known| known == method)
+}
+
 /// The fields that `connection` names: they end here too.
 fn nominated(headers: &HeaderMap) -> Result<Vec<String>, Rejected> {
     let mut names = Vec::new();
@@ -79,18 +97,23 @@ fn nominated(headers: &HeaderMap) -> Result<Vec<String>, Rejected> {
 
 fn pseudo_headers(parts: &request::Parts) -> Result<Headers, Rejected> {
     let mut headers: Headers = Vec::with_capacity(parts.headers.len() + 4);
-    let hosts = parts.headers.get_all("host").iter().count();
-    // In absolute form the target's authority counts, not the Host header (RFC 9112 §3.2.2).
-    let authority = match (parts.uri.authority(), parts.headers.get("host")) {
-        (Some(authority), _) => Some(authority.as_str().as_bytes().to_vec()),
-        (None, host) => host.map(|host| host.as_bytes().to_vec()),
+    // In absolute form the target's authority counts, not the Host header (RFC 9112 §3.2.2). Several Host headers Envoy
+    // joins like any other header that it keeps once, and leaves it to filters and routes not to know such a host.
+    let hosts: Vec<&[u8]> = parts.headers.get_all("host").iter().map(HeaderValue::as_bytes).collect();
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes().to_vec(),
+        None if hosts.is_empty() => return Err(Rejected { status: 400, details: "missing_host_header" }),
+        None => hosts.join(&b','),
     };
-    match authority {
-        Some(authority) if hosts <= 1 => headers.push((b":authority".to_vec(), authority)),
-        _ => return Err(Rejected { status: 400, details: "missing_host_header" }),
-    }
+    headers.push((b":authority".to_vec(), authority));
     if parts.method != Method::CONNECT {
         let path = parts.uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
+        let starred = path == "*" && parts.method != Method::OPTIONS;
+        // The library reads `GET x` as naming an authority.
+        let no_path = parts.uri.scheme().is_none() && parts.uri.authority().is_some();
+        if starred || no_path || !path.is_ascii() || parts.uri.path().contains("%00") {
+            return Err(Rejected { status: 400, details: "path_normalization_failed" });
+        }
         headers.push((b":path".to_vec(), normalize_path(path.as_bytes())));
     }
     headers.push((b":method".to_vec(), parts.method.as_str().as_bytes().to_vec()));

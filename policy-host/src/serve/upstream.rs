@@ -91,16 +91,14 @@ impl Client {
     }
 
     pub(super) async fn send(&self, mut request: Request<Passing>, grpc: bool) -> Result<Answer, Unreachable> {
+        if !grpc && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+            // HTTP/2 carries the authority by itself.
+            request.headers_mut().insert(HOST, host);
+        }
         let answer = match self {
             Self::Echo => return Ok(Answer::Echo(echo::answer(request, grpc).await)),
             Self::Http(clients) if grpc => clients.h2.request(request).await,
-            Self::Http(clients) => {
-                let host = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
-                if let Some(host) = host {
-                    request.headers_mut().insert(HOST, host);
-                }
-                clients.h1.request(request).await
-            }
+            Self::Http(clients) => clients.h1.request(request).await,
         };
         answer.map(Answer::Network).map_err(|_| Unreachable)
     }
