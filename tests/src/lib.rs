@@ -13,7 +13,6 @@
 
 pub mod access_log;
 pub mod client;
-pub mod demo;
 pub mod drivers;
 pub mod ecds;
 pub mod envoy;

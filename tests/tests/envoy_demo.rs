@@ -20,11 +20,11 @@ impl Drop for Program {
     }
 }
 
-/// Sends what `curl -i -X METHOD -H 'name: value' http://address/path` would; no curl is needed to run the tests.
+/// Sends what `curl -i [-X METHOD] -H 'name: value' http://address/path` would; no curl is needed to run the tests.
 async fn paste(line: &str) -> Reply {
     let (start, rest) = line.split_once('\'').expect("a quoted header");
     let (header, url) = rest.split_once("' http://").expect("a URL");
-    let method = start.split(' ').nth(3).expect("a method");
+    let method = start.split_once("-X ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or("GET");
     let (address, path) = url.split_once('/').expect("a path");
     let (name, value) = header.split_once(": ").expect("a header");
     let to: SocketAddr = address.parse().expect("an address");
@@ -41,29 +41,30 @@ async fn the_printed_lines_do_as_they_say() {
         lines.by_ref().map(|line| line.expect("text")).take_while(|line| !line.starts_with("Each request's record")).collect();
     let after = |comment: &str| printed.iter().skip_while(|line| !line.starts_with(comment)).nth(1).expect("a line to paste");
 
-    let allowed = paste(after("# 200: allowed")).await;
+    let allowed = paste(after("# allowed")).await;
     assert_eq!(allowed.status, 200, "{allowed:?}");
     let text = allowed.text();
-    assert!(text.contains("Bearer the-api-credential") && text.contains("demo-1") && !text.contains("eyJ"), "{text}");
-    for (comment, status, reason) in [
-        ("# 403: the command", 403, "command_not_granted"),
-        ("# 401: expired", 401, "expired"),
-        ("# 401: revoked", 401, "revoked"),
-    ] {
+    assert!(
+        text.contains("Bearer demo-credential-of-the-upstream") && text.contains("x-chaperone-session") && !text.contains("eyJ"),
+        "{text}"
+    );
+    for (comment, status, reason) in
+        [("# command denied", 403, "command_not_granted"), ("# expired", 401, "expired"), ("# revoked", 401, "revoked")]
+    {
         let reply = paste(after(comment)).await;
         assert_eq!((reply.status, reply.json()["reason"].as_str()), (status, Some(reason)), "{comment}");
     }
 
-    let revoke = after("# revoke the first");
+    let revoke = after("# then revoke");
     assert!(Command::new("sh").args(["-c", revoke]).status().expect("a shell").success(), "{revoke}");
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut in_a_row = 0;
     while in_a_row < 10 {
-        let reply = paste(after("# 200: allowed")).await;
+        let reply = paste(after("# allowed")).await;
         in_a_row = if reply.status == 401 { in_a_row + 1 } else { 0 };
         assert!(Instant::now() < deadline, "still {}", reply.status);
     }
-    let of_the_revoked = |line: &String| line.contains("\"status_code\":\"revoked\"") && line.contains("\"uid\":\"demo-1\"");
+    let of_the_revoked = |line: &String| line.contains("\"status_code\":\"revoked\"") && line.contains("\"uid\":\"s-1\"");
     let printed = spawn_blocking(move || lines.map_while(Result::ok).any(|line| of_the_revoked(&line)));
     let printed = timeout(Duration::from_secs(10), printed).await.expect("the record is printed in time").expect("no panic");
     assert!(printed, "the program ended before it printed the record");

@@ -3,13 +3,17 @@
 
 use chaperone_tests::{
     access_log::AccessLog,
-    demo,
     envoy::{Envoy, Setup},
-    install,
+    install, root,
     upstream::Upstream,
     wasm,
 };
+use jiff::Timestamp;
+use policy_host::{demo::Demo, source::PolicyDocument};
 use std::{process::ExitCode, time::Duration};
+
+/// From the workspace's root.
+const EXAMPLE: &str = "examples/agent-orders/policy.yaml";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,7 +31,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() {
-    let (policy, lines) = demo::demo();
+    let document = PolicyDocument::read(&root().join(EXAMPLE)).expect("the first example is a valid document");
+    let demo = Demo::new(document.value(), Timestamp::now()).expect("randomness");
+    let policy = serde_json::from_slice(&demo.policy_json).expect("a policy is JSON");
     let upstream = Upstream::start().await;
     let setup = Setup {
         name: "run-envoy",
@@ -35,20 +41,17 @@ async fn run() {
         wasm: wasm::chaperone(),
         upstream: upstream.address(),
         workers: 2,
-        credential: ("ORDERS_TOKEN", "the-api-credential"),
+        credential: ("ORDERS_TOKEN", "demo-credential-of-the-upstream"),
         other_settings: &[],
     };
     let envoy = Envoy::start(setup).await;
-    println!("Envoy serves {} at http://{}, with two workers.", demo::EXAMPLE, envoy.address());
-    println!("In another terminal, within ten minutes:");
-    for line in &lines {
-        println!("\n# {}: {}\n{}", line.status, line.what, line.curl(envoy.address()));
-    }
+    println!("Envoy serves {EXAMPLE} at http://{}, with two workers.", envoy.address());
+    println!("Sessions of the next 15 minutes; paste into another terminal:\n\n{}", demo.lines(envoy.address()));
     let ecds = envoy.dir().join("ecds").join("ecds.yaml");
     let ecds = ecds.display();
-    println!("\n# revoke the first line's session while Envoy runs, and try that line again");
-    println!("sed 's/s-2041/{}/' {ecds} > {ecds}.next && mv {ecds}.next {ecds}", demo::SESSION);
-    println!("\nEach request's record follows, as in {}. Ctrl-C ends it all.\n", envoy.access_log().display());
+    println!("# then revoke the first one's session while Envoy runs, and send it again");
+    println!("sed 's/s-2041/s-1/' {ecds} > {ecds}.next && mv {ecds}.next {ecds}\n");
+    println!("Each request's record follows, as in {}. Ctrl-C ends it all.", envoy.access_log().display());
     let log = AccessLog(envoy.access_log());
     tokio::select! {
         () = print_records(&log) => {}
@@ -60,12 +63,8 @@ async fn print_records(log: &AccessLog) {
     let mut shown = 0;
     loop {
         for entry in log.entries().iter().skip(shown) {
-            println!(
-                "{} {}\n  {}",
-                entry.line["response_code"],
-                entry.details(),
-                entry.line["session_audit"].as_str().unwrap_or("no record: Envoy answered without the filter")
-            );
+            let record = entry.line["session_audit"].as_str().unwrap_or("no record: Envoy answered without the filter");
+            println!("{} {}\n  {record}", entry.line["response_code"], entry.details());
             shown += 1;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
