@@ -79,7 +79,7 @@ impl<'v> Builder<'v> {
 
     /// A row of a table: a request with its expectation, named by the template.
     fn row(&self, template: &str, node: &Node<'v>, at: Timestamp, errors: &Errors<'_>) -> Option<Case> {
-        let members = self.step_members(node, &["expect", "at"], errors)?;
+        let members = self.step_members(node, &["name", "at", "expect"], errors)?;
         let name = self.fill(template, node, &members, errors)?;
         let at = self.instant(&members, at, errors)?;
         let step = self.send(&name, node, &members, at, errors)?;

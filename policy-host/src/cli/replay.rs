@@ -125,7 +125,7 @@ fn decide(replay: &mut policy_host::replay::Replay, number: u64, bytes: &[u8]) -
         Err(error) => Err(ReplayError::Bad(policy_host::replay::BadLine {
             offset: error.valid_up_to(),
             message: "is not UTF-8 from here on".to_owned(),
-            help: Some("write other bytes of a body as body_base64"),
+            help: Some("write other bytes of a body as body_base64".to_owned()),
         })),
     }
 }

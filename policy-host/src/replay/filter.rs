@@ -52,9 +52,8 @@ impl Filter {
 
 /// What an exchange says, once it is over, by the filter's own record.
 fn outcome(exchange: &Exchange) -> Outcome {
-    let record: Value =
-        exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
-    let said = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let said = |pointer: &str| record.as_ref()?.pointer(pointer)?.as_str().filter(|text| !text.is_empty());
     let local = exchange.local_reply.as_ref();
     let forwarded = exchange.upstream.as_ref().filter(|_| local.is_none());
     Outcome {
@@ -68,6 +67,7 @@ fn outcome(exchange: &Exchange) -> Outcome {
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
+        record,
     }
 }
 

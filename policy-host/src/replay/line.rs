@@ -1,10 +1,11 @@
 //! One line of `replay`'s input.
 
 use super::{Headers, Request, parse_address};
+use crate::source::nearest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 use std::fmt;
 
 /// A recorded request.
@@ -28,7 +29,7 @@ pub struct BadLine {
     /// What is wrong.
     pub message: String,
     /// What to write instead.
-    pub help: Option<&'static str>,
+    pub help: Option<String>,
 }
 
 impl fmt::Display for BadLine {
@@ -39,8 +40,25 @@ impl fmt::Display for BadLine {
 
 impl std::error::Error for BadLine {}
 
+/// The contract's members, for "did you mean".
+const MEMBERS: [&str; 13] = [
+    "method",
+    "path",
+    "authority",
+    "scheme",
+    "headers",
+    "claims",
+    "body",
+    "body_base64",
+    "trailers",
+    "at",
+    "source_address",
+    "client_certificate_sha256",
+    "peer_uri_san",
+];
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "one JSON object")]
 struct Raw<'l> {
     method: String,
     path: String,
@@ -70,15 +88,11 @@ impl Line {
     /// # Errors
     /// When it is not one JSON object with the contract's members and types.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
-        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| {
-            let message = error.to_string();
-            let message = message.rsplit_once(" at line ").map_or(&*message, |(before, _)| before).to_owned();
-            BadLine { offset: error.column().saturating_sub(1), message, help: help(&error) }
-        })?;
-        let wrong = |member: &str, message: &str, help| BadLine {
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error))?;
+        let wrong = |member: &str, message: &str, help: &str| BadLine {
             offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
             message: format!("`{member}` {message}"),
-            help: Some(help),
+            help: Some(help.to_owned()),
         };
         let body = match (raw.body, raw.body_base64) {
             (Some(_), Some(_)) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
@@ -125,12 +139,21 @@ fn bytes(headers: Vec<(String, String)>) -> Headers {
     headers.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect()
 }
 
-fn help(error: &serde_json::Error) -> Option<&'static str> {
-    match error.classify() {
-        serde_json::error::Category::Eof => Some("is the line cut off? one JSON object a line"),
-        serde_json::error::Category::Syntax => Some("one JSON object a line"),
-        serde_json::error::Category::Data | serde_json::error::Category::Io => None,
-    }
+/// serde_json's error in our words.
+fn bad(error: &serde_json::Error) -> BadLine {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
+    let unknown = text.strip_prefix("unknown field `").and_then(|rest| Some(rest.split_once('`')?.0));
+    let (message, help) = match (error.classify(), unknown) {
+        (Category::Data, Some(name)) => {
+            let near = nearest(name, MEMBERS).map(|near| format!("did you mean `{near}`?"));
+            (format!("unknown member `{name}`"), near.or_else(|| Some(format!("one of: {}", MEMBERS.join(", ")))))
+        }
+        (Category::Data, None) => (text.replace(" field `", " member `"), None),
+        (Category::Eof, _) => ("the line ends in the middle".to_owned(), Some("one JSON object a line".to_owned())),
+        (Category::Syntax | Category::Io, _) => (text.to_owned(), Some("one JSON object a line".to_owned())),
+    };
+    BadLine { offset: error.column().saturating_sub(1), message, help }
 }
 
 #[cfg(test)]
@@ -161,10 +184,10 @@ mod tests {
             format!("{}: {}", bad.offset, bad.message)
         };
         let base = r#"{"method":"GET","path":"/","authority":"a","headers":[]"#;
-        assert_eq!(seen(base), "54: EOF while parsing an object");
-        assert!(seen(&format!("{base},\"hedaers\":[]}}")).contains("unknown field `hedaers`"));
-        assert!(seen(&format!("{base},\"path\":\"/x\"}}")).contains("duplicate field `path`"));
-        assert!(seen(r#"{"method":"GET","authority":"a","headers":[]}"#).contains("missing field `path`"));
+        assert_eq!(seen(base), "54: the line ends in the middle");
+        assert!(seen(&format!("{base},\"hedaers\":[]}}")).contains("unknown member `hedaers`"));
+        assert!(seen(&format!("{base},\"path\":\"/x\"}}")).contains("duplicate member `path`"));
+        assert!(seen(r#"{"method":"GET","authority":"a","headers":[]}"#).contains("missing member `path`"));
         assert_eq!(seen(&format!("{base},\"at\":\"noon\"}}")), "56: `at` is no instant");
         assert_eq!(seen(&format!("{base},\"body\":\"\",\"body_base64\":\"\"}}")), "66: `body_base64` stands beside `body`");
         assert_eq!(seen(&format!("{base},\"claims\":[]}}")), "56: `claims` is not an object");

@@ -48,6 +48,9 @@ pub struct Outcome {
     /// The reason that the client was told, which is vaguer; not part of the contract's output.
     #[serde(skip)]
     pub client_reason: Option<String>,
+    /// The filter's own record; not part of the contract's output.
+    #[serde(skip)]
+    pub record: Option<Value>,
 }
 
 impl Outcome {
@@ -65,6 +68,7 @@ impl Outcome {
             response_headers: None,
             trap: None,
             client_reason: None,
+            record: None,
         }
     }
 }

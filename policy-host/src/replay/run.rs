@@ -100,7 +100,7 @@ impl Replay {
                 return Err(ReplayError::Bad(BadLine {
                     offset: text.find("\"at\"").unwrap_or(0),
                     message: format!("`at` is {at}, and an earlier line was at {time}"),
-                    help: Some("time only moves forward: sort the lines by `at`"),
+                    help: Some("time only moves forward: sort the lines by `at`".to_owned()),
                 }));
             }
             *time = at;

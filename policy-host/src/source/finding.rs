@@ -171,7 +171,10 @@ impl Findings {
         };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_context_lines(1);
         let mut out = String::new();
-        for finding in &self.0 {
+        for (index, finding) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push('\n');
+            }
             if handler.render_report(&mut out, finding).is_err() {
                 // A span that miette cannot draw still has a place and a message.
                 out.push_str(&format!("{}: {}\n", finding.place(), finding.message));

@@ -102,6 +102,7 @@ impl PolicyDocument {
         Policy::compile(&self.json()).map_err(|errors| {
             let finding = |e: &DocumentError| self.finding(&e.pointer, e.message.clone(), e.help.clone());
             let mut list: Vec<Finding> = errors.errors().iter().map(finding).collect();
+            drop_echoes(&mut list);
             // The core reads members in its own order; people read from the top.
             list.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
             Findings::new(list).unwrap_or_else(|| self.finding("", "not a policy", None).into())
@@ -118,6 +119,19 @@ impl PolicyDocument {
             Inside::Text { pointer: outer, inner } => relocate(&self.file, outer, &inner.finding(pointer, message, help)),
         }
     }
+}
+
+/// A misspelt member is one mistake, not two: where `metods` probably means `methods`, `methods` is not missing.
+fn drop_echoes(list: &mut Vec<Finding>) {
+    let meant: Vec<(String, String)> = list
+        .iter()
+        .filter_map(|finding| {
+            let name = finding.help.as_deref()?.strip_prefix("did you mean `")?.strip_suffix("`?")?;
+            let (parent, _) = finding.pointer.rsplit_once('/')?;
+            Some((parent.to_owned(), format!("`{name}` is missing")))
+        })
+        .collect();
+    list.retain(|finding| !meant.iter().any(|(parent, message)| finding.pointer == *parent && finding.message == *message));
 }
 
 /// Moves a mistake in an embedded text to the place in the file that holds the text.

@@ -1,0 +1,136 @@
+//! `check` through the binary: every mistake with its line and what to write instead.
+
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/agent-orders/policy.yaml");
+
+fn check(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_policy-host")).arg("check").args(args).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with `policy.yaml`: the example with these replacements.
+fn broken(replacements: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut policy = fs::read_to_string(EXAMPLE).unwrap();
+    for (from, to) in replacements {
+        assert!(policy.contains(from), "{from}");
+        policy = policy.replacen(from, to, 1);
+    }
+    fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    folder
+}
+
+fn three_mistakes() -> tempfile::TempDir {
+    broken(&[
+        ("max_lifetime: 15m", "max_lifetime: 15"),
+        ("orders.list:   {http: {methods:", "orders.list:   {http: {metods:"),
+        ("allow: [orders.list, orders.read]", "allow: [orders.list, orders.raed]"),
+    ])
+}
+
+#[test]
+fn three_mistakes_are_shown_with_their_lines_and_what_to_write_instead() {
+    let folder = three_mistakes();
+    let output = check(folder.path(), &["policy.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stdout), "");
+    insta::assert_snapshot!(text(&output.stderr));
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let folder = three_mistakes();
+    let output = check(folder.path(), &["--format", "json", "policy.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stderr), "");
+    insta::assert_snapshot!(text(&output.stdout));
+    let good = check(folder.path(), &["--format", "json", EXAMPLE]);
+    assert_eq!((good.status.code(), text(&good.stdout).as_str()), (Some(0), "[]\n"));
+}
+
+#[test]
+fn yaml_that_two_readers_would_see_differently_is_shown_too() {
+    let folder = broken(&[
+        ("name: agent-orders\n", "name: agent-orders\nname: other\n"),
+        ("audiences: [orders]", "audiences: &a [orders]"),
+        ("sid: s", "sid: s"),
+    ][..2]);
+    let output = check(folder.path(), &["policy.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+    insta::assert_snapshot!(text(&output.stderr));
+}
+
+#[test]
+fn a_policy_in_an_ecds_file_is_checked_and_errors_point_into_it() {
+    let folder = broken(&[]);
+    let policy: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("policy.yaml")).map(|yaml| {
+        let document = policy_host::source::Document::parse("p.yaml", yaml).unwrap();
+        document.value().to_string()
+    }).unwrap()).unwrap();
+    let ecds = |policy: &Value| {
+        json!({"resources": [{
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            "name": "chaperone",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy.to_string()}},
+            },
+        }]})
+        .to_string()
+    };
+    fs::write(folder.path().join("ecds.json"), ecds(&policy)).unwrap();
+    let good = check(folder.path(), &["ecds.json"]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    assert!(text(&good.stdout).starts_with("ecds.json: a valid policy: agent-orders@"));
+    let mut wrong = policy;
+    wrong["session"]["max_lifetime"] = json!(15);
+    fs::write(folder.path().join("ecds.json"), ecds(&wrong)).unwrap();
+    let bad = check(folder.path(), &["ecds.json"]);
+    assert_eq!(bad.status.code(), Some(3));
+    assert!(text(&bad.stderr).contains("ecds.json:1:"), "{}", text(&bad.stderr));
+    assert!(text(&bad.stderr).contains("must be a duration"), "{}", text(&bad.stderr));
+}
+
+#[test]
+fn what_is_no_policy_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty.yaml"), "").unwrap();
+    fs::write(folder.path().join("list.yaml"), "- a\n").unwrap();
+    fs::write(folder.path().join("bytes.yaml"), b"name: \xff\n").unwrap();
+    fs::write(folder.path().join("tabs.yaml"), "a:\n\tb: 1\n").unwrap();
+    let mut seen = String::new();
+    for file in ["missing.yaml", "empty.yaml", "list.yaml", "bytes.yaml", "tabs.yaml", "."] {
+        let output = check(folder.path(), &[file]);
+        assert_eq!(output.status.code(), Some(3), "{file}");
+        seen.push_str(&text(&output.stderr));
+    }
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn warnings_do_not_fail_the_check() {
+    let folder = broken(&[("unmediated: [health] ", "unmediated: [health, orders.cancel] ")]);
+    let output = check(folder.path(), &["policy.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("`orders.cancel` lets anybody send DELETE without a session"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("policy.yaml: a valid policy: agent-orders@"));
+}
+
+#[test]
+fn every_verb_helps_with_an_example() {
+    for verb in [&["check"][..], &["replay"], &["serve"], &["token", "keygen"], &["token", "mint"], &["token", "inspect"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_policy-host")).args(verb).arg("--help").output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("Example:"), "{verb:?}");
+    }
+    assert_eq!(Command::new(env!("CARGO_BIN_EXE_policy-host")).arg("chekc").output().unwrap().status.code(), Some(2));
+}

@@ -1,0 +1,176 @@
+//! The `replay` contract, through the binary: one line out for each line in, and nothing else on stdout.
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Output, Stdio},
+};
+
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/agent-orders/policy.yaml");
+const AT: i64 = 1_795_428_000;
+
+fn replay() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    command.args(["replay", "--policy", POLICY, "-"]).env("ORDERS_TOKEN", "the-api-credential").env_remove("CHAPERONE_WASM");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(mut command: Command, input: &str) -> Output {
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    output
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn request(path: &str, claims: &Value, more: &Value) -> String {
+    let mut line = json!({"method": "GET", "path": path, "authority": "orders.example", "headers": [["accept", "*/*"]]});
+    if !claims.is_null() {
+        line["claims"] = claims.clone();
+    }
+    line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    format!("{line}\n")
+}
+
+fn claims() -> Value {
+    json!({"iss": "https://broker.example", "aud": "orders", "sub": "agent-7", "sid": "s-1", "commands": ["orders.*"],
+           "iat": AT, "exp": AT + 600})
+}
+
+fn at(seconds: i64) -> Value {
+    json!({"at": jiff::Timestamp::from_second(AT + seconds).unwrap().to_string()})
+}
+
+fn decided(lines: &[Value]) -> Vec<(u64, &str, Option<&str>)> {
+    let line = |line: &'_ Value| line["line"].as_u64().unwrap();
+    lines.iter().map(|l| (line(l), l["decision"].as_str().unwrap(), l["reason"].as_str())).collect()
+}
+
+#[test]
+fn each_line_is_decided_in_order_with_state_and_time_carried_on() {
+    let input = [
+        request("/v1/orders", &claims(), &at(0)),
+        "\n".to_owned(),
+        request("/v1/orders/7", &claims(), &json!({})),
+        request("/v1/customers", &claims(), &json!({})),
+        request("/v1/orders", &Value::Null, &json!({})),
+        request("/healthz", &Value::Null, &json!({})),
+        request("/v1/orders", &claims(), &at(600)),
+        request("/v1/orders", &claims(), &json!({})),
+    ]
+    .concat();
+    let output = run(replay(), &input);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = lines(&output);
+    assert_eq!(
+        decided(&lines),
+        [
+            (1, "allow", None),
+            (3, "allow", None),
+            (4, "deny", Some("unknown_command")),
+            (5, "deny", Some("token_missing")),
+            (6, "allow", None),
+            (7, "deny", Some("expired")),
+            (8, "deny", Some("expired")),
+        ]
+    );
+    let members: Vec<&str> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
+    let mut contract =
+        ["line", "decision", "reason", "status", "command", "session", "upstream_headers", "response_headers", "trap"];
+    contract.sort_unstable();
+    assert_eq!(members, contract);
+    assert_eq!((&lines[0]["command"], &lines[0]["session"], &lines[0]["status"]), (&json!("orders.list"), &json!("s-1"), &Value::Null));
+    assert_eq!((&lines[0]["response_headers"], &lines[0]["trap"]), (&Value::Null, &Value::Null));
+    let upstream = lines[0]["upstream_headers"].as_array().unwrap();
+    assert!(upstream.contains(&json!([":path", "/v1/orders"])) && upstream.contains(&json!(["accept", "*/*"])));
+    assert!(upstream.contains(&json!(["authorization", "Bearer the-api-credential"])), "{upstream:?}");
+    assert!(upstream.contains(&json!(["x-chaperone-session", "s-1"])));
+    assert_eq!((&lines[3]["status"], &lines[3]["upstream_headers"]), (&json!(401), &Value::Null));
+    let response = lines[3]["response_headers"].as_array().unwrap();
+    assert!(response.contains(&json!([":status", "401"])) && response.contains(&json!(["www-authenticate", "Bearer"])));
+}
+
+#[test]
+fn claims_are_signed_as_they_were_written() {
+    let twice = claims().to_string().replacen('{', r#"{"exp":99999999999,"#, 1);
+    let line = request("/v1/orders", &json!({"stand": "in"}), &at(0)).replace(r#"{"stand":"in"}"#, &twice);
+    let unknown = json!({"iss": "https://elsewhere.example", "aud": "orders"});
+    let input = [line, request("/v1/orders", &unknown, &json!({})), request("/v1/orders", &json!({}), &json!({}))].concat();
+    let output = run(replay(), &input);
+    let lines = lines(&output);
+    assert_eq!(lines[0]["reason"], "token_malformed", "duplicate members reach the filter");
+    assert_eq!(lines[1]["reason"], "issuer_unknown");
+    assert_eq!(lines[2]["decision"], "deny");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_broken_line_is_shown_where_it_is_and_the_others_go_on() {
+    let good = request("/v1/orders", &claims(), &at(0));
+    let input = [
+        good.clone(),
+        "{\"method\":\"GET\"\n".to_owned(),
+        good.replacen("\"headers\"", "\"hedaers\"", 1),
+        request("/v1/orders", &claims(), &at(-1)),
+        "\"\u{e9}\" nonsense\n".to_owned(),
+        good.trim_end().to_owned(),
+    ]
+    .concat();
+    let output = run(replay(), &input);
+    assert_eq!(output.status.code(), Some(3));
+    let seen = lines(&output);
+    assert_eq!(
+        decided(&seen),
+        [(1, "allow", None), (2, "deny", None), (3, "deny", None), (4, "deny", None), (5, "deny", None), (6, "allow", None)]
+    );
+    assert_eq!((&seen[1]["status"], &seen[1]["upstream_headers"]), (&Value::Null, &Value::Null));
+    insta::assert_snapshot!(stderr(&output));
+}
+
+#[test]
+fn each_answer_comes_before_the_next_question() {
+    let mut child = replay().spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in 1..=3 {
+        stdin.write_all(request("/v1/orders", &claims(), &at(0)).as_bytes()).unwrap();
+        let answer: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&answer["line"], &answer["decision"]), (&json!(number), &json!("allow")));
+    }
+    drop(stdin);
+    assert!(answers.next().is_none());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_cannot_start_says_so_and_exits_as_promised() {
+    let with = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+        command.arg("replay").args(args).stdin(Stdio::null()).env_remove("CHAPERONE_WASM");
+        command.output().unwrap()
+    };
+    let missing = with(&["--policy", "/nowhere/policy.yaml", "-"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(stderr(&missing).contains("/nowhere/policy.yaml: cannot be read"), "{}", stderr(&missing));
+    let requests = with(&["--policy", POLICY, "/nowhere/requests.jsonl"]);
+    assert_eq!(requests.status.code(), Some(3));
+    assert!(stderr(&requests).contains("/nowhere/requests.jsonl: cannot be read"));
+    assert_eq!(with(&["-"]).status.code(), Some(2), "no policy is a usage error");
+    let no_filter = with(&["--policy", POLICY, "--wasm", POLICY, "-"]);
+    assert_eq!(no_filter.status.code(), Some(3));
+    assert!(stderr(&no_filter).contains("policy.yaml: not a valid WebAssembly module"), "{}", stderr(&no_filter));
+    let nothing = with(&["--policy", POLICY, "-"]);
+    assert_eq!((nothing.status.code(), nothing.stdout.len()), (Some(0), 0), "no lines in, no lines out");
+}
