@@ -5,7 +5,7 @@ use std::fmt;
 use crate::limits;
 use crate::path::upper_escape;
 use crate::policy::Rules;
-use crate::request::{Headers, after_scheme};
+use crate::request::{Headers, names_scheme};
 
 /// Changes to the fields of one message: first remove, then set.
 #[derive(Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Edits {
     pub(crate) fn strip_tokens(&mut self, headers: &Headers<'_>, rules: &Rules) {
         for source in &rules.tokens.sources {
             for (name, value) in headers {
-                let carries = source.scheme.is_none_or(|scheme| after_scheme(value, scheme).is_some());
+                let carries = source.scheme.is_none_or(|scheme| names_scheme(value, scheme));
                 if name.eq_ignore_ascii_case(source.header.as_bytes()) && carries {
                     self.remove(name);
                 }

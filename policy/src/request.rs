@@ -100,7 +100,7 @@ pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<
         }
         let token = match source.scheme {
             None => value,
-            Some(scheme) => match after_scheme(value, scheme) {
+            Some(scheme) => match credentials(value, scheme)? {
                 Some(token) => token,
                 None => continue,
             },
@@ -110,16 +110,25 @@ pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<
         }
         found = Some(token);
     }
-    let token = found.ok_or(Reason::TokenMissing)?;
-    // `Bearer a, Bearer b`: two fields that something on the way has joined.
-    if token.contains(&b',') {
+    found.ok_or(Reason::TokenMissing)
+}
+
+/// The credentials of this scheme in a field. Envoy joins repeated `authorization` fields with a comma, so that a list in
+/// which the scheme occurs at all is more than one token, whichever scheme comes first.
+fn credentials(value: &[u8], scheme: Scheme) -> Result<Option<&[u8]>, Reason> {
+    if value.contains(&b',') && names_scheme(value, scheme) {
         return Err(Reason::TokenAmbiguous);
     }
-    Ok(token)
+    Ok(after_scheme(value, scheme))
+}
+
+/// Does the scheme begin the field, or anything in it that follows a comma?
+pub(crate) fn names_scheme(value: &[u8], scheme: Scheme) -> bool {
+    value.split(|byte| *byte == b',').any(|part| after_scheme(part.trim_ascii(), scheme).is_some())
 }
 
 /// The credentials after a scheme (RFC 9110 §11.4: the scheme's case does not matter, spaces follow it).
-pub(crate) fn after_scheme(value: &[u8], scheme: Scheme) -> Option<&[u8]> {
+fn after_scheme(value: &[u8], scheme: Scheme) -> Option<&[u8]> {
     let (name, rest) = value.split_at_checked(scheme.name().len())?;
     if !name.eq_ignore_ascii_case(scheme.name().as_bytes()) {
         return None;

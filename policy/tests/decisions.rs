@@ -78,6 +78,10 @@ fn tokens_are_looked_for_where_the_policy_says_and_once() {
     assert_eq!(code(&[("authorization", &bearer), ("authorization", &bearer)]), "token_ambiguous");
     assert_eq!(code(&[("authorization", "Basic YTpi"), ("Authorization", &bearer)]), "token_ambiguous");
     assert_eq!(code(&[("authorization", &format!("{bearer}, {bearer}"))]), "token_ambiguous");
+    // As Envoy joins two fields, in either order.
+    assert_eq!(code(&[("authorization", &format!("Basic YTpi,{bearer}"))]), "token_ambiguous");
+    assert_eq!(code(&[("authorization", &format!("{bearer},Basic YTpi"))]), "token_ambiguous");
+    assert_eq!(code(&[("authorization", "Digest username=\"a\", realm=\"Bearer\"")]), "token_missing");
     assert_eq!(code(&[("authorization", "Bearer")]), "token_malformed");
     assert_eq!(code(&[("authorization", "Bearer ")]), "token_malformed");
     assert_eq!(code(&[("authorization", &format!("Bearer {good} x"))]), "token_malformed");
@@ -88,6 +92,8 @@ fn tokens_are_looked_for_where_the_policy_says_and_once() {
     let dpop = format!("DPoP {good}");
     assert_eq!(code(&[("x-session-token", &good), ("authorization", "Basic YTpi")]), "allowed");
     assert_eq!(code(&[("authorization", &dpop)]), "allowed");
+    assert_eq!(code(&[("x-session-token", &format!("{good},{good}"))]), "token_malformed");
+    assert_eq!(code(&[("x-session-token", &good), ("authorization", &format!("Basic YTpi,{dpop}"))]), "token_ambiguous");
     assert_eq!(code(&[("authorization", &bearer)]), "token_missing");
     assert_eq!(code(&[("x-session-token", &good), ("authorization", &dpop)]), "token_ambiguous");
 }

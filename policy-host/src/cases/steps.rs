@@ -126,7 +126,11 @@ impl<'v> Builder<'v> {
         let bytes = policy.to_string().into_bytes();
         if let Err(wrong) = Policy::compile(&bytes) {
             for error in wrong.errors() {
-                config.wrong(errors, format!("makes the policy invalid: {}: {}", error.pointer, error.message), error.help.as_deref().unwrap_or_default());
+                config.wrong(
+                    errors,
+                    format!("makes the policy invalid: {}: {}", error.pointer, error.message),
+                    error.help.as_deref().unwrap_or_default(),
+                );
             }
             return None;
         }
