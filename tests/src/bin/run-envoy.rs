@@ -1,5 +1,10 @@
 //! `make run-envoy`: the first example on real Envoy, until Ctrl-C. Also the set-up that `make test` wants done beforehand.
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for people, and a failure to start is its last word")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program for people; a failure to start is its last word, and JSON without a member is null"
+)]
 
 use chaperone_tests::{
     access_log::AccessLog,
