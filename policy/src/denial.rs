@@ -1,5 +1,6 @@
 //! What a denied client is told: RFC 6750 challenges, RFC 9457 problem details, gRPC status.
 
+use crate::issuers::Scheme;
 use crate::policy::Rules;
 use crate::reason::{Challenge, Reason};
 
@@ -74,7 +75,8 @@ impl Denial {
 /// The `www-authenticate` field (RFC 6750 §3), with the resource's metadata (RFC 9728 §5.1) where the policy names it.
 fn challenge(reason: Reason, rules: Option<&Rules>) -> Option<String> {
     let rules = rules?;
-    let scheme = rules.tokens.sources.iter().find_map(|source| source.scheme)?.name();
+    // A 401 names a scheme (RFC 9110 §15.5.2), also where the token has a header of its own.
+    let scheme = rules.tokens.sources.iter().find_map(|source| source.scheme).unwrap_or(Scheme::Bearer).name();
     let mut parameters = match reason.challenge() {
         Challenge::None => return None,
         Challenge::Bare => Vec::new(),

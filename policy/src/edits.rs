@@ -99,13 +99,14 @@ impl Edits {
     }
 }
 
-/// Does the name begin with the prefix, in any case and with `_` for `-` (CGI makes them one)?
+/// Does the name begin with the prefix, in any case and whatever stands between its words? CGI makes `_` and `-` one, some
+/// servers make everything that is no letter or digit one.
 fn wears(name: &[u8], prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| same_name(start, prefix))
 }
 
 fn same_name(name: &[u8], known: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len() && name.iter().zip(known.bytes()).all(|(a, b)| fold(*a) == fold(b))
 }
 
@@ -143,12 +144,18 @@ mod tests {
             (b"X-Chaperone-Session", b"a"),
             (b"x_chaperone_session", b"b"),
             (b"x-chaperone-anything", b"c"),
+            (b"x.chaperone.session", b"d"),
             (b"x-chaperone", b"not ours"),
             (b"y-x-chaperone-session", b"not ours"),
         ]);
         assert_eq!(
             edits.remove,
-            [b"X-Chaperone-Session".to_vec(), b"x_chaperone_session".to_vec(), b"x-chaperone-anything".to_vec()]
+            [
+                b"X-Chaperone-Session".to_vec(),
+                b"x_chaperone_session".to_vec(),
+                b"x-chaperone-anything".to_vec(),
+                b"x.chaperone.session".to_vec()
+            ]
         );
     }
 

@@ -121,8 +121,9 @@ impl Segment {
 
 /// Judges one decoded reading of a segment.
 fn judge(reading: &[u8], spellings: &mut Spellings) -> Result<(), Ambiguous> {
-    // Overlong UTF-8 (`%c0%af` for `/`) is an escape past every check that looks at ASCII.
-    if std::str::from_utf8(reading).is_err() || reading.iter().any(|byte| matches!(byte, 0 | b'\\')) {
+    // Overlong UTF-8 (`%c0%af` for `/`) is an escape past every check that looks at ASCII; control characters end lines and
+    // strings of whoever writes the decoded path somewhere.
+    if std::str::from_utf8(reading).is_err() || reading.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
         return Err(Ambiguous);
     }
     if reading.contains(&b';') {
