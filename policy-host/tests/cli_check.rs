@@ -1,4 +1,5 @@
 //! `check` through the binary: every mistake with its line and what to write instead.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use serde_json::{Value, json};
 use std::{
@@ -59,11 +60,13 @@ fn programs_get_the_same_as_json() {
 
 #[test]
 fn yaml_that_two_readers_would_see_differently_is_shown_too() {
-    let folder = broken(&[
-        ("name: agent-orders\n", "name: agent-orders\nname: other\n"),
-        ("audiences: [orders]", "audiences: &a [orders]"),
-        ("sid: s", "sid: s"),
-    ][..2]);
+    let folder = broken(
+        &[
+            ("name: agent-orders\n", "name: agent-orders\nname: other\n"),
+            ("audiences: [orders]", "audiences: &a [orders]"),
+            ("sid: s", "sid: s"),
+        ][..2],
+    );
     let output = check(folder.path(), &["policy.yaml"]);
     assert_eq!(output.status.code(), Some(3));
     insta::assert_snapshot!(text(&output.stderr));
@@ -72,10 +75,15 @@ fn yaml_that_two_readers_would_see_differently_is_shown_too() {
 #[test]
 fn a_policy_in_an_ecds_file_is_checked_and_errors_point_into_it() {
     let folder = broken(&[]);
-    let policy: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("policy.yaml")).map(|yaml| {
-        let document = policy_host::source::Document::parse("p.yaml", yaml).unwrap();
-        document.value().to_string()
-    }).unwrap()).unwrap();
+    let policy: Value = serde_json::from_str(
+        &fs::read_to_string(folder.path().join("policy.yaml"))
+            .map(|yaml| {
+                let document = policy_host::source::Document::parse("p.yaml", yaml).unwrap();
+                document.value().to_string()
+            })
+            .unwrap(),
+    )
+    .unwrap();
     let ecds = |policy: &Value| {
         json!({"resources": [{
             "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
@@ -121,7 +129,11 @@ fn warnings_do_not_fail_the_check() {
     let folder = broken(&[("unmediated: [health] ", "unmediated: [health, orders.cancel] ")]);
     let output = check(folder.path(), &["policy.yaml"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stderr).contains("`orders.cancel` lets anybody send DELETE without a session"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("`orders.cancel` lets anybody send DELETE without a session"),
+        "{}",
+        text(&output.stderr)
+    );
     assert!(text(&output.stdout).starts_with("policy.yaml: a valid policy: agent-orders@"));
 }
 

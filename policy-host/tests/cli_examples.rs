@@ -1,11 +1,17 @@
 //! The examples, as their READMEs tell them: every case through the filter, every shown command and record checked.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use policy_host::{
     cases::{Action, Clock, Plan, check},
     host::{LogSink, Module},
-    replay::Filter,
+    replay::{Filter, Replay},
+    source::{Document, PolicyDocument},
 };
-use std::path::{Path, PathBuf};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const EXAMPLES: [&str; 2] = ["agent-orders", "elevated-engineer"];
 
@@ -45,4 +51,69 @@ fn every_case_of_every_example_holds() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The fenced blocks of a README in this language.
+fn blocks(readme: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Every member of `shown` is in `whole`, at any depth.
+fn is_in(shown: &Value, whole: &Value) -> bool {
+    match (shown, whole) {
+        (Value::Object(shown), Value::Object(whole)) => {
+            shown.iter().all(|(name, value)| whole.get(name).is_some_and(|whole| is_in(value, whole)))
+        }
+        _ => shown == whole,
+    }
+}
+
+fn binary(args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    command.args(args).current_dir(workspace()).env("ORDERS_TOKEN", "x").env("ADMIN_KEY", "x").env_remove("CHAPERONE_WASM");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_the_readmes_show_is_what_happens() {
+    for (example, requests) in [("agent-orders", "order.jsonl"), ("elevated-engineer", "night.jsonl")] {
+        let folder = workspace().join("examples").join(example);
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        let policy = format!("examples/{example}/policy.yaml");
+        let console = blocks(&readme, "console").remove(0);
+
+        assert!(console.contains(&format!("$ policy-host check {policy}\n")), "{console}");
+        assert!(console.contains(&binary(&["check", &policy])), "{example}: {}", binary(&["check", &policy]));
+
+        let requests = format!("examples/{example}/{requests}");
+        assert!(console.contains(&format!("$ policy-host replay --policy {policy} {requests} \\\n")), "{console}");
+        let shown: Vec<&str> = console.lines().filter(|line| line.starts_with('{')).collect();
+        let seen: Vec<Value> =
+            binary(&["replay", "--policy", &policy, &requests]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(shown.len(), seen.len(), "{example}");
+        for (shown, seen) in shown.iter().zip(&seen) {
+            let shown: Value = serde_json::from_str(shown).unwrap();
+            assert!(is_in(&shown, seen), "{example}: {shown} is not in {seen}");
+        }
+
+        let document = PolicyDocument::read(&workspace().join(&policy)).unwrap();
+        for shown in blocks(&readme, "yaml") {
+            let shown = Document::parse("README.md", shown).unwrap();
+            let shown = shown.value()["revoked"].as_array().unwrap().clone();
+            let real = document.value()["revoked"].as_array().unwrap();
+            assert!(shown.iter().all(|entry| real.contains(entry)), "{example}: {shown:?}");
+        }
+
+        let environment = vec![("ORDERS_TOKEN".to_owned(), "x".to_owned()), ("ADMIN_KEY".to_owned(), "x".to_owned())];
+        let mut replay = Replay::new(filter(), document.value(), environment, LogSink::discard()).unwrap();
+        let lines = std::fs::read_to_string(workspace().join(&requests)).unwrap();
+        let outcomes: Vec<_> =
+            (1..).zip(lines.lines()).map(|(number, line)| replay.decide(number, line, jiff::Timestamp::now()).unwrap()).collect();
+        let record = outcomes[1].record.clone().unwrap();
+        let shown: Value = serde_json::from_str(&blocks(&readme, "json")[0]).unwrap();
+        assert!(is_in(&shown, &record), "{example}: {shown:#} is not in {record:#}");
+    }
 }

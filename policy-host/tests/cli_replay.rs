@@ -1,4 +1,5 @@
 //! The `replay` contract, through the binary: one line out for each line in, and nothing else on stdout.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use serde_json::{Value, json};
 use std::{
@@ -91,7 +92,10 @@ fn each_line_is_decided_in_order_with_state_and_time_carried_on() {
         ["line", "decision", "reason", "status", "command", "session", "upstream_headers", "response_headers", "trap"];
     contract.sort_unstable();
     assert_eq!(members, contract);
-    assert_eq!((&lines[0]["command"], &lines[0]["session"], &lines[0]["status"]), (&json!("orders.list"), &json!("s-1"), &Value::Null));
+    assert_eq!(
+        (&lines[0]["command"], &lines[0]["session"], &lines[0]["status"]),
+        (&json!("orders.list"), &json!("s-1"), &Value::Null)
+    );
     assert_eq!((&lines[0]["response_headers"], &lines[0]["trap"]), (&Value::Null, &Value::Null));
     let upstream = lines[0]["upstream_headers"].as_array().unwrap();
     assert!(upstream.contains(&json!([":path", "/v1/orders"])) && upstream.contains(&json!(["accept", "*/*"])));

@@ -1,4 +1,5 @@
 //! `serve --demo` through the binary: the four printed requests, sent as printed, behave as said.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use serde_json::Value;
 use std::{
@@ -79,7 +80,12 @@ fn send(pasted: &Pasted) -> (u16, String) {
 fn the_four_printed_requests_behave_as_said() {
     let mut server = Server::demo();
     let pasted = server.pasted();
-    let expected = [("allowed", 200, None), ("command denied", 403, Some("command_not_granted")), ("expired", 401, Some("expired")), ("revoked", 401, Some("revoked"))];
+    let expected = [
+        ("allowed", 200, None),
+        ("command denied", 403, Some("command_not_granted")),
+        ("expired", 401, Some("expired")),
+        ("revoked", 401, Some("revoked")),
+    ];
     for (pasted, (title, status, reason)) in pasted.iter().zip(expected) {
         assert!(pasted.title.starts_with(&format!("{title}: {status}")), "{}", pasted.title);
         let (seen, body) = send(pasted);

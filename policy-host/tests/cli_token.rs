@@ -1,4 +1,5 @@
 //! `token` through the binary: what `keygen` makes, `mint` signs with, and `inspect` shows without believing it.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use serde_json::Value;
 use std::{
@@ -16,8 +17,21 @@ fn text(bytes: &[u8]) -> String {
 }
 
 const MINT: [&str; 15] = [
-    "mint", "--key", "key.jwk", "--iss", "https://broker.example", "--aud", "orders", "--sub", "agent-7", "--sid", "s-1",
-    "--commands", "orders.*,health", "--at", "2026-11-23T10:00:00Z",
+    "mint",
+    "--key",
+    "key.jwk",
+    "--iss",
+    "https://broker.example",
+    "--aud",
+    "orders",
+    "--sub",
+    "agent-7",
+    "--sid",
+    "s-1",
+    "--commands",
+    "orders.*,health",
+    "--at",
+    "2026-11-23T10:00:00Z",
 ];
 
 #[test]

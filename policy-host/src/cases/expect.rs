@@ -5,8 +5,7 @@ use crate::replay::{Decision, Outcome};
 use jiff::Timestamp;
 use std::fmt;
 
-const KNOWN: [&str; 9] =
-    ["allow", "deny", "observed", "command", "status", "client_reason", "session", "upstream", "response"];
+const KNOWN: [&str; 9] = ["allow", "deny", "observed", "command", "status", "client_reason", "session", "upstream", "response"];
 const LATER: [&str; 2] = ["cut", "upstream_bytes"];
 
 /// What must be decided.

@@ -91,8 +91,5 @@ fn read_policy(node: &Node<'_>, path: &Path, errors: &Errors<'_>) -> Option<Poli
 }
 
 fn env(node: &Node<'_>, errors: &Errors<'_>) -> Option<BTreeMap<String, String>> {
-    node.any_members(errors)?
-        .into_iter()
-        .map(|(name, node)| Some((name.to_owned(), node.text(errors)?.to_owned())))
-        .collect()
+    node.any_members(errors)?.into_iter().map(|(name, node)| Some((name.to_owned(), node.text(errors)?.to_owned()))).collect()
 }

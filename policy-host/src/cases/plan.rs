@@ -1,9 +1,15 @@
 //! A resolved cases file: nothing left to look up, to sign or to compute.
 
 use super::{Expect, file};
-use crate::{replay::Request, source::{Document, Findings}};
+use crate::{
+    replay::Request,
+    source::{Document, Findings},
+};
 use jiff::Timestamp;
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Which instant the file's relative times are relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

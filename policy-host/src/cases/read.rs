@@ -1,7 +1,7 @@
 //! Reading a parsed document member by member, so that every mistake keeps its place.
 
-use crate::token::seconds;
 use crate::source::{Document, Finding, nearest, push_index, push_member};
+use crate::token::seconds;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{cell::RefCell, collections::BTreeMap};

@@ -1,7 +1,10 @@
 //! Tests of the cases format.
 
 use super::*;
-use crate::{replay::{Decision, Outcome}, token::inspect};
+use crate::{
+    replay::{Decision, Outcome},
+    token::inspect,
+};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
@@ -101,7 +104,10 @@ cases:
     assert_eq!((plan.workers, plan.at.to_string().as_str()), (2, "2026-11-23T10:00:00Z"));
 
     let (request, expect) = sent(&plan.cases[0].steps[0]);
-    assert_eq!((&*request.method, &*request.path, &*request.authority), (&b"GET"[..], &b"/v1/orders"[..], &b"orders.example"[..]));
+    assert_eq!(
+        (&*request.method, &*request.path, &*request.authority),
+        (&b"GET"[..], &b"/v1/orders"[..], &b"orders.example"[..])
+    );
     assert_eq!(expect.verdict, Verdict::Allow);
     assert_eq!(expect.command.as_deref(), Some("orders.list"));
     assert_eq!(expect.upstream[0], HeaderExpect { name: "authorization".into(), values: vec![] });
@@ -124,12 +130,17 @@ cases:
 
 #[test]
 fn tokens_say_what_they_are_told_to() {
-    let send = |token: &str| plan(&format!("{HEAD}{TOKENS}\ncases: [{{name: x, send: {{token: {token}, get: /v1/orders}}, expect: {{allow: orders.list}}}}]"));
+    let send = |token: &str| {
+        plan(&format!(
+            "{HEAD}{TOKENS}\ncases: [{{name: x, send: {{token: {token}, get: /v1/orders}}, expect: {{allow: orders.list}}}}]"
+        ))
+    };
     let agent = send("agent");
     let seen = token_of(&agent.cases[0]);
     assert_eq!(seen.claims["exp"], 1_795_428_600);
     assert_eq!(seen.header["typ"], "at+jwt", "as the issuer's `types` asks");
-    let keys = serde_json::from_slice::<Value>(&agent.policy_json).unwrap()["tokens"]["issuers"][0]["keys"]["jwks"]["keys"].clone();
+    let keys =
+        serde_json::from_slice::<Value>(&agent.policy_json).unwrap()["tokens"]["issuers"][0]["keys"]["jwks"]["keys"].clone();
     assert_eq!(keys[0]["kid"], "broker-1", "the issuer's own key stays");
     assert_eq!(keys[1]["kid"], seen.header["kid"], "the run's key is beside it");
 
@@ -139,7 +150,8 @@ fn tokens_say_what_they_are_told_to() {
 
     let forged = send("forged");
     let policy: Value = serde_json::from_slice(&forged.policy_json).unwrap();
-    let kids: Vec<&Value> = policy["tokens"]["issuers"][0]["keys"]["jwks"]["keys"].as_array().unwrap().iter().map(|k| &k["kid"]).collect();
+    let kids: Vec<&Value> =
+        policy["tokens"]["issuers"][0]["keys"]["jwks"]["keys"].as_array().unwrap().iter().map(|k| &k["kid"]).collect();
     assert!(kids.contains(&&token_of(&forged.cases[0]).header["kid"]), "a forgery names a key that the policy has");
 
     let odd = send("odd");

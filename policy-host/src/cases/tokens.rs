@@ -93,20 +93,24 @@ impl<'v> Tokens<'v> {
             None => known,
             Some((_, Some("stranger"))) => {
                 // It claims to be the known key: a forger can read a `kid`, but not sign for it.
-                header["kid"] = json!(known.kid());
+                header.insert("kid".to_owned(), json!(known.kid()));
                 run.stranger(alg).map_err(|error| errors.add(&spec_pointer(&spec), error.to_string(), None)).ok()?.clone()
             }
             Some((node, other)) => {
                 if other.is_some() {
-                    node.wrong(errors, "no such key", "leave it out for the run's key, or write `stranger` for one that the policy is not given");
+                    node.wrong(
+                        errors,
+                        "no such key",
+                        "leave it out for the run's key, or write `stranger` for one that the policy is not given",
+                    );
                 }
                 return None;
             }
         };
         for (member, node) in flatten(&spec, "header") {
-            header[member] = node.value.clone();
+            header.insert(member.to_owned(), node.value.clone());
         }
-        Some(key.sign_claims(header, payload.as_bytes()))
+        Some(key.sign_claims(Value::Object(header), payload.as_bytes()))
     }
 
     /// A claim's value. A text that is one `${at…}` is that instant in Unix seconds, as a number.
@@ -168,7 +172,13 @@ fn spec_pointer(spec: &BTreeMap<String, Node<'_>>) -> String {
 }
 
 /// A reference to something that the file does not define.
-pub(super) fn unknown_name<'n>(node: &Node<'_>, errors: &Errors<'_>, what: &str, name: &str, known: impl Iterator<Item = &'n str>) {
+pub(super) fn unknown_name<'n>(
+    node: &Node<'_>,
+    errors: &Errors<'_>,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+) {
     let known: Vec<&str> = known.collect();
     let help = match crate::source::nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -52,10 +52,10 @@ impl Check {
 
     fn wrong(&self, findings: &Findings) -> Exit {
         match self.format {
-            Format::Json => match output::result(&format!("{:#}\n", findings.json())) {
-                Exit::Fine => Exit::Invalid,
-                other => other,
-            },
+            Format::Json => {
+                let written = output::result(&format!("{:#}\n", findings.json()));
+                if written == Exit::Fine { Exit::Invalid } else { written }
+            }
             Format::Human => {
                 let exit = output::invalid(findings);
                 output::diagnostic(&output::count(findings.list().len(), "error"));

@@ -12,8 +12,12 @@ use std::process::ExitCode;
 
 /// Write and test Chaperone policies on a laptop, with the filter that enforces them.
 #[derive(Debug, Parser)]
-#[command(name = "policy-host", version, after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 invalid policy or input, 4 the filter trapped.
-Results go to stdout, diagnostics to stderr.")]
+#[command(
+    name = "policy-host",
+    version,
+    after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 invalid policy or input, 4 the filter trapped.
+Results go to stdout, diagnostics to stderr."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -142,5 +142,9 @@ fn stopped(error: &ReplayError) -> Exit {
 
 /// Lines that nobody received are lost, and that is said, unless the reader itself hung up.
 fn unwritten(error: &std::io::Error) -> Exit {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Exit::Failed } else { output::failed(&format!("cannot write to stdout: {error}")) }
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        Exit::Failed
+    } else {
+        output::failed(&format!("cannot write to stdout: {error}"))
+    }
 }

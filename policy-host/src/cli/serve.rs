@@ -19,11 +19,13 @@ const DEMO_CREDENTIAL: &str = "demo-credential-of-the-upstream";
 
 /// Run a local reverse proxy with the filter in it, on HTTP/1.1 and HTTP/2.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: ORDERS_TOKEN=secret policy-host serve --policy examples/agent-orders/policy.yaml --upstream http://127.0.0.1:9000
+#[command(
+    after_help = "Example: ORDERS_TOKEN=secret policy-host serve --policy examples/agent-orders/policy.yaml --upstream http://127.0.0.1:9000
 
 The audit record of each request goes to stdout, one JSON object a line. The variables that the policy's upstream.credential
 names are taken from this process's environment. Without --upstream an echo answers with what it was sent.
-With --demo the example policy is served with a key of its own and four curl lines are printed to paste.")]
+With --demo the example policy is served with a key of its own and four curl lines are printed to paste."
+)]
 pub(crate) struct Serve {
     /// A policy, or an Envoy file with one in it.
     #[arg(long, value_name = "POLICY", required_unless_present = "demo")]
@@ -64,7 +66,9 @@ impl Serve {
             if self.demo {
                 environment.push((name, DEMO_CREDENTIAL.to_owned()));
             } else {
-                output::diagnostic(&format!("policy-host: {name} is not set: what would need it is denied (credential_unavailable)"));
+                output::diagnostic(&format!(
+                    "policy-host: {name} is not set: what would need it is denied (credential_unavailable)"
+                ));
             }
         }
         let demo = if self.demo {

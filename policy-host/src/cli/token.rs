@@ -5,7 +5,11 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use policy_host::token::{Alg, TestKey, inspect, jwks};
 use serde_json::{Map, Value, json};
-use std::{fs::OpenOptions, io::{Read, Write, stdin}, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    io::{Read, Write, stdin},
+    path::PathBuf,
+};
 
 /// Make keys and session tokens for testing, and look into tokens.
 #[derive(Debug, Subcommand)]
@@ -87,7 +91,8 @@ fn ttl(text: &str) -> Result<i64, String> {
 
 fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=JSON")?;
-    let value = serde_json::from_str(value).map_err(|_| format!("{value} is not JSON; a string is written '{name}=\"{value}\"'"))?;
+    let value =
+        serde_json::from_str(value).map_err(|_| format!("{value} is not JSON; a string is written '{name}=\"{value}\"'"))?;
     Ok((name.to_owned(), value))
 }
 
@@ -179,12 +184,14 @@ impl Inspect {
 }
 
 fn human(seen: &inspect::Inspected, times: &[(&'static str, String)]) -> String {
-    let mut out = "NOT VERIFIED: this is what the token says, and anybody can write that. Only the filter checks signatures.\n".to_owned();
+    let mut out =
+        "NOT VERIFIED: this is what the token says, and anybody can write that. Only the filter checks signatures.\n".to_owned();
     for (title, part) in [("header", &seen.header), ("claims", &seen.claims)] {
         out.push_str(&format!("\n{title}\n"));
         for (name, value) in part.as_object().into_iter().flatten() {
             let words = times.iter().find(|(claim, _)| title == "claims" && claim == name);
-            let shown = words.map_or_else(|| visible(&value.to_string()), |(_, words)| format!("{} ({words})", visible(&value.to_string())));
+            let shown = words
+                .map_or_else(|| visible(&value.to_string()), |(_, words)| format!("{} ({words})", visible(&value.to_string())));
             out.push_str(&format!("  {:<10} {shown}\n", visible(name)));
         }
     }

@@ -11,7 +11,9 @@ const BUILT: &str = "wasm32-wasip1/wasm/chaperone.wasm";
 pub(crate) fn load(given: Option<&PathBuf>) -> Result<Module, Exit> {
     let path = given.cloned().or_else(|| env::var_os("CHAPERONE_WASM").map(PathBuf::from)).or_else(built);
     let Some(path) = path else {
-        output::diagnostic("policy-host: the filter is not built yet\n  help: `make wasm` builds it; or name one with --wasm FILE or CHAPERONE_WASM");
+        output::diagnostic(
+            "policy-host: the filter is not built yet\n  help: `make wasm` builds it; or name one with --wasm FILE or CHAPERONE_WASM",
+        );
         return Err(Exit::Failed);
     };
     Module::load(&path).map_err(|error| {

@@ -97,9 +97,9 @@ impl Line {
         let body = match (raw.body, raw.body_base64) {
             (Some(_), Some(_)) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
             (Some(body), None) => body.into_bytes(),
-            (None, Some(coded)) => STANDARD
-                .decode(coded)
-                .map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?,
+            (None, Some(coded)) => {
+                STANDARD.decode(coded).map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?
+            }
             (None, None) => Vec::new(),
         };
         let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();

@@ -1,7 +1,10 @@
 //! A request as the filter will see it, whatever file it was read from.
 
 use crate::host::{PeerCertificate, Properties, Tls};
-use std::{net::{IpAddr, SocketAddr}, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// Header fields in their order; bytes, as a client may send anything.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
@@ -52,12 +55,8 @@ impl Request {
     /// The head as Envoy hands it to a filter: pseudo-headers first (RFC 9113 §8.3), names in lower case.
     #[must_use]
     pub fn head(&self) -> Headers {
-        let pseudo = [
-            (":authority", &self.authority),
-            (":path", &self.path),
-            (":method", &self.method),
-            (":scheme", &self.scheme),
-        ];
+        let pseudo =
+            [(":authority", &self.authority), (":path", &self.path), (":method", &self.method), (":scheme", &self.scheme)];
         let pseudo = pseudo.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone()));
         pseudo.chain(lower(&self.headers)).collect()
     }

@@ -1,13 +1,8 @@
 //! One file: its text, its value, and where each part of the value stands in the text.
 
-use super::{Finding, Severity, Findings, MAX_BYTES, Source, json, places::Places, yaml};
+use super::{Finding, Findings, MAX_BYTES, Severity, Source, json, places::Places, yaml};
 use serde_json::Value;
-use std::{
-    io::Read,
-    ops::Range,
-    path::Path,
-    sync::Arc,
-};
+use std::{io::Read, ops::Range, path::Path, sync::Arc};
 
 /// A parsed file.
 #[derive(Debug, Clone)]
@@ -57,7 +52,14 @@ impl Document {
         let message = message.into();
         // A name that is wrong is shown by its key, a value that is wrong by itself.
         let range = self.range(pointer, message.starts_with("unknown ") || message.contains("not supported"));
-        Finding { severity: Severity::Error, source: Arc::clone(&self.source), range: Some(range), pointer: pointer.to_owned(), message, help }
+        Finding {
+            severity: Severity::Error,
+            source: Arc::clone(&self.source),
+            range: Some(range),
+            pointer: pointer.to_owned(),
+            message,
+            help,
+        }
     }
 
     /// The bytes to point at for this node.
@@ -102,7 +104,8 @@ pub(crate) fn read_text(path: &Path) -> Result<(String, String), Findings> {
             let source = Arc::new(Source { name, text: valid.into_owned() });
             let end = source.text.len();
             let message = "is not UTF-8 from here on".to_owned();
-            Err(Finding { severity: Severity::Error, source, range: Some(end..end), pointer: String::new(), message, help: None }.into())
+            Err(Finding { severity: Severity::Error, source, range: Some(end..end), pointer: String::new(), message, help: None }
+                .into())
         }
     }
 }

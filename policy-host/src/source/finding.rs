@@ -1,6 +1,9 @@
 //! One mistake in a file, with its line and column and what to write instead; drawn for people, or as JSON for programs.
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
+};
 use serde_json::{Value, json};
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -61,7 +64,14 @@ impl Finding {
     #[must_use]
     pub fn about_file(name: &str, message: impl Into<String>, help: Option<&str>) -> Self {
         let source = Arc::new(Source { name: name.to_owned(), text: String::new() });
-        Self { severity: Severity::Error, source, range: None, pointer: String::new(), message: message.into(), help: help.map(str::to_owned) }
+        Self {
+            severity: Severity::Error,
+            source,
+            range: None,
+            pointer: String::new(),
+            message: message.into(),
+            help: help.map(str::to_owned),
+        }
     }
 
     /// `file:line:column`, or the file alone.
@@ -123,7 +133,12 @@ impl Diagnostic for Finding {
 }
 
 impl SourceCode for Source {
-    fn read_span<'a>(&'a self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let inner = self.text.read_span(span, before, after)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),

@@ -1,6 +1,10 @@
 //! JSON (RFC 8259) into a value and the places of its nodes. YAML readers get JSON's escapes wrong.
 
-use super::{Finding, Severity, Findings, MAX_DEPTH, Source, places::{Place, Places}, push_index, push_member};
+use super::{
+    Finding, Findings, MAX_DEPTH, Severity, Source,
+    places::{Place, Places},
+    push_index, push_member,
+};
 use serde_json::{Map, Value};
 use std::{ops::Range, sync::Arc};
 
@@ -8,7 +12,11 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<(Value, Places), Findings> {
     let mut reader = Reader { source, bytes: source.text.as_bytes(), at: 0, pointer: String::new(), places: Places::default() };
     let result = reader.value(None, 0).and_then(|value| {
         reader.space();
-        if reader.at < reader.bytes.len() { Err(reader.error(reader.at..reader.at, "something after the end of the document")) } else { Ok(value) }
+        if reader.at < reader.bytes.len() {
+            Err(reader.error(reader.at..reader.at, "something after the end of the document"))
+        } else {
+            Ok(value)
+        }
     });
     match result {
         Ok(value) => Ok((value, reader.places)),
@@ -104,19 +112,25 @@ impl Reader<'_> {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.at += 2,
-                Some(b'\n') | None => return Err(self.error(start..self.at.min(self.bytes.len()), "a string without its closing quote")),
+                Some(b'\n') | None => {
+                    return Err(self.error(start..self.at.min(self.bytes.len()), "a string without its closing quote"));
+                }
                 Some(_) => self.at += 1,
             }
         }
         self.at += 1;
         let text = self.bytes.get(start..self.at).unwrap_or_default();
-        serde_json::from_slice(text).map_err(|_| self.error(start..self.at, "a string with a wrong escape or a control character"))
+        serde_json::from_slice(text)
+            .map_err(|_| self.error(start..self.at, "a string with a wrong escape or a control character"))
     }
 
     /// A number, `true`, `false` or `null`: up to the next delimiter.
     fn word(&mut self) -> Read<Value> {
         let start = self.at;
-        while self.peek().is_some_and(|b| !matches!(b, b',' | b']' | b'}' | b':' | b'"' | b'{' | b'[') && !b.is_ascii_whitespace()) {
+        while self
+            .peek()
+            .is_some_and(|b| !matches!(b, b',' | b']' | b'}' | b':' | b'"' | b'{' | b'[') && !b.is_ascii_whitespace())
+        {
             self.at += 1;
         }
         let word = self.bytes.get(start..self.at).unwrap_or_default();

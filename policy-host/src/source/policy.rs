@@ -1,6 +1,9 @@
 //! A policy wherever it is written: a file of its own, or inside an Envoy resource.
 
-use super::{Document, Finding, Findings, envoy::{self, Found}};
+use super::{
+    Document, Finding, Findings,
+    envoy::{self, Found},
+};
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
 use std::{ops::Range, path::Path, sync::Arc};

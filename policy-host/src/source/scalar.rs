@@ -24,7 +24,9 @@ fn number(text: &str) -> Option<Result<Value, (String, &'static str)>> {
         if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
             return None;
         }
-        return Some(u64::from_str_radix(digits, radix).map(Value::from).map_err(|_| (format!("`{text}` is too large a number"), QUOTE)));
+        return Some(
+            u64::from_str_radix(digits, radix).map(Value::from).map_err(|_| (format!("`{text}` is too large a number"), QUOTE)),
+        );
     }
     if !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit()) {
         if unsigned.len() > 1 && unsigned.starts_with('0') {

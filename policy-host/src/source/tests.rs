@@ -19,9 +19,30 @@ fn wrong(text: &str) -> String {
 
 #[test]
 fn scalars_follow_the_core_schema() {
-    let seen = value("[~, null, true, False, yes, on, 12, -3, +4, 0x1F, 0o17, 1.5, 1e3, .5, '012', \"a\\tb\", a b, 2026-11-23, 15m, '']");
+    let seen = value(
+        "[~, null, true, False, yes, on, 12, -3, +4, 0x1F, 0o17, 1.5, 1e3, .5, '012', \"a\\tb\", a b, 2026-11-23, 15m, '']",
+    );
     let expected = json!([
-        null, null, true, false, "yes", "on", 12, -3, 4, 31, 15, 1.5, 1000.0, 0.5, "012", "a\tb", "a b", "2026-11-23", "15m", ""
+        null,
+        null,
+        true,
+        false,
+        "yes",
+        "on",
+        12,
+        -3,
+        4,
+        31,
+        15,
+        1.5,
+        1000.0,
+        0.5,
+        "012",
+        "a\tb",
+        "a b",
+        "2026-11-23",
+        "15m",
+        ""
     ]);
     assert_eq!(seen, expected);
     assert_eq!(value("a: |\n  x\n  y\nb: >\n  x\n  y\n"), json!({"a": "x\ny\n", "b": "x y\n"}));
@@ -36,9 +57,15 @@ fn what_two_readers_would_see_differently_is_refused_with_its_place() {
         ("a: 1\n---\nb: 2\n", "f.yaml:2:1: a second document in one file (keep one document a file, without `---` between)"),
         ("404: x\n", "f.yaml:1:1: a key that is not a string (put it in quotes)"),
         ("? [a]\n: x\n", "f.yaml:1:3: a key that is a list or an object (keys are strings)"),
-        ("a: 0123\n", "f.yaml:1:4: `0123` is one number to some YAML readers and another to others (put it in quotes if it is a name or an id)"),
+        (
+            "a: 0123\n",
+            "f.yaml:1:4: `0123` is one number to some YAML readers and another to others (put it in quotes if it is a name or an id)",
+        ),
         ("é: .nan\n", "f.yaml:1:4: `.nan` has no form in JSON (write a finite number)"),
-        ("a: 99999999999999999999\n", "f.yaml:1:4: `99999999999999999999` is too large a number (put it in quotes if it is a name or an id)"),
+        (
+            "a: 99999999999999999999\n",
+            "f.yaml:1:4: `99999999999999999999` is too large a number (put it in quotes if it is a name or an id)",
+        ),
         ("", "f.yaml:1:1: is empty"),
         ("{\"a\": 1, \"a\": 2}", "f.yaml:1:10: `a` is here twice (keep one of them)"),
         ("{\"a\": 1, \"\\u0061\": 2}", "f.yaml:1:10: `a` is here twice (keep one of them)"),
@@ -64,7 +91,10 @@ fn depth_is_bounded_in_both_forms() {
 fn json_keeps_json_escapes() {
     assert_eq!(value(r#"{"a": "\ud83d\ude00\/", "b": -0.5}"#), json!({"a": "😀/", "b": -0.5}));
     assert_eq!(Document::parse("x.json", "{\"a\": tru}".into()).unwrap_err().to_string(), "x.json:1:7: not a JSON value");
-    assert_eq!(Document::parse("x.json", "{\"a\": 1} x".into()).unwrap_err().to_string(), "x.json:1:10: something after the end of the document");
+    assert_eq!(
+        Document::parse("x.json", "{\"a\": 1} x".into()).unwrap_err().to_string(),
+        "x.json:1:10: something after the end of the document"
+    );
     for cut in ["{", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":1", "[", "[1", "[1,", "\"\\", "", "{\"a\":1,}"] {
         assert!(Document::parse("x.json", cut.into()).is_err(), "{cut}");
     }
@@ -110,8 +140,7 @@ fn a_policy_is_found_in_an_ecds_file_and_errors_point_into_it() {
 #[test]
 fn findings_are_drawn_with_their_line() {
     let document = Document::parse("f.yaml", "session:\n  max_lifetime: 15\n".into()).unwrap();
-    let findings: Findings =
-        document.finding("/session/max_lifetime", "must be a duration", Some("write `15m`".into())).into();
+    let findings: Findings = document.finding("/session/max_lifetime", "must be a duration", Some("write `15m`".into())).into();
     insta::assert_snapshot!(findings.draw(Style::Plain), @r"
       × must be a duration
        ╭─[f.yaml:2:17]

@@ -1,6 +1,10 @@
 //! YAML events into a value and the places of its nodes.
 
-use super::{Finding, Severity, Findings, MAX_DEPTH, MAX_FINDINGS, Source, places::{Place, Places}, push_index, push_member, scalar};
+use super::{
+    Finding, Findings, MAX_DEPTH, MAX_FINDINGS, Severity, Source,
+    places::{Place, Places},
+    push_index, push_member, scalar,
+};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::{Map, Value};
 use std::{ops::Range, sync::Arc};
@@ -126,7 +130,9 @@ impl Builder<'_> {
             self.find(range.clone(), "a key that is not a string", Some("put it in quotes"));
             return self.set_key(String::new(), range);
         };
-        if let Some(Frame { open: Open::Object { members, .. }, pointer, .. }) = self.stack.last() && members.contains_key(&name) {
+        if let Some(Frame { open: Open::Object { members, .. }, pointer, .. }) = self.stack.last()
+            && members.contains_key(&name)
+        {
             let mut first = pointer.clone();
             push_member(&mut first, &name);
             let line = self.places.get(&first).and_then(|p| p.key.clone()).map_or(0, |key| self.source.line_column(key.start).0);

@@ -20,17 +20,8 @@ pub enum Alg {
 
 impl Alg {
     /// All of them, those with cheap keys first.
-    pub const ALL: [Self; 9] = [
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
 
     /// The names, for messages.
     pub(crate) const LIST: &'static str = "ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512";

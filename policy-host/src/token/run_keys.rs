@@ -77,7 +77,7 @@ impl RunKeys {
             (Some(iss), Some(alg)) => self.key(iss, alg)?,
             (Some(_) | None, _) => self.stranger(Alg::Es256)?,
         };
-        Ok(key.sign_claims(header, payload))
+        Ok(key.sign_claims(Value::Object(header), payload))
     }
 }
 
@@ -93,12 +93,12 @@ pub(crate) fn preferred(issuer: &Value) -> Option<Alg> {
 }
 
 /// The header members that the issuer's entry asks for.
-pub(crate) fn header_for(issuer: Option<&Value>) -> Value {
+pub(crate) fn header_for(issuer: Option<&Value>) -> Map<String, Value> {
     let mut header = Map::new();
     if let Some(typ) = issuer.and_then(|issuer| issuer.pointer("/types/0")).and_then(Value::as_str) {
         header.insert("typ".to_owned(), json!(typ));
     }
-    Value::Object(header)
+    header
 }
 
 /// The header of the policy's first place for tokens, and what stands before the token in it.
