@@ -48,6 +48,9 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
 ];
 
 impl Algorithm {
+    pub(crate) const ALL: [Self; 9] =
+        [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
+
     /// The algorithm with this name in a JWS header; names are case-sensitive (RFC 7515 §4.1.1).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
