@@ -178,3 +178,71 @@ fn what_cannot_start_says_so_and_exits_as_promised() {
     let nothing = with(&["--policy", POLICY, "-"]);
     assert_eq!((nothing.status.code(), nothing.stdout.len()), (Some(0), 0), "no lines in, no lines out");
 }
+
+/// A filter made of this text, and a replay through it.
+fn through(guest: &str, input: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let wasm = folder.path().join("filter.wasm");
+    let text = format!(
+        "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\"))
+           (func (export \"proxy_on_memory_allocate\") (param i32) (result i32) i32.const 1024) {guest})"
+    );
+    std::fs::write(&wasm, wat::parse_str(text).unwrap()).unwrap();
+    let mut command = replay();
+    command.arg("--wasm").arg(&wasm);
+    run(command, input)
+}
+
+#[test]
+fn a_trap_denies_that_line_and_all_after_it() {
+    let lets_pass_then_traps = "(global $seen (mut i32) (i32.const 0))
+        (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32)
+          (if (global.get $seen) (then unreachable))
+          (global.set $seen (i32.const 1)) (i32.const 0))";
+    let line = request("/v1/orders", &Value::Null, &at(0));
+    let output = through(lets_pass_then_traps, &line.repeat(3));
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let lines = lines(&output);
+    assert_eq!(decided(&lines), [(1, "allow", None), (2, "deny", None), (3, "deny", None)]);
+    assert_eq!(lines[0]["trap"], Value::Null);
+    for line in &lines[1..] {
+        assert_eq!((&line["status"], &line["upstream_headers"]), (&json!(503), &Value::Null));
+        assert!(line["trap"].as_str().unwrap().contains("unreachable"), "{line}");
+    }
+    assert_eq!(stderr(&output).matches("<stdin>:2: the filter trapped").count(), 1, "{}", stderr(&output));
+}
+
+#[test]
+fn a_policy_that_the_filter_rejects_and_a_trap_at_the_start_are_told_apart() {
+    let line = request("/v1/orders", &Value::Null, &at(0));
+    let rejects = "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) i32.const 0)";
+    for input in [line.as_str(), ""] {
+        let output = through(rejects, input);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+        assert!(stderr(&output).contains("rejected the configuration"), "{}", stderr(&output));
+    }
+    let traps = "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) unreachable)";
+    assert_eq!(through(traps, &line).status.code(), Some(4));
+}
+
+#[test]
+fn many_sessions_at_one_instant_are_not_too_many_unless_the_policy_says_so() {
+    let line = |number: u32| {
+        let mut claims = claims();
+        claims["sid"] = json!(format!("s-{number}"));
+        request("/v1/orders", &claims, &at(0))
+    };
+    let input: String = (1..=300).map(line).collect();
+    let all = run(replay(), &input);
+    assert!(decided(&lines(&all)).iter().all(|(_, decision, _)| *decision == "allow"), "{}", stderr(&all));
+    let folder = tempfile::tempdir().unwrap();
+    let limited = folder.path().join("policy.yaml");
+    let policy = std::fs::read_to_string(POLICY).unwrap() + "\nlimits: {verifications_per_second: 5}\n";
+    std::fs::write(&limited, policy).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    command.args(["replay", "--policy"]).arg(&limited).arg("-").env("ORDERS_TOKEN", "x").env_remove("CHAPERONE_WASM");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let few = run(command, &input);
+    let overloaded = lines(&few).iter().filter(|line| line["reason"] == "overloaded").count();
+    assert_eq!(overloaded, 295);
+}

@@ -3,6 +3,36 @@
 //! The file is read strictly: what is not known here is an error with its place. Tokens are signed by keys of this run.
 //! The policy is the file as a user would ship it; in memory, each of its issuers with inline keys gets the run's key
 //! beside its own, and nothing else about it changes.
+//!
+//! ```yaml
+//! version: 1
+//! policy: policy.yaml             # beside this file
+//! at: 2026-11-23T10:00:00Z        # when every case begins; a case, row or step may have an `at` of its own: 16m after this
+//! workers: 2                      # 1 without it
+//! env: {ORDERS_TOKEN: x}          # the environment of the filter, where the policy's credential is
+//! tokens:
+//!   agent: {iat: 0s, exp: 10m, claims: {iss: https://broker.example, aud: orders, sub: agent-7, sid: s-1}}
+//!   other: {like: agent, claims: {sid: s-2, nbf: "${at+1m}", act: null}}     # null removes; ${at…} is Unix seconds
+//!   forged: {like: agent, key: stranger}                                     # the kid of the right key, signed by another
+//!   odd: {like: agent, header: {typ: JWT, kid: null}, alg: ES384}
+//!   twice: {like: agent, payload: '{"exp":${at+1m},"exp":${at+2m}}'}         # signed byte by byte
+//!   broken: {raw: a.b}                                                       # not signed at all
+//! requests:
+//!   list: {token: agent, get: /v1/orders, host: orders.example}              # or method: and path:; headers, body, trailers, …
+//! cases:
+//!   - name: allowed
+//!     send: list                                                             # or {like: list, …}, or a request written out
+//!     expect: {allow: orders.list, session: s-1, upstream: {authorization: null, x-a: [one, two]}}
+//!   - name: "{token} {get}"                                                  # one case a row
+//!     each: [{token: forged, get: /v1/orders, expect: {deny: signature_invalid, status: 401, client_reason: token_rejected}}]
+//!   - name: revoked on the way
+//!     steps:
+//!       - {send: list, expect: {allow: orders.list}}
+//!       - {config: {add: {revoked: [{session: s-1, issued_before: "${at+1m}"}]}}}      # set: replaces; ${at…} is RFC 3339
+//!       - {at: 2m, send: list, expect: {deny: revoked}}
+//! ```
+//! A token goes where the policy's first `tokens.from` says, or anywhere as `${token:NAME}` in a header. A request that names no
+//! `host` takes the first that a command of the policy asks for, else `localhost`. Under observe, `expect: {observed: reason}`.
 
 mod change;
 mod expect;

@@ -22,7 +22,8 @@ use std::{
 Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?,
 "trailers"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `claims` are signed by a key of this run
 that the policy's issuer of that `iss` is given in memory. All lines go through one filter instance: state carries from line
-to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward.
+to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward. As it stands still, a
+policy that sets no limits.verifications_per_second is given the highest one.
 
 Output, a line for each line of input (blank ones aside), in order: {"line","decision","reason","status","command","session",
 "upstream_headers","response_headers","trap"}. `status` and `response_headers` are those of the filter's own reply, null
@@ -134,7 +135,8 @@ fn decide(replay: &mut policy_host::replay::Replay, number: u64, bytes: &[u8]) -
 fn stopped(error: &ReplayError) -> Exit {
     output::diagnostic(&format!("policy-host: {error}"));
     match error {
-        ReplayError::Bad(_) | ReplayError::Rejected(_) => Exit::Invalid,
+        ReplayError::Bad(_) => Exit::Invalid,
+        ReplayError::Rejected(error) => wasm::not_taken(error),
         ReplayError::Key(_) => Exit::Failed,
         ReplayError::Trapped(_) => Exit::Trapped,
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
-    host::{FailurePolicy, Plugin, ProxyOptions, UpdateError, VmOptions},
+    host::{FailurePolicy, Plugin, ProxyOptions, VmOptions},
     serve::{self, LogEntry, Pool, ServeOptions, Upstream},
     source::PolicyDocument,
 };
@@ -82,18 +82,15 @@ impl Serve {
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         // As in envoy/: a trap closes one worker for a second, and never opens it.
         let options = ProxyOptions { vm, plugin, workers: usize::from(self.workers), failure: FailurePolicy::Reload };
-        let trapped = |message: &dyn std::fmt::Display| {
-            output::diagnostic(&format!("policy-host: {message}"));
+        let told = |message: &dyn std::fmt::Display| output::diagnostic(&format!("policy-host: {message}"));
+        let pool = Pool::start(&module, &options).map_err(|trap| {
+            told(&trap);
             Exit::Trapped
-        };
-        let pool = Pool::start(&module, &options).map_err(|trap| trapped(&trap))?;
+        })?;
         let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
-        pool.update(&policy).map_err(|error| match &error {
-            UpdateError::Canary(policy_host::host::ConfigureError::Rejected) => {
-                output::diagnostic(&format!("policy-host: {error}"));
-                Exit::Invalid
-            }
-            UpdateError::Canary(_) | UpdateError::Worker { .. } => trapped(&error),
+        pool.update(&policy).map_err(|error| {
+            told(&error);
+            wasm::not_taken(&error)
         })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| output::failed(&error.to_string()))?;

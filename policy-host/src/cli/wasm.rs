@@ -1,7 +1,7 @@
 //! Where the filter is, and what a VM of it is given.
 
 use super::{Exit, output};
-use policy_host::host::{LogLevel, LogSink, Module};
+use policy_host::host::{ConfigureError, LogLevel, LogSink, Module, UpdateError};
 use serde_json::Value;
 use std::{env, path::PathBuf};
 
@@ -26,6 +26,15 @@ pub(crate) fn load(given: Option<&PathBuf>) -> Result<Module, Exit> {
 fn built() -> Option<PathBuf> {
     let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join(BUILT)));
     [beside, Some(PathBuf::from("target").join(BUILT))].into_iter().flatten().find(|path| path.is_file())
+}
+
+/// A policy that the filter does not take is an invalid input; a filter that dies of it has trapped.
+pub(crate) fn not_taken(error: &UpdateError) -> Exit {
+    let (UpdateError::Canary(error) | UpdateError::Worker { error, .. }) = error;
+    match error {
+        ConfigureError::Rejected => Exit::Invalid,
+        ConfigureError::Trapped(_) => Exit::Trapped,
+    }
 }
 
 /// What the filter says about itself, where it is worth a look.
