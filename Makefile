@@ -18,7 +18,7 @@ run: wasm ## the filter on a laptop: a demo policy, a target, tokens, and four c
 run-envoy: wasm envoy ## the same on real Envoy
 	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy
 
-test: wasm wasm-trap envoy ## every test there is, real Envoy included
+test: wasm envoy wasm-trap ## every test there is, real Envoy included
 	@echo "==> all tests"
 	$(CARGO) test --locked --no-fail-fast
 
@@ -42,7 +42,7 @@ wasm-trap: wasm-target
 	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy -- build-trapping
 
 envoy:
-	@echo "==> Envoy (a 36 MB download the first time) and what runs it (compiles wasmtime the first time: about 6 minutes on 2 cores)"
+	@echo "==> Envoy (a 36 MB download the first time) and what drives it (the first build compiles wasmtime: about 6 minutes on 2 cores)"
 	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy -- install
 
 lint-tools: $(CARGO_DENY)
