@@ -34,19 +34,17 @@ pub(super) struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// Counts the call. `Some` is the answer when a test made this call fail.
+    /// Counts the call. `Err` is the answer when a test made this call fail.
     pub(super) fn enter(mut caller: Caller<'a, HostState>, call: HostCall) -> wasmtime::Result<Result<Self, u32>> {
         let state = caller.data_mut();
-        if let Some(count) = state.calls.get_mut(call as usize) {
-            *count += 1;
-        }
+        let forced = state.forced(call);
         if !call.allowed(state.phase) {
             return Err(wasmtime::Error::msg(format!("restricted callback: {} is not available now", call.name())));
         }
-        if let Some(Some(status)) = state.faults.get(call as usize) {
-            return Ok(Err(*status));
+        match forced {
+            Some(status) => Ok(Err(status)),
+            None => Ok(Ok(Self { caller })),
         }
-        Ok(Ok(Self { caller }))
     }
 
     pub(super) fn state(&mut self) -> &mut HostState {
@@ -95,7 +93,7 @@ impl<'a> Guest<'a> {
         &mut self,
         address_at: u32,
         length_at: u32,
-        fill: impl FnOnce(&HostState, &mut Vec<u8>) -> Result<(), Status>,
+        fill: impl FnOnce(&mut HostState, &mut Vec<u8>) -> Result<(), Status>,
     ) -> Answer {
         let mut scratch = std::mem::take(&mut self.state().scratch);
         scratch.clear();

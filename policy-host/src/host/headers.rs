@@ -1,5 +1,7 @@
 //! Header maps as Envoy keeps them, and the form in which they cross the guest's boundary.
 
+use super::MapType;
+
 /// Header fields in order: name and value, as bytes. Names are lower case; pseudo headers come first.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -99,6 +101,23 @@ impl HeaderMap {
     fn canonical<'a>(&self, name: &'a [u8]) -> &'a [u8] {
         if self.direction == Direction::Request && name.eq_ignore_ascii_case(b"host") { b":authority" } else { name }
     }
+}
+
+/// Header fields as a filter sees them when these have come over the wire: names in lower case, `host` as `:authority`, what
+/// Envoy keeps as a single value joined.
+#[must_use]
+pub fn as_received(map: MapType, headers: Headers) -> Headers {
+    let direction = match map {
+        MapType::RequestHeaders => Direction::Request,
+        MapType::ResponseHeaders => Direction::Response,
+        MapType::RequestTrailers
+        | MapType::ResponseTrailers
+        | MapType::GrpcInitialMetadata
+        | MapType::GrpcTrailingMetadata
+        | MapType::HttpCallHeaders
+        | MapType::HttpCallTrailers => Direction::Trailers,
+    };
+    HeaderMap::incoming(direction, headers).into_entries()
 }
 
 /// Envoy's "inline" headers: it keeps one value, and a further one is appended after a comma.

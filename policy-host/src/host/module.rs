@@ -146,6 +146,11 @@ impl Module {
         Ok(Self { instance, allocator, path: path.into() })
     }
 
+    /// What it asks of the host: the module and the name of each import.
+    pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.instance.module().imports().map(|import| (import.module(), import.name()))
+    }
+
     /// The file it came from.
     #[must_use]
     pub fn path(&self) -> &Path {

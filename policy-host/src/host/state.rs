@@ -1,5 +1,6 @@
 //! What the host knows while a guest runs: its contexts, and which of them is speaking.
 
+use super::faults::{Fault, SpoilMap};
 use super::headers::HeaderMap;
 use super::shared::Metric;
 use super::{Clock, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
@@ -42,7 +43,9 @@ pub(super) struct HostState {
     /// Calls by [`HostCall`].
     pub(super) calls: [u64; HostCall::COUNT],
     /// Answers that a test forces upon a host call.
-    pub(super) faults: [Option<u32>; HostCall::COUNT],
+    pub(super) faults: [Option<Fault>; HostCall::COUNT],
+    /// What a test does to header maps that the guest reads.
+    pub(super) spoil_map: Option<SpoilMap>,
     /// Reused between host calls, so that answering costs no allocation.
     pub(super) scratch: Vec<u8>,
 }
@@ -136,7 +139,8 @@ impl HostState {
             effective: 0,
             metrics: Vec::new(),
             calls: [0; HostCall::COUNT],
-            faults: [None; HostCall::COUNT],
+            faults: [const { None }; HostCall::COUNT],
+            spoil_map: None,
             scratch: Vec::new(),
         }
     }

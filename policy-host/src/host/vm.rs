@@ -272,16 +272,6 @@ impl Vm {
         self.dead.as_ref()
     }
 
-    /// From now on the host call answers this status (or errno, for WASI) and does nothing; `None` makes it work again.
-    /// Answers `false` when there is no call of that name.
-    pub fn fail_call(&mut self, name: &str, status: Option<u32>) -> bool {
-        let Some(call) = HostCall::from_name(name) else { return false };
-        if let Some(fault) = self.store.data_mut().faults.get_mut(call as usize) {
-            *fault = status;
-        }
-        true
-    }
-
     /// How often the filter made this host call.
     #[must_use]
     pub fn call_count(&self, call: HostCall) -> u64 {

@@ -34,6 +34,9 @@ fn pairs(guest: &mut Guest<'_>, map: u32, address_at: u32, length_at: u32) -> An
         if let Some(map) = state.stream().and_then(|stream| stream.map(map)).filter(|map| !map.entries().is_empty()) {
             write_pairs(map.entries(), out);
         }
+        if let Some(spoil) = &mut state.spoil_map {
+            spoil(out);
+        }
         Ok(())
     })
 }
