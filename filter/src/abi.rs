@@ -62,6 +62,12 @@ unsafe extern "C" {
     fn proxy_record_metric(id: u32, value: u64) -> i32;
 }
 
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> i32;
+    fn environ_get(pointers: *mut *mut u8, text: *mut u8) -> i32;
+}
+
 fn ok(status: i32) -> Result<(), Failed> {
     if status == 0 { Ok(()) } else { Err(Failed) }
 }
@@ -90,6 +96,21 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> i32) -> Result<Vec<u8>, 
 pub(crate) fn log(level: Level, text: &str) {
     // SAFETY: `text` outlives the call. A line that cannot be written is no reason to do anything else.
     let _ = unsafe { proxy_log(level as i32, text.as_ptr(), text.len()) };
+}
+
+/// The environment: `NAME=value`, each with a NUL after it. Not by `std::env`, whose libc ends the VM when the host fails.
+pub(crate) fn environment() -> Result<Vec<u8>, Failed> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: both outlive the call.
+    ok(unsafe { environ_sizes_get(&raw mut count, &raw mut size) })?;
+    let (mut pointers, mut text) = (Vec::new(), Vec::new());
+    pointers.try_reserve_exact(count).map_err(|_| Failed)?;
+    pointers.resize(count, null_mut());
+    text.try_reserve_exact(size).map_err(|_| Failed)?;
+    text.resize(size, 0);
+    // SAFETY: they have room for as many pointers and bytes as the host has just asked for.
+    ok(unsafe { environ_get(pointers.as_mut_ptr(), text.as_mut_ptr()) })?;
+    Ok(text)
 }
 
 /// Unix nanoseconds.

@@ -3,8 +3,11 @@
 
 use crate::abi::Failed;
 
+/// A name and its value.
+pub(crate) type Field<'m> = (&'m [u8], &'m [u8]);
+
 /// Reads a serialised map in place. The host is trusted to be well-formed; if it is not, the call has failed.
-pub(crate) fn parse(map: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Failed> {
+pub(crate) fn parse(map: &[u8]) -> Result<Vec<Field<'_>>, Failed> {
     if map.is_empty() {
         return Ok(Vec::new());
     }

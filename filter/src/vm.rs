@@ -29,7 +29,7 @@ pub(crate) fn with<T>(f: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.with(|vm| vm.try_borrow_mut().ok()?.as_mut().map(f))
 }
 
-/// Makes the state if there is none yet; false when the host gives no randomness.
+/// Makes the state if there is none yet; false when the host gives no randomness or no environment.
 pub(crate) fn start() -> bool {
     VM.with(|vm| match vm.try_borrow_mut() {
         Ok(mut vm) => {
@@ -47,9 +47,11 @@ impl Vm {
         let (mut id, mut seed) = ([0; 16], [0; 32]);
         getrandom::fill(&mut id).map_err(|_| Failed)?;
         getrandom::fill(&mut seed).map_err(|_| Failed)?;
-        // Not `vars`, which panics on what is not Unicode.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
+        // What is no UTF-8 is no credential: it could not be a header's value.
+        let environment = abi::environment()?
+            .split(|byte| *byte == 0)
+            .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+            .map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())))
             .collect();
         Ok(Self {
             worker: Worker::new(id, seed, environment),

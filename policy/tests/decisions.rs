@@ -1,5 +1,7 @@
 //! Each check with a request that only it denies, and beside it the twin that must pass.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::collections::BTreeMap;

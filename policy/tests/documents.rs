@@ -1,5 +1,7 @@
 //! Documents: what is refused, where, and with which advice; and what survives Envoy's `Struct`.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use chaperone_policy::Policy;

@@ -60,7 +60,7 @@ impl<'v, 'p> Object<'v, 'p> {
     pub(crate) fn open(value: &'v Value, at: &'p At<'p>, errors: &mut Errors) -> Option<Self> {
         match value {
             Value::Object(members) => Some(Self { at, members, known: Vec::new() }),
-            other => {
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
                 errors.add(at, format!("must be an object, not {}", kind(other)));
                 None
             }
@@ -238,7 +238,7 @@ pub(crate) fn list<'v, T>(
         Value::Array(items) => {
             Some(items.iter().enumerate().filter_map(|(index, item)| read(item, &at.item(index), errors)).collect())
         }
-        other => {
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
             errors.add_with_help(at, format!("must be a list, not {}", kind(other)), "write it as [...]");
             None
         }

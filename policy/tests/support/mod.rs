@@ -1,5 +1,6 @@
 //! A policy, tokens whose signature is a mark, and one request: enough to ask the core anything without cryptography.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -79,13 +80,16 @@ pub fn worker() -> Worker {
     Worker::new([7; 16], [9; 32], BTreeMap::from([("ORDERS_TOKEN".to_owned(), Secret::new("upstream-secret".to_owned()))]))
 }
 
+/// Status, fields and body of a denial.
+pub type Denied = (u16, Vec<(String, String)>, String);
+
 /// What became of a request.
 #[derive(Debug)]
 pub struct Answer {
     /// `None` when it was forwarded without a reservation.
     pub reason: Option<String>,
     pub forwarded: Option<Edits>,
-    pub denied: Option<(u16, Vec<(String, String)>, String)>,
+    pub denied: Option<Denied>,
     pub record: Value,
 }
 
