@@ -158,7 +158,7 @@ async fn http1_reaches_the_echo_with_its_headers_in_order() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     let seen = body_of(&answer);
     assert_eq!(seen["method"], "GET");
-    assert_eq!(seen["path"], "/bA?x=%41");
+    assert_eq!(seen["path"], "/a/../b%41?x=%41", "as it came: refusing it is the filter's");
     let headers = seen["headers"].to_string();
     assert!(headers.contains(r#"["x-a","1"],["x-a","3"]"#), "{headers}");
     assert!(headers.contains(r#"["te","trailers"]"#), "{headers}");
@@ -181,7 +181,6 @@ async fn what_is_no_request_for_envoy_is_none_here() {
         (get(&format!("Host: a\r\nConnection: close\r\n{long}")), 431),
         (get("Host: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"), 403),
         ("GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
-        ("GET /%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
         ("GET x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
         ("DRINK / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
         ("GET / HTTP/1.0\r\nHost: a\r\n\r\n".into(), 426),

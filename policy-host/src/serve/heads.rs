@@ -1,7 +1,7 @@
 //! Header blocks between the HTTP library and the filter, with what Envoy's connection manager does to them in between.
 
 use super::{REQUEST_HEADERS_MAX_BYTES, REQUEST_HEADERS_MAX_COUNT};
-use crate::host::{Headers, normalize_path};
+use crate::host::Headers;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::{request, response, uri};
 use hyper::{Method, StatusCode, Uri, Version};
@@ -111,10 +111,11 @@ fn pseudo_headers(parts: &request::Parts) -> Result<Headers, Rejected> {
         let starred = path == "*" && parts.method != Method::OPTIONS;
         // The library reads `GET x` as naming an authority.
         let no_path = parts.uri.scheme().is_none() && parts.uri.authority().is_some();
-        if starred || no_path || !path.is_ascii() || parts.uri.path().contains("%00") {
-            return Err(Rejected { status: 400, details: "path_normalization_failed" });
+        if starred || no_path || !path.is_ascii() {
+            return Err(Rejected { status: 400, details: "http1.codec_error" });
         }
-        headers.push((b":path".to_vec(), normalize_path(path.as_bytes())));
+        // As the client wrote it, like envoy/bootstrap.yaml has it: what is ambiguous is for the filter to refuse.
+        headers.push((b":path".to_vec(), path.as_bytes().to_vec()));
     }
     headers.push((b":method".to_vec(), parts.method.as_str().as_bytes().to_vec()));
     headers.push((b":scheme".to_vec(), b"http".to_vec()));
