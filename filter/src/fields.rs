@@ -20,16 +20,18 @@ pub(crate) fn parse(map: &[u8]) -> Result<Vec<Field<'_>>, Failed> {
         let mut at = count.checked_mul(8)?.checked_add(4)?;
         let mut fields = Vec::with_capacity(count.min(map.len() / 8));
         let mut take = |size: usize| {
-            let text = map.get(at..at.checked_add(size)?)?;
-            at = at.checked_add(size)?.checked_add(1)?;
-            Some(text)
+            let end = at.checked_add(size)?;
+            let (text, after) = (map.get(at..end)?, map.get(end)?);
+            at = end + 1;
+            (*after == 0).then_some(text)
         };
         for index in 0..count {
             let sizes = 4 + index * 8;
             let (name, value) = (take(number(sizes)?)?, take(number(sizes + 4)?)?);
             fields.push((name, value));
         }
-        Some(fields)
+        // Bytes left over would be fields that nobody has looked at.
+        (at == map.len()).then_some(fields)
     };
     read().ok_or(Failed)
 }
