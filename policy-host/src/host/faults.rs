@@ -12,7 +12,7 @@ pub(super) struct Fault {
 }
 
 /// Changes the serialized form of a header map on its way to the guest.
-pub(super) type SpoilMap = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+pub type SpoilMap = Box<dyn FnMut(&mut Vec<u8>) + Send>;
 
 impl HostState {
     /// Counts a call; `Some` is the answer when a test made it fail.
@@ -47,7 +47,7 @@ impl Vm {
     }
 
     /// From now on `spoil` changes each header map that the guest reads; `None` leaves them alone again.
-    pub fn spoil_maps(&mut self, spoil: Option<Box<dyn FnMut(&mut Vec<u8>) + Send>>) {
+    pub fn spoil_maps(&mut self, spoil: Option<SpoilMap>) {
         self.store.data_mut().spoil_map = spoil;
     }
 }

@@ -27,6 +27,7 @@ mod worker;
 pub use calls::HostCall;
 pub use clock::Clock;
 pub use exchange::{Exchange, Request};
+pub use faults::SpoilMap;
 pub use headers::{Headers, as_received};
 pub use log::LogSink;
 pub use module::{LoadError, Module};
