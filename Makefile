@@ -13,10 +13,10 @@ help: ## show this list
 
 run: wasm ## the filter on a laptop: a demo policy, a target, tokens, and four curl lines to paste
 	@echo "==> policy-host (the first build compiles wasmtime: about 6 minutes on 2 cores)"
-	@$(CARGO) run --locked --quiet -p policy-host -- serve --demo
+	@$(CARGO) run --locked --quiet --bin policy-host -- serve --demo
 
 run-envoy: wasm envoy ## the same on real Envoy
-	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy
+	@$(CARGO) run --locked --quiet --bin run-envoy
 
 test: wasm envoy wasm-trap ## every test there is, real Envoy included
 	@echo "==> all tests"
@@ -39,11 +39,11 @@ wasm-target:
 # The test-only build that can be made to trap. Its own folder: it can never be taken for the filter that ships.
 wasm-trap: wasm-target
 	@echo "==> the filter once more, able to trap (tests only)"
-	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy -- build-trapping
+	@$(CARGO) run --locked --quiet --bin run-envoy -- build-trapping
 
 envoy:
 	@echo "==> Envoy (a 36 MB download the first time) and what drives it (the first build compiles wasmtime: about 6 minutes on 2 cores)"
-	@$(CARGO) run --locked --quiet -p chaperone-tests --bin run-envoy -- install
+	@$(CARGO) run --locked --quiet --bin run-envoy -- install
 
 lint-tools: $(CARGO_DENY)
 	@rustup component list --installed | grep -q '^clippy' || { echo "==> adding clippy and rustfmt"; rustup component add clippy rustfmt; }
