@@ -21,6 +21,7 @@ pub mod install;
 pub mod mesh;
 pub mod raw;
 pub mod scenario;
+pub mod stages;
 pub mod upstream;
 pub mod wasm;
 
