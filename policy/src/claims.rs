@@ -254,7 +254,16 @@ mod tests {
         assert_eq!(agents(json!({"client_id": "a"})), Err(Invalid));
         assert_eq!(agents(json!("a")), Err(Invalid));
         let deep = (0..limits::AGENT_CHAIN).fold(json!({"sub": "x"}), |inner, _| json!({"sub": "x", "act": inner}));
+        assert_eq!(agents(deep["act"].clone()).unwrap().len(), limits::AGENT_CHAIN);
         assert_eq!(agents(deep), Err(Invalid));
+        // A longer way to a hop: none of it is no hop, half of it is nobody.
+        let paths = ClaimPaths { agent: ["x", "act", "sub"].map(str::to_owned).to_vec(), ..ClaimPaths::default() };
+        let read = |x: Value| {
+            let all = json!({"sub": "a", "sid": "s", "iat": 100, "exp": 200, "x": x});
+            Claims::read(all.as_object().unwrap(), "i", &[], &paths).map(|claims| claims.agents)
+        };
+        assert_eq!(read(json!({"act": {"sub": "b"}})).unwrap(), ["b"]);
+        assert_eq!(read(json!({})), Err(Invalid));
     }
 
     #[test]

@@ -122,6 +122,7 @@ mod tests {
         let with = |value: &str| BTreeMap::from([("TOKEN".to_owned(), Secret::new(value.to_owned()))]);
         assert_eq!(credential.fill(&with("abc")).as_deref(), Some(b"Bearer abc".as_slice()));
         assert_eq!(credential.fill(&with("abc\n")).as_deref(), Some(b"Bearer abc".as_slice()));
+        assert!(!format!("{:?}", with("hunter2")).contains("hunter2"));
         assert_eq!(credential.fill(&with("")), None);
         assert_eq!(credential.fill(&with("a\r\nx: y")), None);
         assert_eq!(credential.fill(&BTreeMap::new()), None);
