@@ -121,6 +121,13 @@ fn headers_of_tokens_are_judged() {
     );
     assert_eq!(with_header(json!({"kid": "evil", "jwk": jwk(), "jku": "https://evil.example"})), "key_unknown");
 
+    let mut second = jwk();
+    second["kid"] = json!("k2");
+    let two = compile(&with(document(), "/tokens/issuers/0/keys/jwks/keys", json!([jwk(), second])));
+    let nameless = token_of(&json!({"alg": "ES256"}), &claims(), "good");
+    assert_eq!(get(&two, "/v1/orders", &nameless).code(), "key_unknown", "of two keys none is meant");
+    assert_eq!(get(&two, "/v1/orders", &token(&claims())).code(), "allowed");
+
     let typed = compile(&with(document(), "/tokens/issuers/0/types", json!(["session+jwt", "at+jwt"])));
     let code = |kind: Value| {
         let header = if kind.is_null() { json!({"alg": "ES256"}) } else { json!({"alg": "ES256", "typ": kind}) };
