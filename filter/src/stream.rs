@@ -16,127 +16,144 @@ pub(crate) enum Action {
 }
 
 /// A stream between its creation and its deletion.
-pub(crate) struct Stream {
-    exchange: Exchange,
-    /// The policy let it pass; without this nothing of the request goes on.
-    permitted: bool,
-    /// A local reply was sent. A second one is a use-after-free in older Envoys.
-    answered: bool,
+pub(crate) enum Stream {
+    /// Not judged yet.
+    Begun(Exchange),
+    /// The policy let it pass; nothing of a request goes on without being here.
+    Permitted { exchange: Exchange, answered: bool },
+    /// Answered by us, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open.
+    Denied,
 }
 
 impl Stream {
     pub(crate) fn new(policy: Rc<Policy>) -> Self {
-        Self { exchange: Exchange::begin(policy), permitted: false, answered: false }
+        Self::Begun(Exchange::begin(policy))
     }
 
-    pub(crate) fn request_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
-        let judged = self.judge(worker);
-        metrics.decided(self.exchange.reason(), worker.counts());
-        match judged {
-            Ok(()) => self.permitted = true,
-            Err(denial) => self.answer(&denial),
-        }
-        self.held_or_gone()
+    pub(crate) fn is_permitted(&self) -> bool {
+        matches!(self, Self::Permitted { .. })
     }
 
-    fn judge(&mut self, worker: &mut Worker) -> Result<(), Denial> {
-        let map = abi::header_map(Map::RequestHeaders);
-        let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
-        let now = abi::now().map(Timestamp::from_nanos);
-        let (Ok(headers), Ok(now)) = (headers, now) else {
-            return Err(self.exchange.fail(worker, now.unwrap_or_default()));
+    /// Judges the request. `room`: may the VM keep another stream?
+    pub(crate) fn request_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics, room: bool) -> Action {
+        let mut exchange = match std::mem::replace(self, Self::Denied) {
+            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => exchange,
+            // A second local reply is a use-after-free in older Envoys.
+            Self::Permitted { answered: true, .. } | Self::Denied => return Action::Pause,
         };
-        #[cfg(feature = "trap-for-tests")]
-        trap_if_asked(&headers);
-        // The address is for the record alone; a request without one is judged all the same.
-        let source = abi::property("source\0address").ok();
-        let head = Head { headers: &headers, source_address: source.as_deref() };
-        match self.exchange.request(&head, worker, now, &RustCrypto) {
-            Decision::Refuse(denial) => Err(denial),
-            Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
-                Ok(()) => Ok(()),
-                // Half of the edits may be done: what wears our prefix is no longer known to be ours.
-                Err(Failed) => Err(self.exchange.fail(worker, now)),
-            },
+        let judged = judge(&mut exchange, worker, room);
+        metrics.decided(exchange.reason(), worker.counts());
+        match judged {
+            Ok(()) => {
+                *self = Self::Permitted { exchange, answered: false };
+                Action::Continue
+            }
+            Err(denial) => {
+                // Now, not when the stream ends: a denial is on record even if the VM is gone by then.
+                let code = if denial.response().grpc_status.is_some() { 200 } else { denial.response().status };
+                seal(&exchange, &End { response_code: Some(code), ..End::default() });
+                answer(&denial);
+                Action::Pause
+            }
         }
     }
 
     pub(crate) fn request_trailers(&mut self) -> Action {
-        if self.permitted && self.strip_trailers(Map::RequestTrailers).is_err() {
-            self.permitted = false;
-            self.answer_failure();
+        match self {
+            Self::Permitted { exchange, answered: false } => {
+                let stripped = edit(Map::RequestTrailers, |trailers| exchange.request_trailer_edits(trailers));
+                if stripped.is_ok() { Action::Continue } else { self.fail() }
+            }
+            Self::Begun(_) | Self::Permitted { answered: true, .. } | Self::Denied => Action::Pause,
         }
-        self.held_or_gone()
     }
 
-    /// Of the upstream's response and of our own denials alike.
+    /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
     pub(crate) fn response_headers(&mut self) -> Action {
-        self.response(Map::ResponseHeaders, |stream| {
-            edit(Map::ResponseHeaders, |headers| stream.exchange.response_edits(headers))
-        })
+        match self {
+            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
+                let stripped = edit(Map::ResponseHeaders, |headers| exchange.response_edits(headers));
+                // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
+                if stripped.is_ok() { Action::Continue } else { self.fail() }
+            }
+            Self::Permitted { answered: true, .. } | Self::Denied => Action::Continue,
+        }
     }
 
     pub(crate) fn response_trailers(&mut self) -> Action {
-        self.response(Map::ResponseTrailers, |stream| stream.strip_trailers(Map::ResponseTrailers))
+        match self {
+            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
+                let stripped = edit(Map::ResponseTrailers, |trailers| exchange.response_trailer_edits(trailers));
+                if stripped.is_ok() { Action::Continue } else { Action::Pause }
+            }
+            Self::Permitted { answered: true, .. } | Self::Denied => Action::Continue,
+        }
     }
 
-    fn response(&mut self, map: Map, edit: impl FnOnce(&Self) -> Result<(), Failed>) -> Action {
-        if edit(self).is_ok() || self.answered {
-            return Action::Continue;
+    /// The stream is over: seals the record of what was permitted, where the access log finds it.
+    pub(crate) fn log(&self) {
+        if let Self::Permitted { exchange, .. } = self {
+            let code = abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+            let end = End {
+                response_code: code.filter(|code| *code > 0),
+                bytes_up: abi::integer_property("request\0total_size"),
+                bytes_down: abi::integer_property("response\0total_size"),
+            };
+            seal(exchange, &end);
         }
-        // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
-        if matches!(map, Map::ResponseHeaders) {
-            self.answer_failure();
+    }
+
+    fn fail(&mut self) -> Action {
+        if let Self::Permitted { answered, .. } = self {
+            *answered = true;
+        }
+        if abi::send_local_response(503, "chaperone{internal_error}", "", &[], None).is_err() {
+            abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
         }
         Action::Pause
     }
+}
 
-    /// The stream is over: seals its record, where the access log finds it.
-    pub(crate) fn log(&self, proxy: Option<&str>) {
-        let end = End {
-            response_code: abi::integer_property("response\0code")
-                .and_then(|code| u16::try_from(code).ok())
-                .filter(|code| *code > 0),
-            bytes_up: abi::integer_property("request\0total_size"),
-            bytes_down: abi::integer_property("response\0total_size"),
-            proxy,
-        };
-        if let Some(record) = self.exchange.record(&end)
-            && abi::set_property("session_audit", record.as_bytes()).is_err()
-        {
-            abi::log(abi::Level::Error, "chaperone: the audit record could not be sealed");
-        }
+fn judge(exchange: &mut Exchange, worker: &mut Worker, room: bool) -> Result<(), Denial> {
+    let map = abi::header_map(Map::RequestHeaders);
+    let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
+    let now = abi::now().map(Timestamp::from_nanos);
+    let (Ok(headers), Ok(now)) = (headers, now) else {
+        return Err(exchange.fail(worker, now.unwrap_or_default()));
+    };
+    if !room {
+        return Err(exchange.overload(worker, now));
     }
-
-    fn strip_trailers(&self, map: Map) -> Result<(), Failed> {
-        edit(map, |headers| self.exchange.trailer_edits(headers))
+    #[cfg(feature = "trap-for-tests")]
+    trap_if_asked(&headers);
+    // The address is for the record alone; a request without one is judged all the same.
+    let source = abi::property("source\0address").ok();
+    let head = Head { headers: &headers, source_address: source.as_deref() };
+    match exchange.request(&head, worker, now, &RustCrypto) {
+        Decision::Refuse(denial) => Err(denial),
+        Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
+            Ok(()) => Ok(()),
+            // Half of the edits may be done: what wears our prefix is no longer known to be ours.
+            Err(Failed) => Err(exchange.fail(worker, now)),
+        },
     }
+}
 
-    fn held_or_gone(&self) -> Action {
-        if self.permitted && !self.answered { Action::Continue } else { Action::Pause }
+fn answer(denial: &Denial) {
+    let response = denial.response();
+    let headers = fields::serialise(&response.headers);
+    let sent = abi::send_local_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
+    if sent.is_err() {
+        // The request stays held until the proxy's own timeout ends it.
+        abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
     }
+}
 
-    fn answer(&mut self, denial: &Denial) {
-        if self.answered {
-            return;
-        }
-        self.answered = true;
-        let response = denial.response();
-        let headers = fields::serialise(&response.headers);
-        let sent = abi::send_local_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
-        if sent.is_err() {
-            // The request stays held until the proxy's own timeout ends it.
-            abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
-        }
-    }
-
-    fn answer_failure(&mut self) {
-        if !self.answered {
-            self.answered = true;
-            if abi::send_local_response(503, "chaperone{internal_error}", "", &[], None).is_err() {
-                abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
-            }
-        }
+fn seal(exchange: &Exchange, end: &End) {
+    if let Some(record) = exchange.record(end)
+        && abi::set_property("session_audit", record.as_bytes()).is_err()
+    {
+        abi::log(abi::Level::Error, "chaperone: the audit record could not be sealed");
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use chaperone_policy::{Policy, Secret, Worker};
+use chaperone_policy::{Policy, Secret, Worker, limits};
 
 use crate::abi::{self, Failed, Level};
 use crate::metrics::Metrics;
@@ -13,11 +13,27 @@ use crate::stream::Stream;
 pub(crate) struct Vm {
     worker: Worker,
     metrics: Metrics,
-    /// By root context. A config change makes a new root context in the same VM; open streams keep what they began under.
-    policies: HashMap<u32, Rc<Policy>>,
+    /// By root context. A config change makes a new root context in the same VM; the older one lives until its last stream ends.
+    roots: HashMap<u32, Root>,
+    /// How many configurations were taken: tells older root contexts from newer ones.
+    configured: u64,
     streams: HashMap<u32, Stream>,
-    /// The proxy's node id, for the record.
-    proxy: Option<String>,
+    permitted: usize,
+}
+
+/// A root context: what its streams are judged by.
+struct Root {
+    policy: Rc<Policy>,
+    /// Size of the policy's document; 0 while there is none.
+    bytes: usize,
+    /// The `configured` of its configuration.
+    order: u64,
+}
+
+impl Root {
+    fn deny_all() -> Self {
+        Self { policy: Rc::new(Policy::deny_all()), bytes: 0, order: 0 }
+    }
 }
 
 thread_local! {
@@ -56,17 +72,18 @@ impl Vm {
         Ok(Self {
             worker: Worker::new(id, seed, environment),
             metrics: Metrics::define(),
-            policies: HashMap::new(),
+            roots: HashMap::new(),
+            configured: 0,
             streams: HashMap::new(),
-            proxy: None,
+            permitted: 0,
         })
     }
 
     pub(crate) fn create(&mut self, context: u32, parent: u32) {
         if parent == 0 {
-            self.policies.entry(context).or_insert_with(|| Rc::new(Policy::deny_all()));
+            self.roots.entry(context).or_insert_with(Root::deny_all);
         } else {
-            let policy = self.policies.get(&parent).map_or_else(|| Rc::new(Policy::deny_all()), Rc::clone);
+            let policy = self.roots.get(&parent).map_or_else(|| Rc::new(Policy::deny_all()), |root| Rc::clone(&root.policy));
             self.streams.insert(context, Stream::new(policy));
         }
     }
@@ -82,14 +99,20 @@ impl Vm {
         };
         match compiled {
             Ok(policy) => {
+                #[cfg(feature = "trap-for-tests")]
+                trap_on_a_worker(&policy, self.configured);
                 let (name, revision) = (policy.name().unwrap_or_default(), policy.revision().unwrap_or_default());
                 abi::log(
                     Level::Info,
                     &format!("chaperone: policy {name} revision {revision} generation {}", policy.generation()),
                 );
                 self.metrics.policy_loaded(policy.generation());
-                self.proxy = self.proxy.take().or_else(|| String::from_utf8(abi::property("xds\0node\0id").ok()?).ok());
-                self.policies.insert(root, Rc::new(policy));
+                if let Some(name) = abi::property("xds\0node\0id").ok().and_then(|name| String::from_utf8(name).ok()) {
+                    self.worker.name_proxy(&name);
+                }
+                self.configured += 1;
+                self.roots.insert(root, Root { policy: Rc::new(policy), bytes: size, order: self.configured });
+                self.let_go_of_old_policies(root);
                 true
             }
             Err(errors) => {
@@ -104,7 +127,20 @@ impl Vm {
 
     pub(crate) fn request_headers(&mut self, context: u32) -> crate::stream::Action {
         let stream = self.streams.entry(context).or_insert_with(|| Stream::new(Rc::new(Policy::deny_all())));
-        stream.request_headers(&mut self.worker, &mut self.metrics)
+        self.permitted -= usize::from(stream.is_permitted());
+        let action = stream.request_headers(&mut self.worker, &mut self.metrics, self.permitted < limits::STREAMS);
+        self.permitted += usize::from(stream.is_permitted());
+        action
+    }
+
+    /// Keeps the documents of all policies in memory within a bound: an update that ran out of memory would end the VM, and a
+    /// worker whose update failed may run without the filter. What lost its policy denies.
+    fn let_go_of_old_policies(&mut self, newest: u32) {
+        while self.roots.values().map(|root| root.bytes).sum::<usize>() > limits::RETAINED_DOCUMENT_BYTES {
+            let older = self.roots.iter_mut().filter(|(context, root)| **context != newest && root.bytes > 0);
+            let Some((_, oldest)) = older.min_by_key(|(_, root)| root.order) else { return };
+            *oldest = Root::deny_all();
+        }
     }
 
     pub(crate) fn stream(&mut self, context: u32) -> Option<&mut Stream> {
@@ -113,12 +149,23 @@ impl Vm {
 
     pub(crate) fn log(&self, context: u32) {
         if let Some(stream) = self.streams.get(&context) {
-            stream.log(self.proxy.as_deref());
+            stream.log();
         }
     }
 
     pub(crate) fn delete(&mut self, context: u32) {
-        self.streams.remove(&context);
-        self.policies.remove(&context);
+        if self.streams.remove(&context).is_some_and(|stream| stream.is_permitted()) {
+            self.permitted = self.permitted.saturating_sub(1);
+        }
+        self.roots.remove(&context);
+    }
+}
+
+/// Passes in the canary, whose VM is new, and traps in a worker that has a policy: the one way by which Envoy comes to run a
+/// worker without the filter.
+#[cfg(feature = "trap-for-tests")]
+fn trap_on_a_worker(policy: &Policy, configured: u64) {
+    if configured > 0 && policy.name() == Some("trap-on-a-worker") {
+        std::process::abort();
     }
 }

@@ -1,5 +1,7 @@
 //! The policy's commands, as documents write them.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string};
@@ -9,7 +11,7 @@ use crate::router::{CommandId, Form, Part, Route, Router};
 /// A command by name.
 #[derive(Debug)]
 pub(crate) struct Command {
-    pub(crate) name: String,
+    pub(crate) name: Rc<str>,
     /// Needs no session and never gets a credential.
     pub(crate) unmediated: bool,
 }
@@ -26,11 +28,11 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(V
         let at = at.member(key);
         let Some(key) = name(&Value::String(key.clone()), &at, errors).map(str::to_owned) else { continue };
         let Ok(id) = u32::try_from(commands.len()).map(CommandId) else { continue };
-        commands.push(Command { name: key, unmediated: false });
+        commands.push(Command { name: key.into(), unmediated: false });
         let mut add = |value: &Value, at: &At<'_>, errors: &mut Errors| {
             for (parts, route) in read_matcher(value, at, errors, id).unwrap_or_default() {
                 if let Err(other) = router.insert(&parts, route) {
-                    let other = commands.get(other.0 as usize).map_or("", |command| command.name.as_str());
+                    let other = commands.get(other.0 as usize).map_or("", |command| &*command.name);
                     errors.add_with_help(
                         at,
                         format!("the same request could also be the command `{other}`"),
@@ -219,5 +221,7 @@ pub(crate) fn host_of(authority: &[u8]) -> Option<String> {
         },
     };
     let port_is_plain = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    // `orders.example.` is the same host, spelled from the root (RFC 3986 §3.2.2).
+    let host = host.strip_suffix('.').unwrap_or(&host);
     port_is_plain.then(|| host.to_ascii_lowercase())
 }

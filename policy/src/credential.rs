@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ pub(crate) struct Credential {
     /// Lower case.
     pub(crate) header: String,
     parts: Vec<Part>,
+    /// How the audit record names it: the variables, never their values.
+    pub(crate) reference: Rc<str>,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,16 @@ impl Credential {
                 parsed
             });
         object.finish(errors);
-        Some(Self { header: header?, parts: parts? })
+        Some(Self::new(header?, parts?))
+    }
+
+    fn new(header: String, parts: Vec<Part>) -> Self {
+        let names = parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Environment(name) => Some(format!("env:{name}")),
+        });
+        let reference = names.collect::<Vec<_>>().join(",").into();
+        Self { header, parts, reference }
     }
 
     /// The header's value; `None` when a variable is absent, empty, or no text for a header (RFC 9110 §5.5).
@@ -77,15 +89,6 @@ impl Credential {
             }
         }
         value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)).then_some(value.into_bytes())
-    }
-
-    /// How the audit record names it: the variables, never their values.
-    pub(crate) fn reference(&self) -> String {
-        let names = self.parts.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
-            Part::Environment(name) => Some(format!("env:{name}")),
-        });
-        names.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_template_names_variables() {
-        let credential = Credential { header: "authorization".to_owned(), parts: parse("Bearer ${env:TOKEN}").unwrap() };
+        let credential = Credential::new("authorization".to_owned(), parse("Bearer ${env:TOKEN}").unwrap());
         let with = |value: &str| BTreeMap::from([("TOKEN".to_owned(), Secret::new(value.to_owned()))]);
         assert_eq!(credential.fill(&with("abc")).as_deref(), Some(b"Bearer abc".as_slice()));
         assert_eq!(credential.fill(&with("abc\n")).as_deref(), Some(b"Bearer abc".as_slice()));
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(credential.fill(&with("")), None);
         assert_eq!(credential.fill(&with("a\r\nx: y")), None);
         assert_eq!(credential.fill(&BTreeMap::new()), None);
-        assert_eq!(credential.reference(), "env:TOKEN");
+        assert_eq!(&*credential.reference, "env:TOKEN");
         for wrong in ["Bearer abc", "${env:}", "${env:A", "${file:/x}", "${env:A}${x}", "${env:A-B}"] {
             assert!(parse(wrong).is_none(), "{wrong}");
         }

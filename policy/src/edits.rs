@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use crate::issuers::Source;
 use crate::limits;
 use crate::path::upper_escape;
-use crate::policy::Rules;
+use crate::policy::HEADER_PREFIX;
 use crate::request::{Headers, names_scheme};
 
 /// Changes to the fields of one message: first remove, then set.
@@ -25,7 +26,26 @@ impl fmt::Debug for Edits {
     }
 }
 
-/// Fields by which a client asks an upstream to see another method or path than the one that was judged.
+/// What a policy has taken off messages, kept by each exchange without the rest of the policy.
+#[derive(Debug, Default)]
+pub(crate) struct Strip {
+    /// Lower case; the default's is [`HEADER_PREFIX`].
+    pub(crate) prefix: String,
+    /// Not in observe, which leaves everything but our own headers as it is.
+    pub(crate) enforced: bool,
+    /// Where tokens are; none when they are forwarded.
+    pub(crate) tokens: Vec<Source>,
+    /// The header of the upstream's credential.
+    pub(crate) credential: Option<String>,
+}
+
+impl Strip {
+    pub(crate) fn prefix(&self) -> &str {
+        if self.prefix.is_empty() { HEADER_PREFIX } else { &self.prefix }
+    }
+}
+
+/// Fields by which a client asks an upstream to see another method, path or host than the one that was judged.
 const OVERRIDES: &[&str] = &[
     "x-http-method-override",
     "x-http-method",
@@ -41,6 +61,12 @@ const OVERRIDES: &[&str] = &[
     "x-envoy-original-path",
     "x-envoy-original-method",
     "x-envoy-original-host",
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-original-host",
+    "x-host",
 ];
 
 impl Edits {
@@ -89,9 +115,29 @@ impl Edits {
         }
     }
 
+    /// Takes off every spelling of a name that is about to be set: servers fold what stands between its words.
+    pub(crate) fn strip_named(&mut self, headers: &Headers<'_>, name: &str) {
+        for (found, _) in headers {
+            if same_name(found, name) {
+                self.remove(found);
+            }
+        }
+    }
+
+    /// Takes off request trailers that would be taken off, or set, as header fields.
+    pub(crate) fn strip_trailers(&mut self, headers: &Headers<'_>, strip: &Strip) {
+        if !strip.enforced {
+            return;
+        }
+        self.strip_overrides(headers);
+        for name in strip.tokens.iter().map(|source| &source.header).chain(&strip.credential) {
+            self.strip_named(headers, name);
+        }
+    }
+
     /// Takes off every field that carries a session token; another scheme's `authorization` stays.
-    pub(crate) fn strip_tokens(&mut self, headers: &Headers<'_>, rules: &Rules) {
-        for source in &rules.tokens.sources {
+    pub(crate) fn strip_tokens(&mut self, headers: &Headers<'_>, strip: &Strip) {
+        for source in &strip.tokens {
             for (name, value) in headers {
                 let carries = source.scheme.is_none_or(|scheme| names_scheme(value, scheme));
                 if name.eq_ignore_ascii_case(source.header.as_bytes()) && carries {
@@ -117,18 +163,29 @@ fn same_name(name: &[u8], known: &str) -> bool {
 pub(crate) fn audit_value(text: &str) -> Vec<u8> {
     let mut value = Vec::with_capacity(text.len());
     for character in text.chars() {
-        let before = value.len();
-        if ('\u{21}'..='\u{7e}').contains(&character) && character != '%' && character != ',' {
+        if value.len() + audit_size(character) > limits::AUDIT_VALUE_BYTES {
+            break;
+        }
+        if is_plain(character) {
             value.extend(u8::try_from(character));
         } else {
             value.extend(character.encode_utf8(&mut [0; 4]).bytes().flat_map(upper_escape));
         }
-        if value.len() > limits::AUDIT_VALUE_BYTES {
-            value.truncate(before);
-            break;
-        }
     }
     value
+}
+
+/// Would an audit header show the text whole?
+pub(crate) fn fits_audit_value(text: &str) -> bool {
+    text.chars().map(audit_size).sum::<usize>() <= limits::AUDIT_VALUE_BYTES
+}
+
+fn audit_size(character: char) -> usize {
+    if is_plain(character) { 1 } else { 3 * character.len_utf8() }
+}
+
+fn is_plain(character: char) -> bool {
+    ('\u{21}'..='\u{7e}').contains(&character) && character != '%' && character != ','
 }
 
 #[cfg(test)]

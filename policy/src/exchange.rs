@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::authenticate::Session;
 use crate::check::{Findings, check};
 use crate::denial::Denial;
-use crate::edits::{Edits, audit_value};
+use crate::edits::{Edits, Strip, audit_value};
 use crate::keys::VerifySignature;
-use crate::policy::{Mode, Policy};
+use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::record::{Outcome, Record, Subject};
+use crate::record::{End, Named, Outcome, Record, Subject};
 use crate::request::{Head, Headers, Request};
 use crate::time::Timestamp;
 use crate::worker::{Stamp, Worker};
@@ -44,128 +45,165 @@ pub enum Decision {
     Refuse(Denial),
 }
 
-/// One request and its response.
+/// One request and its response. The policy is let go of as soon as the request is judged: a stream may stay open through
+/// many config changes, and must not keep each of their policies in memory.
 pub struct Exchange {
-    policy: Rc<Policy>,
-    judged: Option<Judged>,
+    stage: Stage,
+    strip: Rc<Strip>,
+}
+
+enum Stage {
+    Begun(Rc<Policy>),
+    Judged(Box<Judged>),
 }
 
 /// What is kept of a judged request for its response and its record.
 struct Judged {
     stamp: Stamp,
-    findings: Findings,
+    session: Option<Rc<Session>>,
+    ends: Option<u64>,
+    named: Named,
     outcome: Outcome,
     subject: Subject,
 }
 
 impl Exchange {
-    /// Begins an exchange under the policy of the moment; a later config change does not change it.
+    /// Begins an exchange under the policy of the moment.
     #[must_use]
     pub fn begin(policy: Rc<Policy>) -> Self {
-        Self { policy, judged: None }
+        let strip = policy.strip();
+        Self { stage: Stage::Begun(policy), strip }
     }
 
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
     pub fn request(&mut self, head: &Head<'_>, worker: &mut Worker, now: Timestamp, verifier: &dyn VerifySignature) -> Decision {
-        if self.judged.is_some() {
-            return Decision::Refuse(self.fail(worker, now));
-        }
+        let policy = match &self.stage {
+            Stage::Begun(policy) => Rc::clone(policy),
+            Stage::Judged(_) => return Decision::Refuse(self.fail(worker, now)),
+        };
         let stamp = worker.next_stamp();
         let audit_id = stamp.audit_id.clone();
         let mut findings = Findings::default();
-        let result = check(&self.policy, worker, head, now, verifier, &mut findings);
-        let observed = match result {
-            Ok(()) => findings.observed,
-            Err(reason) if self.only_observes(reason) => Some(reason),
-            Err(reason) => {
-                self.keep(stamp, findings, Outcome::Denied(reason), head, now);
-                return Decision::Refuse(self.refuse(reason, head.headers, &audit_id));
+        let result = check(&policy, worker, head, now, verifier, &mut findings);
+        let outcome = match (result, findings.observed) {
+            (Ok(()), None) => Outcome::Allowed,
+            (Ok(()), Some(reason)) => Outcome::Observed(reason),
+            (Err(reason), _) if only_observes(&policy, reason) => Outcome::Observed(reason),
+            (Err(reason), _) => Outcome::Denied(reason),
+        };
+        let named = Named::of(policy.rules(), &findings, outcome);
+        let decision = match outcome {
+            Outcome::Denied(reason) => {
+                let grpc = Request::seems_grpc(head.headers);
+                Decision::Refuse(Denial::new(reason, policy.rules(), self.strip.prefix(), &audit_id, grpc))
+            }
+            Outcome::Allowed | Outcome::Observed(_) => {
+                let observed = outcome.reason();
+                if let (Some(session), Some(ends), None) = (&findings.session, findings.ends, observed) {
+                    worker.note_live(session, ends, now);
+                }
+                Decision::Forward(Permit {
+                    edits: self.request_edits(&policy, &mut findings, observed, head.headers, &audit_id),
+                    observed,
+                })
             }
         };
-        if let (Some(session), Some(ends), None) = (&findings.session, findings.ends, observed) {
-            worker.note_live(session, ends, now);
-        }
-        let edits = self.request_edits(&mut findings, observed, head.headers, &audit_id);
-        self.keep(stamp, findings, observed.map_or(Outcome::Allowed, Outcome::Observed), head, now);
-        Decision::Forward(Permit { edits, observed })
+        let Findings { session, ends, .. } = findings;
+        self.stage = Stage::Judged(Box::new(Judged { stamp, session, ends, named, outcome, subject: Subject::of(head, now) }));
+        decision
     }
 
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
     pub fn fail(&mut self, worker: &mut Worker, now: Timestamp) -> Denial {
-        let denied = Outcome::Denied(Reason::InternalError);
-        let judged = match self.judged.take() {
-            Some(judged) => Judged { outcome: denied, ..judged },
-            None => {
-                let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
-                Judged { stamp: worker.next_stamp(), findings: Findings::default(), outcome: denied, subject }
-            }
-        };
-        let denial = self.refuse(Reason::InternalError, &[], &judged.stamp.audit_id);
-        self.judged = Some(judged);
-        denial
+        self.deny(Reason::InternalError, worker, now)
+    }
+
+    /// The VM has no room for another stream: a denial, in observe too.
+    pub fn overload(&mut self, worker: &mut Worker, now: Timestamp) -> Denial {
+        self.deny(Reason::Overloaded, worker, now)
+    }
+
+    fn deny(&mut self, reason: Reason, worker: &mut Worker, now: Timestamp) -> Denial {
+        let denied = Outcome::Denied(reason);
+        if let Stage::Begun(policy) = &self.stage {
+            let findings = Findings::default();
+            let named = Named::of(policy.rules(), &findings, denied);
+            let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
+            let stamp = worker.next_stamp();
+            self.stage = Stage::Judged(Box::new(Judged { stamp, session: None, ends: None, named, outcome: denied, subject }));
+        }
+        let mut audit_id = "";
+        if let Stage::Judged(judged) = &mut self.stage {
+            judged.outcome = denied;
+            judged.named.credential = None;
+            audit_id = &judged.stamp.audit_id;
+        }
+        Denial::new(reason, None, self.strip.prefix(), audit_id, false)
     }
 
     /// What to change in a response's header fields, upstream's or our own.
     #[must_use]
     pub fn response_edits(&self, headers: &Headers<'_>) -> Edits {
-        let mut edits = self.trailer_edits(headers);
-        if let Some(judged) = &self.judged {
-            edits.set(format!("{}audit-id", self.policy.header_prefix()), judged.stamp.audit_id.as_bytes());
+        let mut edits = self.response_trailer_edits(headers);
+        if let Stage::Judged(judged) = &self.stage {
+            edits.set(format!("{}audit-id", self.strip.prefix()), judged.stamp.audit_id.as_bytes());
         }
         edits
     }
 
-    /// What to change in trailers of either direction: nothing there may wear our prefix.
+    /// What to change in the trailers of a response: nothing there may wear our prefix.
     #[must_use]
-    pub fn trailer_edits(&self, headers: &Headers<'_>) -> Edits {
+    pub fn response_trailer_edits(&self, headers: &Headers<'_>) -> Edits {
         let mut edits = Edits::default();
-        edits.strip_forged(headers, self.policy.header_prefix());
+        edits.strip_forged(headers, self.strip.prefix());
+        edits
+    }
+
+    /// What to change in the trailers of a request: some servers read them as header fields, so nothing may stand there that
+    /// was taken off or set among these.
+    #[must_use]
+    pub fn request_trailer_edits(&self, headers: &Headers<'_>) -> Edits {
+        let mut edits = Edits::default();
+        edits.strip_forged(headers, self.strip.prefix());
+        edits.strip_trailers(headers, &self.strip);
         edits
     }
 
     /// The reason that decides the metric: `None` when the request was allowed or never judged.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        match self.judged.as_ref()?.outcome {
-            Outcome::Allowed => None,
-            Outcome::Denied(reason) | Outcome::Observed(reason) => Some(reason),
+        match &self.stage {
+            Stage::Begun(_) => None,
+            Stage::Judged(judged) => judged.outcome.reason(),
         }
     }
 
     /// The audit record; `None` when the request never reached a judgement.
     #[must_use]
-    pub fn record(&self, end: &crate::record::End<'_>) -> Option<String> {
-        let judged = self.judged.as_ref()?;
-        Record::new(self.policy.rules(), &judged.stamp, &judged.findings, judged.outcome, &judged.subject, end).to_json()
-    }
-
-    /// In observe every denial is only recorded, except that nothing was judged.
-    fn only_observes(&self, reason: Reason) -> bool {
-        let observes = self.policy.rules().is_some_and(|rules| rules.mode == Mode::Observe);
-        observes && !matches!(reason, Reason::NoPolicy | Reason::InternalError)
-    }
-
-    fn refuse(&self, reason: Reason, headers: &Headers<'_>, audit_id: &str) -> Denial {
-        Denial::new(reason, self.policy.rules(), self.policy.header_prefix(), audit_id, Request::seems_grpc(headers))
-    }
-
-    fn keep(&mut self, stamp: Stamp, findings: Findings, outcome: Outcome, head: &Head<'_>, now: Timestamp) {
-        let subject = Subject::of(head, now);
-        self.judged = Some(Judged { stamp, findings, outcome, subject });
+    pub fn record(&self, end: &End) -> Option<String> {
+        let Stage::Judged(judged) = &self.stage else { return None };
+        let Judged { stamp, session, ends, named, outcome, subject } = &**judged;
+        Record::new(stamp, session.as_deref(), *ends, named, *outcome, subject, end).to_json()
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.
-    fn request_edits(&self, findings: &mut Findings, observed: Option<Reason>, headers: &Headers<'_>, audit_id: &str) -> Edits {
+    fn request_edits(
+        &self,
+        policy: &Policy,
+        findings: &mut Findings,
+        observed: Option<Reason>,
+        headers: &Headers<'_>,
+        audit_id: &str,
+    ) -> Edits {
         let mut edits = Edits::default();
-        let prefix = self.policy.header_prefix();
+        let prefix = self.strip.prefix();
         edits.strip_forged(headers, prefix);
-        let Some(rules) = self.policy.rules() else { return edits };
-        if rules.mode == Mode::Enforce {
+        let Some(rules) = policy.rules() else { return edits };
+        if rules.enforces() {
             edits.strip_overrides(headers);
-            if !rules.forward_token {
-                edits.strip_tokens(headers, rules);
-            }
+            edits.strip_tokens(headers, &self.strip);
             if let (Some(credential), Some(value), None) = (&rules.credential, findings.credential.take(), observed) {
+                edits.strip_named(headers, &credential.header);
                 edits.set(credential.header.clone(), value);
             }
         }
@@ -173,6 +211,10 @@ impl Exchange {
         if let Some(session) = &findings.session {
             set("session", &session.claims.session);
             set("subject", &session.claims.subject);
+            // With one issuer its name says nothing; with several the same subject can be two.
+            if rules.tokens.issuers.len() > 1 {
+                set("issuer", &session.claims.issuer);
+            }
             if let Some(agent) = session.claims.agents.first() {
                 set("agent", agent);
             }
@@ -191,4 +233,10 @@ impl Exchange {
         set("policy", &rules.label());
         edits
     }
+}
+
+/// In observe every denial is only recorded, except that nothing was judged.
+fn only_observes(policy: &Policy, reason: Reason) -> bool {
+    let observes = policy.rules().is_some_and(|rules| !rules.enforces());
+    observes && !matches!(reason, Reason::NoPolicy | Reason::InternalError)
 }

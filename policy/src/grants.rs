@@ -1,5 +1,7 @@
 //! Who may do what: grants with their conditions.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use crate::claims::Claims;
@@ -11,7 +13,7 @@ use crate::router::CommandId;
 /// One grant: whoever meets all its conditions may use its commands.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    pub(crate) name: String,
+    pub(crate) name: Rc<str>,
     when: When,
     /// Sorted.
     allow: Vec<CommandId>,
@@ -67,13 +69,19 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
     let allow = object.required("allow", "say what is allowed, such as `allow: [orders.read]`", errors, |value, at, errors| {
         each(value, at, errors, |value, at, errors| read_allowed(value, at, errors, commands))
     });
-    let max_lifetime = object.optional("max_lifetime", errors, duration);
+    let max_lifetime = object.optional("max_lifetime", errors, |value, at, errors| {
+        let seconds = duration(value, at, errors)?;
+        if seconds == 0 {
+            errors.add_with_help(at, "a grant of no time", "leave the grant out");
+        }
+        Some(seconds)
+    });
     object.unsupported("transfers", errors);
     object.finish(errors);
     let mut allow: Vec<CommandId> = allow?.into_iter().flatten().collect();
     allow.sort_unstable();
     allow.dedup();
-    Some(Grant { name: grant_name?.to_owned(), when: when?, allow, max_lifetime })
+    Some(Grant { name: grant_name?.into(), when: when?, allow, max_lifetime })
 }
 
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
@@ -120,7 +128,7 @@ pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, comm
         (0..).map(CommandId).zip(commands).filter(|(_, command)| pattern.matches(&command.name)).map(|(id, _)| id).collect();
     if named.is_empty() {
         let text = value.as_str().unwrap_or_default();
-        let names = || commands.iter().map(|command| command.name.as_str());
+        let names = || commands.iter().map(|command| &*command.name);
         let help = nearest(text, names()).map_or_else(
             || format!("the commands are {}", names().take(20).collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean `{near}`?"),

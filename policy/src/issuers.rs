@@ -106,9 +106,23 @@ fn read_source(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Source
 /// A header's name, in lower case (RFC 9110 §5.1).
 pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
     let text = string(value, at, errors)?;
+    // What frames, routes or upgrades a message is not ours to take off or set.
+    const TAKEN: [&str; 11] = [
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ];
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    if !text.bytes().all(good) || text.len() > 64 || text.eq_ignore_ascii_case("connection") || text.eq_ignore_ascii_case("host")
-    {
+    let taken = TAKEN.iter().any(|name| text.eq_ignore_ascii_case(name)) || text.to_ascii_lowercase().starts_with("x-chaperone-");
+    if !text.bytes().all(good) || text.len() > 64 || taken {
         errors.add_with_help(at, format!("`{text}` cannot be used as a header here"), "use letters, digits and `-`");
         return None;
     }

@@ -15,8 +15,20 @@ pub const TOKEN_JSON_DEPTH: usize = 16;
 /// Deepest JSON nesting in a policy document; `tokens.issuers[].keys.jwks.keys[].key_ops` is 8.
 pub const DOCUMENT_JSON_DEPTH: usize = 32;
 
-/// Longest policy document, in bytes. An Istio object ends near 1 MiB; a file by ECDS may hold 100,000 revocations.
-pub const DOCUMENT_BYTES: usize = 32 * 1024 * 1024;
+/// Longest policy document, in bytes: 100,000 revocations of 80 bytes. While it is taken, the old policy, the text, its JSON
+/// and the new policy are in one heap of 1 GiB at most; running out there would end the VM in the middle of an update.
+pub const DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most entries of `revoked`; compiled they take about 750 bytes each. More than that is a status list, not a document.
+pub const REVOCATIONS: usize = 120_000;
+
+/// Bytes of documents whose policies one VM keeps at a time. An update leaves the older policy's context alive until its last
+/// stream has ended; beyond this the oldest are let go, and what would still begin under one is denied.
+pub const RETAINED_DOCUMENT_BYTES: usize = 4 * DOCUMENT_BYTES;
+
+/// Streams that one VM keeps something about, at about 1.5 KiB each; more are denied. An Envoy with its default limits is out
+/// of memory of its own long before.
+pub const STREAMS: usize = 50_000;
 
 /// Errors reported for one document; more would not help its author.
 pub const DOCUMENT_ERRORS: usize = 100;

@@ -9,6 +9,7 @@ use crate::limits;
 pub(crate) struct Spellings(u8);
 
 impl Spellings {
+    /// An encoded `/`, `?` or `#`.
     pub(crate) const ENCODED_SLASH: Self = Self(1);
     pub(crate) const SEMICOLON: Self = Self(2);
     pub(crate) const DOUBLE_SLASH: Self = Self(4);
@@ -99,15 +100,14 @@ impl Segment {
             }
         }
         let mut spellings = Spellings::default();
-        let once_has_slash = decoded.contains(&b'/');
-        if once_has_slash {
+        if has_delimiter(&decoded) {
             spellings.add(Spellings::ENCODED_SLASH);
         }
         judge(&decoded, &mut spellings)?;
         // A server behind a decoding proxy decodes once more: that reading must be as harmless. A third level is refused.
         if let Some(twice) = decode_again(&decoded) {
             spellings.add(Spellings::DOUBLE_ENCODING);
-            if twice.contains(&b'/') {
+            if has_delimiter(&twice) {
                 spellings.add(Spellings::ENCODED_SLASH);
             }
             judge(&twice, &mut spellings)?;
@@ -117,6 +117,11 @@ impl Segment {
         }
         Ok(Self { canonical, decoded, spellings })
     }
+}
+
+/// Would the path end or be cut here, once somebody has decoded it and another reads it again?
+fn has_delimiter(reading: &[u8]) -> bool {
+    reading.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#'))
 }
 
 /// Judges one decoded reading of a segment.
@@ -274,6 +279,8 @@ mod tests {
             ("/a", 0),
             ("/a%2fb", 1),
             ("/a%2Fb", 1),
+            ("/a%3Fb", 1),
+            ("/a%23b", 1),
             ("/a;x=y", 2),
             ("/a%3bx", 2),
             ("/a%2f%2fb", 1 | 4),

@@ -1,11 +1,14 @@
 //! A compiled policy: immutable, and either the rules of a good document or the refusal of everything.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
+use crate::edits::Strip;
 use crate::grants::{self, Grant};
 use crate::issuers::Tokens;
 use crate::json;
@@ -18,13 +21,14 @@ use crate::router::Router;
 #[derive(Debug)]
 pub struct Policy {
     rules: Option<Rules>,
+    strip: Rc<Strip>,
 }
 
 /// What a good document says.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) name: String,
-    pub(crate) revision: String,
+    pub(crate) name: Rc<str>,
+    pub(crate) revision: Rc<str>,
     pub(crate) generation: u64,
     pub(crate) mode: Mode,
     /// Reasons that are recorded and not enforced.
@@ -36,10 +40,7 @@ pub(crate) struct Rules {
     pub(crate) grants: Vec<Grant>,
     pub(crate) revoked: Revocations,
     pub(crate) credential: Option<Credential>,
-    pub(crate) forward_token: bool,
     pub(crate) verifications_per_second: u32,
-    /// Lower case.
-    pub(crate) header_prefix: String,
 }
 
 /// Whether denials are carried out.
@@ -69,7 +70,7 @@ impl Policy {
         let mut errors = Errors::default();
         let rules = Rules::compile(text, &mut errors);
         match rules {
-            Some(rules) if errors.is_empty() => Ok(Self { rules: Some(rules) }),
+            Some((rules, strip)) if errors.is_empty() => Ok(Self { rules: Some(rules), strip: Rc::new(strip) }),
             Some(_) | None => {
                 if errors.is_empty() {
                     errors.add(&At::ROOT, "not a policy");
@@ -81,20 +82,20 @@ impl Policy {
 
     /// The policy before the first good document: nothing passes, whatever the mode will be.
     #[must_use]
-    pub const fn deny_all() -> Self {
-        Self { rules: None }
+    pub fn deny_all() -> Self {
+        Self { rules: None, strip: Rc::default() }
     }
 
     /// The policy's name, unless it is [`Policy::deny_all`].
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.rules.as_ref().map(|rules| rules.name.as_str())
+        self.rules.as_ref().map(|rules| &*rules.name)
     }
 
     /// SHA-256 in hex over the document's canonical form without `generation`.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
-        self.rules.as_ref().map(|rules| rules.revision.as_str())
+        self.rules.as_ref().map(|rules| &*rules.revision)
     }
 
     /// The document's `generation`; 0 when it has none.
@@ -105,26 +106,26 @@ impl Policy {
 
     /// The names of the commands and of the grants, for coverage and completion.
     pub fn command_names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().flat_map(|rules| &rules.commands).map(|command| command.name.as_str())
+        self.rules.iter().flat_map(|rules| &rules.commands).map(|command| &*command.name)
     }
 
     /// The names of the grants.
     pub fn grant_names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().flat_map(|rules| &rules.grants).map(|grant| grant.name.as_str())
+        self.rules.iter().flat_map(|rules| &rules.grants).map(|grant| &*grant.name)
     }
 
     pub(crate) fn rules(&self) -> Option<&Rules> {
         self.rules.as_ref()
     }
 
-    /// What our headers begin with; known also before the first good document.
-    pub(crate) fn header_prefix(&self) -> &str {
-        self.rules.as_ref().map_or(HEADER_PREFIX, |rules| &rules.header_prefix)
+    /// What must go from messages; known also before the first good document.
+    pub(crate) fn strip(&self) -> Rc<Strip> {
+        Rc::clone(&self.strip)
     }
 }
 
 impl Rules {
-    fn compile(text: &[u8], errors: &mut Errors) -> Option<Self> {
+    fn compile(text: &[u8], errors: &mut Errors) -> Option<(Self, Strip)> {
         let root = At::ROOT;
         if text.len() > limits::DOCUMENT_BYTES {
             errors.add_with_help(
@@ -185,6 +186,14 @@ impl Rules {
             object.finish(errors);
             prefix
         });
+        for (index, grant) in grants.iter().flatten().enumerate() {
+            if grants.iter().flatten().take(index).any(|earlier| earlier.name == grant.name) {
+                errors.add(
+                    &root.member("grants"),
+                    format!("two grants are called `{}`: the record could not tell them apart", grant.name),
+                );
+            }
+        }
         object.finish(errors);
 
         let (mut commands, router) = commands?;
@@ -194,23 +203,30 @@ impl Rules {
             }
         }
         let Upstream { credential, forward_token } = upstream.unwrap_or_default();
-        Some(Self {
-            name: policy_name?.to_owned(),
-            revision: revision(&value),
+        let mode = mode.unwrap_or(Mode::Enforce);
+        let tokens = tokens?;
+        let strip = Strip {
+            prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
+            enforced: mode == Mode::Enforce,
+            tokens: if forward_token { Vec::new() } else { tokens.sources.clone() },
+            credential: credential.as_ref().map(|credential| credential.header.clone()),
+        };
+        let rules = Self {
+            name: policy_name?.into(),
+            revision: revision(&value).into(),
             generation,
-            mode: mode.unwrap_or(Mode::Enforce),
+            mode,
             observed: observed.unwrap_or_default(),
-            tokens: tokens?,
+            tokens,
             session: session?,
             commands,
             router,
             grants: grants?,
             revoked: revoked.unwrap_or_default(),
             credential,
-            forward_token,
             verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
-            header_prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
-        })
+        };
+        Some((rules, strip))
     }
 
     /// Are denials carried out, and credentials given?

@@ -1,7 +1,10 @@
 //! The audit record: one JSON object in the form of OCSF API Activity (class 6003), schema version 1.6.0.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
+use crate::authenticate::Session;
 use crate::check::Findings;
 use crate::limits;
 use crate::policy::Rules;
@@ -18,6 +21,41 @@ pub(crate) enum Outcome {
     Observed(Reason),
 }
 
+impl Outcome {
+    pub(crate) fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Allowed => None,
+            Self::Denied(reason) | Self::Observed(reason) => Some(reason),
+        }
+    }
+}
+
+/// Names out of the policy that judged a request. Shared, not borrowed: the record is written when that policy may be gone.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    policy: Option<(Rc<str>, Rc<str>)>,
+    command: Option<Rc<str>>,
+    grant: Option<Rc<str>>,
+    /// How the credential that was given is called.
+    pub(crate) credential: Option<Rc<str>>,
+}
+
+impl Named {
+    pub(crate) fn of(rules: Option<&Rules>, findings: &Findings, outcome: Outcome) -> Self {
+        let Some(rules) = rules else { return Self::default() };
+        let given = matches!(outcome, Outcome::Allowed) && !findings.unmediated && rules.enforces();
+        Self {
+            policy: Some((Rc::clone(&rules.name), Rc::clone(&rules.revision))),
+            command: findings
+                .command
+                .and_then(|command| rules.commands.get(command.0 as usize))
+                .map(|command| Rc::clone(&command.name)),
+            grant: findings.grant.and_then(|grant| rules.grants.get(grant)).map(|grant| Rc::clone(&grant.name)),
+            credential: rules.credential.as_ref().filter(|_| given).map(|credential| Rc::clone(&credential.reference)),
+        }
+    }
+}
+
 /// What is kept of a request's head for its record.
 #[derive(Debug)]
 pub(crate) struct Subject {
@@ -30,15 +68,13 @@ pub(crate) struct Subject {
 
 /// What is known when an exchange is over.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct End<'e> {
+pub struct End {
     /// The status that the client got; `None` when it got none.
     pub response_code: Option<u16>,
     /// Bytes of the request, head and body.
     pub bytes_up: Option<u64>,
     /// Bytes of the response, head and body.
     pub bytes_down: Option<u64>,
-    /// The name of the proxy (its node id).
-    pub proxy: Option<&'e str>,
 }
 
 impl Subject {
@@ -200,17 +236,18 @@ struct Unmapped<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_down: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    credential_ref: Option<String>,
+    credential_ref: Option<&'r str>,
 }
 
 impl<'r> Record<'r> {
     pub(crate) fn new(
-        rules: Option<&'r Rules>,
         stamp: &'r Stamp,
-        findings: &'r Findings,
+        session: Option<&'r Session>,
+        ends: Option<u64>,
+        named: &'r Named,
         outcome: Outcome,
         subject: &'r Subject,
-        end: &End<'r>,
+        end: &End,
     ) -> Self {
         const CLASS: u32 = 6003;
         let activity = activity(&subject.method);
@@ -220,12 +257,7 @@ impl<'r> Record<'r> {
             Outcome::Denied(reason) => (2, 2, 2, 3, reason.code(), "deny"),
             Outcome::Observed(reason) => (3, 17, 1, 2, reason.code(), "observed-deny"),
         };
-        let session = findings.session.as_deref();
         let claims = session.map(|session| &session.claims);
-        let command = findings.command.and_then(|command| rules?.commands.get(command.0 as usize));
-        let allowed = matches!(outcome, Outcome::Allowed) && !findings.unmediated;
-        let credential =
-            rules.and_then(|rules| rules.credential.as_ref()).filter(|_| allowed && rules.is_some_and(Rules::enforces));
         Self {
             metadata: Metadata {
                 uid: &stamp.audit_id,
@@ -251,26 +283,26 @@ impl<'r> Record<'r> {
                     uid: &claims.session,
                     issuer: &claims.issuer,
                     created_time: Timestamp::from_seconds(claims.started).millis(),
-                    expiration_time: Timestamp::from_seconds(findings.ends.unwrap_or(claims.expires)).millis(),
+                    expiration_time: Timestamp::from_seconds(ends.unwrap_or(claims.expires)).millis(),
                     credential_uid: claims.token_id.as_deref(),
                 }),
             },
-            api: Api { operation: command.map_or("unknown", |command| &command.name) },
+            api: Api { operation: named.command.as_deref().unwrap_or("unknown") },
             http_request: HttpRequest { http_method: &subject.method, url: Url { path: &subject.path } },
             http_response: end.response_code.map(|code| HttpResponse { code }),
             src_endpoint: Endpoint { ip: subject.ip.as_deref(), port: subject.port },
-            policy: rules.map(|rules| PolicyName { uid: &rules.name, version: &rules.revision }),
+            policy: named.policy.as_ref().map(|(name, revision)| PolicyName { uid: name, version: revision }),
             unmapped: Unmapped {
                 decision,
-                grant: findings.grant.and_then(|grant| Some(rules?.grants.get(grant)?.name.as_str())),
+                grant: named.grant.as_deref(),
                 agent_chain: claims.map(|claims| claims.agents.as_slice()).unwrap_or_default(),
                 binding: "none",
-                proxy: end.proxy,
+                proxy: stamp.proxy.as_deref(),
                 worker: &stamp.worker,
                 sequence: stamp.sequence,
                 bytes_up: end.bytes_up,
                 bytes_down: end.bytes_down,
-                credential_ref: credential.map(crate::credential::Credential::reference),
+                credential_ref: named.credential.as_deref(),
             },
         }
     }

@@ -135,7 +135,8 @@ fn after_scheme(value: &[u8], scheme: Scheme) -> Option<&[u8]> {
     }
     match rest.first() {
         None => Some(rest),
-        Some(b' ') => Some(rest.trim_ascii_start()),
+        // One space by the standard; servers that split at any white space read the others, too.
+        Some(b' ' | b'\t') => Some(rest.trim_ascii_start()),
         Some(_) => None,
     }
 }

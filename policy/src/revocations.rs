@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::claims::Claims;
 use crate::document::{At, Errors, Object, string};
+use crate::limits;
 use crate::time::Timestamp;
 
 /// The selectors of an entry: a conjunction. All absent is possible only with `issued_before`.
@@ -43,6 +44,14 @@ pub(crate) struct Revocations(HashMap<Key, Vec<(Selectors, Ending)>>);
 
 impl Revocations {
     pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        if value.as_array().is_some_and(|entries| entries.len() > limits::REVOCATIONS) {
+            errors.add_with_help(
+                at,
+                format!("more than {} entries", limits::REVOCATIONS),
+                "take out those whose sessions have reached their longest lifetime",
+            );
+            return None;
+        }
         let entries = crate::document::list(value, at, errors, read_entry)?;
         // Of entries with equal selectors the widest is enough; so no index entry is longer than what differs.
         let mut widest: HashMap<Selectors, Ending> = HashMap::with_capacity(entries.len());

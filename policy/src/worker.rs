@@ -24,6 +24,7 @@ pub struct Worker {
     /// Makes audit ids unguessable; never shown.
     seed: [u8; 32],
     sequence: u64,
+    proxy: Option<Rc<str>>,
     latest: Timestamp,
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
@@ -39,12 +40,18 @@ impl Worker {
             id,
             seed,
             sequence: 0,
+            proxy: None,
             latest: Timestamp::default(),
             environment,
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
             live: LiveSessions::default(),
         }
+    }
+
+    /// Names the proxy (its node id) for the records from now on.
+    pub fn name_proxy(&mut self, name: &str) {
+        self.proxy = Some(name.into());
     }
 
     /// The later of `now` and the latest instant seen: a clock that steps back opens nothing that was closed.
@@ -64,7 +71,12 @@ impl Worker {
         let mut digest = Sha256::new();
         digest.update(self.seed);
         digest.update(sequence.to_be_bytes());
-        Stamp { worker: hex(&self.id), sequence, audit_id: hex(digest.finalize().get(..16).unwrap_or_default()) }
+        Stamp {
+            worker: hex(&self.id),
+            sequence,
+            audit_id: hex(digest.finalize().get(..16).unwrap_or_default()),
+            proxy: self.proxy.clone(),
+        }
     }
 
     pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
@@ -74,7 +86,12 @@ impl Worker {
     /// Counts since the VM began, and what is held now; for metrics.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { token_hits: self.tokens.hits, token_misses: self.tokens.misses, live_sessions: self.live.by_end.len() as u64 }
+        Counts {
+            token_hits: self.tokens.hits,
+            token_misses: self.tokens.misses,
+            kept_tokens: self.tokens.by_text.len() as u64,
+            live_sessions: self.live.by_end.len() as u64,
+        }
     }
 }
 
@@ -85,6 +102,8 @@ pub struct Counts {
     pub token_hits: u64,
     /// Signature checks.
     pub token_misses: u64,
+    /// Tokens that are kept.
+    pub kept_tokens: u64,
     /// Sessions that were allowed something and have not reached their end.
     pub live_sessions: u64,
 }
@@ -95,6 +114,7 @@ pub(crate) struct Stamp {
     pub(crate) worker: String,
     pub(crate) sequence: u64,
     pub(crate) audit_id: String,
+    pub(crate) proxy: Option<Rc<str>>,
 }
 
 fn hex(bytes: &[u8]) -> String {

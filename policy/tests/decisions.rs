@@ -362,6 +362,7 @@ fn a_flood_of_tokens_is_bounded_and_denies_nobody_who_was_there() {
     assert_eq!(code("first".to_owned()), "allowed");
     let counts = worker.counts();
     assert_eq!(counts.token_hits, 1, "the first was still kept");
+    assert_eq!(counts.kept_tokens, chaperone_policy::limits::VERIFIED_TOKENS as u64, "and no more than there is room for");
 }
 
 #[test]
@@ -819,7 +820,7 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     let edits = exchange.response_edits(&forged);
     assert_eq!(edits.remove, [b"X-Chaperone-Audit-Id".to_vec()]);
     assert_eq!(edits.set, [("x-chaperone-audit-id".to_owned(), record["metadata"]["uid"].as_str().unwrap().as_bytes().to_vec())]);
-    assert_eq!(exchange.trailer_edits(&forged).remove, [b"X-Chaperone-Audit-Id".to_vec()]);
+    assert_eq!(exchange.response_trailer_edits(&forged).remove, [b"X-Chaperone-Audit-Id".to_vec()]);
     // Asked twice, or failed by the proxy after it was allowed: denied, under the same id, and on record as denied.
     let Decision::Refuse(denial) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("judged twice") };
     assert_eq!(denial.reason().code(), "internal_error");

@@ -119,7 +119,12 @@ impl Pair {
                 let exchange = &native.exchange;
                 let trailers = |map, trailers: &Option<Headers>| {
                     let received = as_received(map, trailers.clone()?);
-                    let edits = exchange.trailer_edits(&borrowed(&received));
+                    let fields = borrowed(&received);
+                    let edits = if map == MapType::RequestTrailers {
+                        exchange.request_trailer_edits(&fields)
+                    } else {
+                        exchange.response_trailer_edits(&fields)
+                    };
                     Some(edited(received, &edits))
                 };
                 let response = as_received(MapType::ResponseHeaders, message.response.clone());
