@@ -15,7 +15,7 @@ use policy_host::{
     host::{LogSink, Module},
     replay::{Decision, Filter, Request},
 };
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, rc::Rc};
+use std::{collections::BTreeMap, fmt::Write as _, path::{Path, PathBuf}, rc::Rc};
 
 /// The files of the corpus, and the examples, which are part of it.
 fn files() -> Vec<PathBuf> {
@@ -28,7 +28,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &PathBuf, clock: Clock) -> Plan {
+fn read(path: &Path, clock: Clock) -> Plan {
     Plan::read(path, clock).unwrap_or_else(|findings| panic!("{findings}"))
 }
 

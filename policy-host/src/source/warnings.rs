@@ -1,6 +1,6 @@
 //! What is allowed, and probably not meant.
 
-use super::{Findings, PolicyDocument, finding::Severity, push_index, push_member};
+use super::{Findings, PolicyDocument, finding::Severity, push_index};
 use serde_json::Value;
 
 /// Methods that only read (RFC 9110 §9.2.1).
@@ -14,9 +14,19 @@ impl PolicyDocument {
         let unmediated = self.value().get("unmediated").and_then(Value::as_array);
         for (index, name) in unmediated.into_iter().flatten().enumerate() {
             let Some(name) = name.as_str() else { continue };
-            let mut command = "/commands".to_owned();
-            push_member(&mut command, name);
-            let unsafe_methods = self.value().pointer(&command).map(unsafe_methods).unwrap_or_default();
+            let named = |command: &str| match name.strip_suffix('*') {
+                Some(beginning) => command.starts_with(beginning),
+                None => command == name,
+            };
+            let commands = self.value().get("commands").and_then(Value::as_object);
+            let mut unsafe_methods: Vec<String> = commands
+                .into_iter()
+                .flatten()
+                .filter(|(command, _)| named(command))
+                .flat_map(|(_, matchers)| unsafe_methods(matchers))
+                .collect();
+            unsafe_methods.sort();
+            unsafe_methods.dedup();
             if unsafe_methods.is_empty() {
                 continue;
             }
@@ -52,6 +62,13 @@ fn unsafe_methods(command: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use crate::source::{Document, PolicyDocument};
+
+    #[test]
+    fn a_pattern_is_asked_about_for_all_that_it_names() {
+        let text = "commands:\n  a.read: {http: {methods: [GET], path: /a}}\n  a.write: {http: {methods: [PUT, POST], path: /a}}\nunmediated: [\"a.*\"]\n";
+        let policy = PolicyDocument::find(Document::parse("p.yaml", text.into()).unwrap()).unwrap();
+        assert!(policy.warnings().unwrap().to_string().contains("`a.*` lets anybody send POST, PUT without a session"));
+    }
 
     #[test]
     fn an_unmediated_command_that_writes_is_asked_about() {
