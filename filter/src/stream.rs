@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, RustCrypto, Timestamp, Worker};
+use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, Timestamp, Worker};
 
 use crate::abi::{self, Failed, Map};
+use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
 
@@ -29,9 +30,9 @@ impl Stream {
         Self { exchange: Exchange::begin(policy), permitted: false, answered: false }
     }
 
-    pub(crate) fn request_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
-        let judged = self.judge(worker);
-        metrics.decided(self.exchange.reason(), worker.counts());
+    pub(crate) fn request_headers(&mut self, worker: &mut Worker, crypto: &HostCrypto, metrics: &mut Metrics) -> Action {
+        let judged = self.judge(worker, crypto);
+        metrics.decided(self.exchange.reason(), worker.counts(), crypto.made());
         match judged {
             Ok(()) => self.permitted = true,
             Err(denial) => self.answer(&denial),
@@ -39,7 +40,7 @@ impl Stream {
         self.held_or_gone()
     }
 
-    fn judge(&mut self, worker: &mut Worker) -> Result<(), Denial> {
+    fn judge(&mut self, worker: &mut Worker, crypto: &HostCrypto) -> Result<(), Denial> {
         let map = abi::header_map(Map::RequestHeaders);
         let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
         let now = abi::now().map(Timestamp::from_nanos);
@@ -51,7 +52,7 @@ impl Stream {
         // The address is for the record alone; a request without one is judged all the same.
         let source = abi::property("source\0address").ok();
         let head = Head { headers: &headers, source_address: source.as_deref() };
-        match self.exchange.request(&head, worker, now, &RustCrypto) {
+        match self.exchange.request(&head, worker, now, crypto) {
             Decision::Refuse(denial) => Err(denial),
             Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
                 Ok(()) => Ok(()),

@@ -7,11 +7,13 @@ use std::rc::Rc;
 use chaperone_policy::{Policy, Secret, Worker};
 
 use crate::abi::{self, Failed, Level};
+use crate::crypto::HostCrypto;
 use crate::metrics::Metrics;
 use crate::stream::Stream;
 
 pub(crate) struct Vm {
     worker: Worker,
+    crypto: HostCrypto,
     metrics: Metrics,
     /// By root context. A config change makes a new root context in the same VM; open streams keep what they began under.
     policies: HashMap<u32, Rc<Policy>>,
@@ -55,6 +57,7 @@ impl Vm {
             .collect();
         Ok(Self {
             worker: Worker::new(id, seed, environment),
+            crypto: HostCrypto::checked(),
             metrics: Metrics::define(),
             policies: HashMap::new(),
             streams: HashMap::new(),
@@ -104,7 +107,7 @@ impl Vm {
 
     pub(crate) fn request_headers(&mut self, context: u32) -> crate::stream::Action {
         let stream = self.streams.entry(context).or_insert_with(|| Stream::new(Rc::new(Policy::deny_all())));
-        stream.request_headers(&mut self.worker, &mut self.metrics)
+        stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics)
     }
 
     pub(crate) fn stream(&mut self, context: u32) -> Option<&mut Stream> {
