@@ -40,12 +40,12 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads an RFC 3339 instant such as `2026-11-23T10:00:00Z`.
+    /// Reads an RFC 3339 instant such as `2026-11-23T10:00:00Z`; the far future saturates, what is before 1970 is none.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         static PARSER: DateTimeParser = DateTimeParser::new();
         let nanos = PARSER.parse_timestamp(text).ok()?.as_nanosecond();
-        u64::try_from(nanos).ok().map(Self)
+        (nanos >= 0).then(|| Self(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 }
 
@@ -84,6 +84,7 @@ mod tests {
     fn instants_are_rfc3339() {
         assert_eq!(Timestamp::from_rfc3339("2026-11-23T10:00:00Z"), Some(Timestamp::from_seconds(1_795_428_000)));
         assert_eq!(Timestamp::from_rfc3339("2026-11-23T12:00:00+02:00"), Some(Timestamp::from_seconds(1_795_428_000)));
+        assert_eq!(Timestamp::from_rfc3339("9999-01-01T00:00:00Z"), Some(Timestamp::from_nanos(u64::MAX)));
         assert_eq!(Timestamp::from_rfc3339("2026-11-23"), None);
         assert_eq!(Timestamp::from_rfc3339("1960-01-01T00:00:00Z"), None);
     }

@@ -121,6 +121,13 @@ fn headers_of_tokens_are_judged() {
     );
     assert_eq!(with_header(json!({"kid": "evil", "jwk": jwk(), "jku": "https://evil.example"})), "key_unknown");
 
+    let mut second = jwk();
+    second["kid"] = json!("k2");
+    let two = compile(&with(document(), "/tokens/issuers/0/keys/jwks/keys", json!([jwk(), second])));
+    let nameless = token_of(&json!({"alg": "ES256"}), &claims(), "good");
+    assert_eq!(get(&two, "/v1/orders", &nameless).code(), "key_unknown", "of two keys none is meant");
+    assert_eq!(get(&two, "/v1/orders", &token(&claims())).code(), "allowed");
+
     let typed = compile(&with(document(), "/tokens/issuers/0/types", json!(["session+jwt", "at+jwt"])));
     let code = |kind: Value| {
         let header = if kind.is_null() { json!({"alg": "ES256"}) } else { json!({"alg": "ES256", "typ": kind}) };
@@ -791,4 +798,41 @@ fn records_of_a_worker_have_no_gap() {
     let sequence: Vec<Value> =
         (0..3).map(|_| ask(&policy, &mut worker, NOW, &fields).record["unmapped"]["sequence"].clone()).collect();
     assert_eq!(sequence, [json!(0), json!(1), json!(2)]);
+}
+
+#[test]
+fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
+    use chaperone_policy::{Decision, End, Exchange, Head, Timestamp};
+    let policy = compile(&document());
+    let mut worker = worker();
+    let mut exchange = Exchange::begin(std::rc::Rc::clone(&policy));
+    let forged: [(&[u8], &[u8]); 2] = [(b"X-Chaperone-Audit-Id", b"forged"), (b"x-other", b"kept")];
+    assert!(exchange.response_edits(&forged).set.is_empty(), "nothing was judged yet");
+    assert_eq!(exchange.response_edits(&forged).remove, [b"X-Chaperone-Audit-Id".to_vec()]);
+    let fields = head("GET", "/healthz", &[]);
+    let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let request = Head { headers: &fields, source_address: None };
+    let at = Timestamp::from_seconds(NOW);
+    let Decision::Forward(permit) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("allowed") };
+    assert_eq!(permit.observed(), None);
+    let record: Value = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
+    let edits = exchange.response_edits(&forged);
+    assert_eq!(edits.remove, [b"X-Chaperone-Audit-Id".to_vec()]);
+    assert_eq!(edits.set, [("x-chaperone-audit-id".to_owned(), record["metadata"]["uid"].as_str().unwrap().as_bytes().to_vec())]);
+    assert_eq!(exchange.trailer_edits(&forged).remove, [b"X-Chaperone-Audit-Id".to_vec()]);
+    // Asked twice, or failed by the proxy after it was allowed: denied, under the same id, and on record as denied.
+    let Decision::Refuse(denial) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("judged twice") };
+    assert_eq!(denial.reason().code(), "internal_error");
+    let after: Value = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
+    assert_eq!(after["status_code"], "internal_error");
+    assert_eq!(after["metadata"]["uid"], record["metadata"]["uid"]);
+    assert_eq!(after["unmapped"]["sequence"], 0);
+
+    let observe = compile(&with(document(), "/mode", json!("observe")));
+    let bare = head("GET", "/v1/orders", &[]);
+    let bare: Vec<(&[u8], &[u8])> = bare.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let mut exchange = Exchange::begin(observe);
+    let answer = exchange.request(&Head { headers: &bare, source_address: None }, &mut worker, at, &support::Marked);
+    let Decision::Forward(permit) = answer else { panic!("observed") };
+    assert_eq!(permit.observed().map(|reason| reason.code()), Some("token_missing"));
 }

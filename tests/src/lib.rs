@@ -19,6 +19,7 @@ pub mod envoy;
 mod frames;
 pub mod install;
 pub mod mesh;
+pub mod pair;
 pub mod raw;
 pub mod scenario;
 pub mod stages;

@@ -95,6 +95,24 @@ impl Scenario {
         stranger.sign(json!({"kid": self.key.kid()}), self.claims(session, json!({})))
     }
 
+    /// The claims of a good token as JSON text, for tests that bend them by hand.
+    #[must_use]
+    pub fn claims_text(&self, session: &str) -> String {
+        self.claims(session, json!({})).to_string()
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        self.key.kid()
+    }
+
+    /// Signs exactly these bytes.
+    #[must_use]
+    pub fn signed(&self, header: &[u8], claims: &[u8]) -> String {
+        self.key.sign_raw(header, claims)
+    }
+
     fn claims(&self, session: &str, over: Value) -> Value {
         let now = now();
         let mut claims = json!({

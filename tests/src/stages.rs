@@ -73,8 +73,13 @@ impl Ran {
 }
 
 /// Runs a message. `before` is called before each callback that is made.
-pub fn run(vm: &mut Vm, root: RootId, message: &Message, mut before: impl FnMut(Stage, &mut Vm)) -> Ran {
+pub fn run(vm: &mut Vm, root: RootId, message: &Message, before: impl FnMut(Stage, &mut Vm)) -> Ran {
     let stream = vm.open(root, Arc::clone(&message.properties));
+    run_stream(vm, stream, message, before)
+}
+
+/// Runs a message on a stream that is open, and closes it.
+pub fn run_stream(vm: &mut Vm, stream: StreamId, message: &Message, mut before: impl FnMut(Stage, &mut Vm)) -> Ran {
     let replies = vm.call_count(HostCall::SendLocalResponse);
     let mut ran = Ran::default();
     let _ = through(vm, stream, message, &mut before, &mut ran);

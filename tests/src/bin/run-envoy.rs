@@ -15,7 +15,11 @@ use chaperone_tests::{
 };
 use jiff::Timestamp;
 use policy_host::{demo::Demo, source::PolicyDocument};
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// From the workspace's root.
 const EXAMPLE: &str = "examples/agent-orders/policy.yaml";
@@ -69,7 +73,10 @@ async fn print_records(log: &AccessLog) {
     loop {
         for entry in log.entries().iter().skip(shown) {
             let record = entry.line["session_audit"].as_str().unwrap_or("no record: Envoy answered without the filter");
-            println!("{} {}\n  {record}", entry.line["response_code"], entry.details());
+            // Whoever read this has gone (`make run-envoy | head`): so do we.
+            if writeln!(stdout(), "{} {}\n  {record}", entry.line["response_code"], entry.details()).is_err() {
+                return;
+            }
             shown += 1;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,0 +1,143 @@
+//! The filters of each variant, as Envoy's configuration: none, an empty wasm filter, the native ones, this one.
+
+use crate::tokens::Keys;
+use chaperone_tests::scenario::CREDENTIAL;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Where `jwt_authn` puts the claims and `rbac` finds them.
+const JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
+
+/// The list of HTTP filters: these, then the router.
+pub(crate) fn chain(filters: Vec<Value>) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true},
+    });
+    filters.into_iter().chain([router]).collect()
+}
+
+/// A wasm filter with the settings of the shipped `envoy/ecds.yaml`.
+pub(crate) fn wasm(name: &str, file: &Path, configuration: &str) -> Value {
+    json!({
+        "name": name,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": name,
+                "root_id": name,
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": {"backoff": {"base_interval": "1s", "max_interval": "10s"}},
+                "allow_on_headers_stop_iteration": true,
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
+                "vm_config": {
+                    "vm_id": name,
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": file}},
+                    "environment_variables": {"host_env_keys": [CREDENTIAL.0]},
+                },
+            },
+        },
+    })
+}
+
+/// How much of the policy the native filters are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that they can express of it: both grants, the token's own commands, revocations, `{id}` as one segment. They have no
+    /// lifetime of a session, no ambiguous paths, no headers for upstream, no record.
+    Whole,
+    /// The least that looks like it: one grant, its subject alone, a prefix instead of `{id}`. Who needs no more pays no more.
+    Least,
+}
+
+/// What a careful team runs today: `jwt_authn`, then `rbac` on its claims.
+pub(crate) fn native(keys: &Keys, cached: bool, extent: Extent) -> Vec<Value> {
+    let mut provider = json!({
+        "issuer": keys.issuer(),
+        "audiences": [keys.audience()],
+        "local_jwks": {"inline_string": keys.jwks().to_string()},
+        "payload_in_metadata": "session",
+        "forward": false,
+    });
+    if cached {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
+    }
+    let mut filters = vec![json!({
+        "name": JWT_AUTHN,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"broker": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "broker"}}],
+        },
+    })];
+    match extent {
+        Extent::Whole => filters.extend([rbac("DENY", &revoked()), rbac("ALLOW", &grants())]),
+        Extent::Least => filters.push(rbac("ALLOW", &least())),
+    }
+    filters
+}
+
+fn rbac(action: &str, policies: &Value) -> Value {
+    json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": action, "policies": policies},
+        },
+    })
+}
+
+/// A condition on a claim.
+fn claim(path: &[&str], value: &Value) -> Value {
+    let path: Vec<Value> = ["session"].iter().chain(path).map(|key| json!({"key": key})).collect();
+    json!({"metadata": {"filter": JWT_AUTHN, "path": path, "value": value}})
+}
+
+fn is(text: &str) -> Value {
+    json!({"string_match": {"exact": text}})
+}
+
+fn agents() -> Value {
+    claim(&["sub"], &json!({"string_match": {"prefix": "agent-"}}))
+}
+
+fn command(methods: &[&str], path: &Value) -> Value {
+    let method = |name: &&str| json!({"header": {"name": ":method", "string_match": {"exact": name}}});
+    let methods: Vec<Value> = methods.iter().map(method).collect();
+    json!({"and_rules": {"rules": [{"url_path": {"path": path}}, {"or_rules": {"rules": methods}}]}})
+}
+
+/// The example's two entries, the agent's as far as a fixed path of keys goes: its first hop.
+fn revoked() -> Value {
+    let any = json!([{"any": true}]);
+    json!({
+        "session": {"permissions": any, "principals": [claim(&["sid"], &is("s-2041"))]},
+        "agent": {"permissions": any, "principals": [claim(&["act", "sub"], &is("crawler"))]},
+    })
+}
+
+/// The example's two grants. What the token lists for itself belongs to a command, so that each is a policy of its own.
+fn grants() -> Value {
+    let (collection, one) = (json!({"exact": "/v1/orders"}), json!({"safe_regex": {"regex": "/v1/orders/[^/]+"}}));
+    let listed = |name: &str| {
+        let holds = |text: &str| claim(&["commands"], &json!({"list_match": {"one_of": is(text)}}));
+        json!({"or_ids": {"ids": [holds(name), holds("orders.*")]}})
+    };
+    let policy = |name: &str, methods: &[&str], path: &Value, conditions: &[Value]| {
+        let ids: Vec<Value> = conditions.iter().cloned().chain([listed(name)]).collect();
+        json!({"permissions": [command(methods, path)], "principals": [{"and_ids": {"ids": ids}}]})
+    };
+    let writers = [agents(), claim(&["role"], &is("fulfilment"))];
+    json!({
+        "agents-read orders.list": policy("orders.list", &["GET", "HEAD"], &collection, &[agents()]),
+        "agents-read orders.read": policy("orders.read", &["GET", "HEAD"], &one, &[agents()]),
+        "fulfilment-writes orders.create": policy("orders.create", &["POST"], &collection, &writers),
+        "fulfilment-writes orders.cancel": policy("orders.cancel", &["DELETE"], &one, &writers),
+    })
+}
+
+fn least() -> Value {
+    let read = command(&["GET", "HEAD"], &json!({"prefix": "/v1/orders"}));
+    json!({"agents-read": {"permissions": [read], "principals": [agents()]}})
+}

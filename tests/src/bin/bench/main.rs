@@ -1,0 +1,200 @@
+//! `make bench`: what the filter costs beside Envoy's own filters, in CPU time of a real Envoy per request.
+//!
+//! All variants run side by side, each an Envoy of its own; one at a time is under load, in rounds that alternate, so that
+//! whatever else the machine does meets all of them. The minimum of the rounds is the figure that others disturb least.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a program for people: what fails ends it with a message, and nothing is served by it"
+)]
+
+mod calls;
+mod filters;
+mod load;
+mod machine;
+mod options;
+mod proxy;
+mod report;
+mod rows;
+mod tokens;
+
+use chaperone_tests::{install, root, target, wasm};
+use jiff::Timestamp;
+use load::Load;
+use options::Options;
+use policy_host::token::Alg;
+use proxy::Proxy;
+use report::{Facts, Figures};
+use rows::{Row, Setup};
+use std::{fs, path::Path, process::ExitCode, time::Duration};
+use tokens::Keys;
+use tokio::runtime::Runtime;
+
+/// Envoy's core and the load's. Two cores are enough: whoever is not under load sleeps.
+const CORES: (usize, usize) = (0, 1);
+/// Requests a second for the latency figures: pure-Rust ES256 in wasm would not keep up with 1,000.
+const RATE: u32 = 500;
+/// Seconds of it.
+const SECONDS: u32 = 3;
+/// What comes after the last answer is part of its price: logs, deferred deletes, and the kernel's own bookkeeping.
+const AFTERMATH: Duration = Duration::from_millis(20);
+
+/// One row under measurement.
+struct Bench {
+    row: Row,
+    load: Load,
+    feed: Feed,
+    proxy: usize,
+    sent: u64,
+}
+
+/// Where requests come from.
+enum Feed {
+    Same(Vec<u8>),
+    Fresh(std::vec::IntoIter<Vec<u8>>),
+}
+
+impl Bench {
+    fn run<T>(
+        &mut self,
+        count: usize,
+        f: impl FnOnce(&mut Load, &mut dyn Iterator<Item = &[u8]>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.sent += count as u64;
+        let done = match &mut self.feed {
+            Feed::Same(request) => f(&mut self.load, &mut std::iter::repeat_n(request.as_slice(), count)),
+            Feed::Fresh(requests) => {
+                let batch: Vec<Vec<u8>> = requests.by_ref().take(count).collect();
+                assert_eq!(batch.len(), count, "enough tokens were minted");
+                f(&mut self.load, &mut batch.iter().map(Vec::as_slice))
+            }
+        };
+        done.map_err(|error| format!("{}: {error}", self.row.name()))
+    }
+}
+
+fn main() -> ExitCode {
+    let done = Options::parse(std::env::args().skip(1))
+        .map_err(|error| format!("{error}\n{}", options::USAGE))
+        .and_then(|options| run(&options));
+    match done {
+        Ok(table) => {
+            println!("{table}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<String, String> {
+    let (rows, cold) = (options.rows(), options.cold_requests());
+    let dir = target().join("bench");
+    fs::create_dir_all(&dir).expect("the build folder can be written");
+    let chaperone = options.wasm.as_deref().map_or_else(|| wasm::chaperone().to_path_buf(), Path::to_path_buf);
+    // A copy: another build must not change what is measured.
+    let (ours, empty) = (dir.join("chaperone.wasm"), dir.join("empty.wasm"));
+    fs::copy(&chaperone, &ours).map_err(|error| format!("{}: {error}", chaperone.display()))?;
+    let text = fs::read(root().join("tests/fixtures/empty-filter.wat")).expect("the fixture is there");
+    fs::write(&empty, wat::parse_bytes(&text).expect("the fixture is WebAssembly")).expect("the build folder can be written");
+
+    let load_before = machine::load();
+    let keys = Keys::generate();
+    let each = cold * (options.rounds + 1) + (RATE * SECONDS) as usize;
+    let warm = keys.mint(Alg::Es256, 1).remove(0);
+    let mint = |alg: Alg| {
+        let count = if rows.iter().any(|row| row.fresh() == Some(alg)) { each } else { 0 };
+        eprintln!("bench: minting {count} tokens with {}", alg.name());
+        keys.mint(alg, count)
+    };
+    let (es256, rs256) = (mint(Alg::Es256), mint(Alg::Rs256));
+
+    let runtime = Runtime::new().expect("threads can be started");
+    let mut setups: Vec<Setup> = Vec::new();
+    for row in &rows {
+        if !setups.contains(&row.setup()) {
+            setups.push(row.setup());
+        }
+    }
+    eprintln!("bench: starting {} Envoys", setups.len());
+    let start = |setup: &Setup| Proxy::start(&dir, setup.name(), &setup.filters(&keys, &ours, &empty));
+    let mut proxies: Vec<Proxy> = setups.iter().map(start).collect();
+    let mut pinned = machine::pin(std::process::id(), CORES.1);
+    for proxy in &mut proxies {
+        pinned &= proxy.wait(&runtime, CORES.0);
+    }
+
+    let mut benches: Vec<Bench> = Vec::new();
+    for row in rows {
+        let proxy = setups.iter().position(|setup| *setup == row.setup()).expect("each row has its setup");
+        let all = |tokens: &[String]| Feed::Fresh(tokens.iter().map(|token| row.request(token)).collect::<Vec<_>>().into_iter());
+        let feed = match row.fresh() {
+            None => Feed::Same(row.request(&warm)),
+            Some(Alg::Rs256) => all(&rs256),
+            Some(_) => all(&es256),
+        };
+        benches.push(Bench { row, load: Load::open(proxies[proxy].address(), row.expected()), feed, proxy, sent: 0 });
+    }
+
+    let count = |row: Row| if row.fresh().is_some() { cold } else { options.requests };
+    let mut figures: Vec<Figures> =
+        benches.iter().map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new() }).collect();
+    for round in 0..=options.rounds {
+        eprint!("\rbench: {}", if round == 0 { "warming up".to_owned() } else { format!("round {round} of {}", options.rounds) });
+        // Another one begins each time, so that none is always the one after the busiest.
+        for step in 0..benches.len() {
+            let at = (step + round) % benches.len();
+            let bench = &mut benches[at];
+            let requests = count(bench.row);
+            let before = proxies[bench.proxy].cpu();
+            bench.run(requests, |load, requests| load.run(requests))?;
+            std::thread::sleep(AFTERMATH);
+            let spent = proxies[bench.proxy].cpu() - before;
+            if round > 0 {
+                figures[at].cpu.push(
+                    Duration::from_nanos(spent).as_secs_f64() * 1e6 / f64::from(u32::try_from(requests).unwrap_or(u32::MAX)),
+                );
+            }
+        }
+    }
+    for (bench, figures) in benches.iter_mut().zip(&mut figures) {
+        eprint!("\rbench: latency of {:<45}", bench.row.name());
+        figures.times =
+            bench.run((RATE * SECONDS) as usize, |load, requests| load.paced(requests, Duration::from_secs(1) / RATE))?;
+    }
+    eprintln!("\rbench: {:<70}", "checking the counters");
+    for (setup, proxy) in setups.iter().zip(&proxies) {
+        let looked_at = |bench: &&Bench| bench.row.setup() == *setup && bench.row != Row::DeniedNoToken;
+        let sent = benches.iter().filter(looked_at).map(|bench| bench.sent).sum();
+        for (counter, wanted) in setup.proof(sent) {
+            let found = proxy.counter(&runtime, counter);
+            if found != wanted {
+                return Err(format!("{}: {counter} is {found} after {sent} requests, and not {wanted}", setup.name()));
+            }
+        }
+    }
+
+    let facts = Facts {
+        date: Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        machine: machine::class(),
+        load: (load_before, machine::load()),
+        envoy: install::VERSION,
+        wasm_bytes: fs::metadata(&ours).map_or(0, |file| file.len()),
+        rounds: options.rounds,
+        requests: options.requests,
+        cold_requests: cold,
+        rate: RATE,
+        pinned,
+    };
+    let calls = calls::count(&ours, &keys, &warm);
+    let table = report::markdown(&facts, &figures, &calls);
+    fs::write(dir.join("bench.md"), &table).expect("the build folder can be written");
+    fs::write(dir.join("bench.json"), format!("{:#}\n", report::json(&facts, &figures, &calls)))
+        .expect("the build folder can be written");
+    eprintln!("bench: written to {} and bench.json", dir.join("bench.md").display());
+    Ok(table)
+}

@@ -1,0 +1,146 @@
+//! The table, for people and for programs.
+
+use crate::{calls::Calls, rows::Row};
+use serde_json::{Value, json};
+use std::{fmt::Write, time::Duration};
+
+/// What was measured of one row.
+pub(crate) struct Figures {
+    pub(crate) row: Row,
+    /// CPU microseconds per request, by round.
+    pub(crate) cpu: Vec<f64>,
+    /// Times of the requests under the fixed load.
+    pub(crate) times: Vec<Duration>,
+}
+
+/// Everything that is said about a run besides its figures.
+pub(crate) struct Facts {
+    pub(crate) date: String,
+    pub(crate) machine: String,
+    pub(crate) load: (String, String),
+    pub(crate) envoy: &'static str,
+    pub(crate) wasm_bytes: u64,
+    pub(crate) rounds: usize,
+    pub(crate) requests: usize,
+    pub(crate) cold_requests: usize,
+    pub(crate) rate: u32,
+    pub(crate) pinned: bool,
+}
+
+impl Figures {
+    fn min(&self) -> f64 {
+        self.cpu.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted = self.cpu.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+    }
+
+    /// Microseconds within which this share of the requests was answered.
+    fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.times.clone();
+        sorted.sort();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a place in a list"
+        )]
+        let place = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1;
+        sorted[place].as_secs_f64() * 1e6
+    }
+}
+
+/// CPU over that of no filter: of the minima, then of the medians.
+fn added(all: &[Figures], row: Row) -> Option<(f64, f64)> {
+    let find = |wanted| all.iter().find(|one| one.row == wanted);
+    let (this, none) = (find(row)?, find(Row::NoFilter)?);
+    (row != Row::NoFilter).then(|| (this.min() - none.min(), this.median() - none.median()))
+}
+
+fn ratio(all: &[Figures], row: Row) -> Option<(f64, f64)> {
+    let (this, native) = (added(all, row)?, added(all, row.native()?)?);
+    Some((this.0 / native.0, this.1 / native.1))
+}
+
+/// Markdown.
+pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> String {
+    let mut text = format!(
+        "# What a request costs\n\n{}; {}; load average {} before and {} after; Envoy {}, one worker; chaperone.wasm {} bytes.\n\
+         {} alternating rounds of {} requests ({} where each token is new), HTTP/1.1 keep-alive, direct response, the same access log\n\
+         for all{}. CPU: microseconds of Envoy's process per request, user and kernel. Ratio: added CPU over that of native, cached\n\
+         for warm and denied, uncached with the same algorithm for cold. p50, p99: microseconds at {} requests a second.\n\n",
+        facts.date,
+        facts.machine,
+        facts.load.0,
+        facts.load.1,
+        facts.envoy,
+        facts.wasm_bytes,
+        facts.rounds,
+        facts.requests,
+        facts.cold_requests,
+        if facts.pinned { ", Envoy and the load each on a core of its own" } else { ", not pinned to cores" },
+        facts.rate,
+    );
+    let mut line = |cells: [String; 8]| {
+        let [name, rest @ ..] = cells;
+        write!(text, "| {name:<39} |").expect("a string");
+        rest.iter().for_each(|cell| write!(text, " {cell:>7} |").expect("a string"));
+        text.push('\n');
+    };
+    line(["variant", "CPU min", "median", "added", "median", "ratio", "p50", "p99"].map(str::to_owned));
+    line([":---", "---:", "---:", "---:", "---:", "---:", "---:", "---:"].map(str::to_owned));
+    for one in all {
+        let micros = |value: f64| format!("{value:.1}");
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let added = added(all, one.row);
+        line([
+            one.row.name().to_owned(),
+            micros(one.min()),
+            micros(one.median()),
+            or_dash(added.map(|(min, _)| micros(min))),
+            or_dash(added.map(|(_, median)| micros(median))),
+            or_dash(ratio(all, one.row).map(|(min, _)| format!("{min:.2}"))),
+            format!("{:.0}", one.quantile(0.5)),
+            format!("{:.0}", one.quantile(0.99)),
+        ]);
+    }
+    text.push_str("\nHost calls of one request:\n\n");
+    for (row, made) in calls {
+        let list: Vec<String> = made.iter().map(|(call, count)| format!("{call} {count}")).collect();
+        writeln!(text, "- {}: {} ({})", row.name(), made.values().sum::<u64>(), list.join(", ")).expect("a string");
+    }
+    text
+}
+
+/// The same as JSON, with the figures of each round.
+pub(crate) fn json(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Value {
+    let row = |one: &Figures| {
+        json!({
+            "variant": one.row.name(),
+            "cpu_us": {"min": one.min(), "median": one.median(), "rounds": one.cpu},
+            "added_us": added(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
+            "native": one.row.native().map(Row::name),
+            "ratio": ratio(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
+            "latency_us": {"p50": one.quantile(0.5), "p99": one.quantile(0.99)},
+        })
+    };
+    let made_by = |(row, made): &Calls| json!({"variant": row.name(), "total": made.values().sum::<u64>(), "calls": made});
+    json!({
+        "date": facts.date,
+        "machine": facts.machine,
+        "load_average": {"before": facts.load.0, "after": facts.load.1},
+        "envoy": facts.envoy,
+        "wasm_bytes": facts.wasm_bytes,
+        "rounds": facts.rounds,
+        "requests_per_round": facts.requests,
+        "cold_requests_per_round": facts.cold_requests,
+        "requests_per_second_for_latency": facts.rate,
+        "pinned": facts.pinned,
+        "rows": all.iter().map(row).collect::<Vec<_>>(),
+        "host_calls": calls.iter().map(made_by).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,194 @@
+//! What is compared: each row of the table, the Envoy that it runs on, what it sends and what it must get.
+
+use crate::{
+    filters::{self, Extent},
+    load::Expected,
+    tokens::Keys,
+};
+use policy_host::token::Alg;
+use serde_json::Value;
+use std::path::Path;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    NoFilter,
+    EmptyWasm,
+    NativeLeast,
+    NativeCached,
+    NativeEs256,
+    NativeRs256,
+    Warm,
+    ColdEs256,
+    ColdRs256,
+    DeniedCommand,
+    DeniedNoToken,
+}
+
+/// One Envoy. The denials share that of the warm row: they are its other answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setup {
+    NoFilter,
+    EmptyWasm,
+    NativeLeast,
+    NativeCached,
+    NativeUncached,
+    Warm,
+    ColdEs256,
+    ColdRs256,
+}
+
+impl Row {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::NoFilter,
+        Self::EmptyWasm,
+        Self::NativeLeast,
+        Self::NativeCached,
+        Self::NativeEs256,
+        Self::NativeRs256,
+        Self::Warm,
+        Self::ColdEs256,
+        Self::ColdRs256,
+        Self::DeniedCommand,
+        Self::DeniedNoToken,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoFilter => "no filter",
+            Self::EmptyWasm => "empty wasm filter",
+            Self::NativeLeast => "native, cached, the least of the policy",
+            Self::NativeCached => "native, cached",
+            Self::NativeEs256 => "native, uncached ES256",
+            Self::NativeRs256 => "native, uncached RS256",
+            Self::Warm => "chaperone, warm",
+            Self::ColdEs256 => "chaperone, cold ES256",
+            Self::ColdRs256 => "chaperone, cold RS256",
+            Self::DeniedCommand => "chaperone, denied: command_not_granted",
+            Self::DeniedNoToken => "chaperone, denied: token_missing",
+        }
+    }
+
+    pub(crate) fn setup(self) -> Setup {
+        match self {
+            Self::NoFilter => Setup::NoFilter,
+            Self::EmptyWasm => Setup::EmptyWasm,
+            Self::NativeLeast => Setup::NativeLeast,
+            Self::NativeCached => Setup::NativeCached,
+            Self::NativeEs256 | Self::NativeRs256 => Setup::NativeUncached,
+            Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Setup::Warm,
+            Self::ColdEs256 => Setup::ColdEs256,
+            Self::ColdRs256 => Setup::ColdRs256,
+        }
+    }
+
+    /// The native row that this one is measured against.
+    pub(crate) fn native(self) -> Option<Self> {
+        match self {
+            Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
+                None
+            }
+            Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Some(Self::NativeCached),
+            Self::ColdEs256 => Some(Self::NativeEs256),
+            Self::ColdRs256 => Some(Self::NativeRs256),
+        }
+    }
+
+    /// The algorithm, where each request has a token that this Envoy has not seen.
+    pub(crate) fn fresh(self) -> Option<Alg> {
+        match self {
+            Self::NativeEs256 | Self::ColdEs256 => Some(Alg::Es256),
+            Self::NativeRs256 | Self::ColdRs256 => Some(Alg::Rs256),
+            Self::NoFilter
+            | Self::EmptyWasm
+            | Self::NativeLeast
+            | Self::NativeCached
+            | Self::Warm
+            | Self::DeniedCommand
+            | Self::DeniedNoToken => None,
+        }
+    }
+
+    pub(crate) fn expected(self) -> Expected {
+        let (status, piece) = match self {
+            Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
+                (200, "\r\n\r\nok\n")
+            }
+            Self::Warm | Self::ColdEs256 | Self::ColdRs256 => (200, "x-chaperone-audit-id: "),
+            Self::DeniedCommand => (403, "command_not_granted"),
+            Self::DeniedNoToken => (401, "token_missing"),
+        };
+        Expected { status, piece }
+    }
+
+    /// Method, path and headers, as a client of the example sends them. Without a filter the token is there, too.
+    pub(crate) fn headers(self, token: &str) -> Vec<(&'static str, String)> {
+        let method = if self == Self::DeniedCommand { "DELETE" } else { "GET" };
+        let mut headers = vec![
+            (":method", method.to_owned()),
+            (":path", "/v1/orders/1017".to_owned()),
+            (":authority", "orders.example".to_owned()),
+            ("user-agent", "orders-agent/1.4".to_owned()),
+            ("accept", "application/json".to_owned()),
+            ("accept-encoding", "gzip, deflate".to_owned()),
+            ("authorization", format!("Bearer {token}")),
+        ];
+        if self == Self::DeniedNoToken {
+            headers.pop();
+        }
+        headers
+    }
+
+    /// The same as bytes of HTTP/1.1.
+    pub(crate) fn request(self, token: &str) -> Vec<u8> {
+        let headers = self.headers(token);
+        let value = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| value);
+        let mut text = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", value(":method"), value(":path"), value(":authority"));
+        for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(':')) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        text.into_bytes()
+    }
+}
+
+impl Setup {
+    /// Names the folder of its files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoFilter => "no-filter",
+            Self::EmptyWasm => "empty-wasm",
+            Self::NativeLeast => "native-least",
+            Self::NativeCached => "native-cached",
+            Self::NativeUncached => "native-uncached",
+            Self::Warm => "warm",
+            Self::ColdEs256 => "cold-es256",
+            Self::ColdRs256 => "cold-rs256",
+        }
+    }
+
+    pub(crate) fn filters(self, keys: &Keys, chaperone: &Path, empty: &Path) -> Value {
+        filters::chain(match self {
+            Self::NoFilter => vec![],
+            Self::EmptyWasm => vec![filters::wasm("empty", empty, "")],
+            Self::NativeLeast => filters::native(keys, true, Extent::Least),
+            Self::NativeCached => filters::native(keys, true, Extent::Whole),
+            Self::NativeUncached => filters::native(keys, false, Extent::Whole),
+            Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
+        })
+    }
+
+    /// Counters of Envoy, and what they must say after `sent` requests whose tokens were looked at: that a warm token
+    /// was found, and that a cold one was not.
+    pub(crate) fn proof(self, sent: u64) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::NoFilter | Self::EmptyWasm => vec![],
+            Self::NativeLeast => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", sent)],
+            // Two `rbac` filters: nothing revoked, something granted.
+            Self::NativeCached => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)],
+            Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
+            Self::Warm => vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)],
+            Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],
+        }
+    }
+}
