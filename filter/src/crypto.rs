@@ -1,4 +1,4 @@
-//! Signatures checked by the proxy's own crypto, Envoy's foreign function `verify_signature`: a sixth of what pure Rust costs in wasm.
+//! Signatures checked by the proxy's own crypto, Envoy's foreign function `verify_signature`: a small part of what they cost in wasm.
 //!
 //! A host's answer is one of three things. `true`, in the only bytes that mean it: the signature holds. The very words that
 //! this host had for a forged signature when the VM started: it does not hold. Anything else, a status or other words (a key

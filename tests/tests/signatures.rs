@@ -194,6 +194,8 @@ impl Local {
     fn start(before: impl FnOnce(&mut Vm)) -> Self {
         static MODULE: OnceLock<Module> = OnceLock::new();
         let module = MODULE.get_or_init(|| Module::load(wasm::chaperone()).expect("the filter loads"));
+        // Before the clock is set, which must not stand before the tokens' issue.
+        let policy = vectors().policy.to_string();
         let shared = Shared::default();
         let (name, value) = scenario::CREDENTIAL;
         let environment = vec![(name.to_owned(), value.to_owned())];
@@ -201,7 +203,7 @@ impl Local {
         let mut vm = Vm::start(module, VmOptions { environment, clock, shared: shared.clone(), ..VmOptions::default() })
             .expect("the filter starts");
         before(&mut vm);
-        let root = vm.configure(&Plugin::default(), vectors().policy.to_string().as_bytes()).expect("a good policy");
+        let root = vm.configure(&Plugin::default(), policy.as_bytes()).expect("a good policy");
         Self { vm, root, shared }
     }
 
@@ -289,8 +291,10 @@ fn a_host_that_refuses_a_key_is_asked_about_the_next() {
 
 const TRUE: [u8; 2] = [8, 1];
 
+type Lie = fn(&mut Vec<u8>);
+
 /// What a host might say instead of what it has found.
-fn lies() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
+fn lies() -> Vec<(&'static str, Lie)> {
     vec![
         ("true of everything", |answer| *answer = TRUE.to_vec()),
         ("true where false, and false where true", |answer| {
