@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Connections of one variant: enough that Envoy's worker finds several events when it wakes, as under real load.
-const CONNECTIONS: usize = 4;
 /// An answer takes microseconds; this is for a machine on its knees.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,8 +24,8 @@ pub(crate) struct Expected {
 }
 
 impl Load {
-    pub(crate) fn open(to: SocketAddr, expected: Expected) -> Self {
-        Self { connections: (0..CONNECTIONS).map(|_| Connection::open(to)).collect(), expected }
+    pub(crate) fn open(to: SocketAddr, connections: usize, expected: Expected) -> Self {
+        Self { connections: (0..connections).map(|_| Connection::open(to)).collect(), expected }
     }
 
     /// Sends the requests as fast as they are answered, one at a time on each connection.
@@ -62,7 +60,8 @@ impl Load {
             while Instant::now() < due {
                 std::hint::spin_loop();
             }
-            let connection = &mut self.connections[number % CONNECTIONS];
+            let at = number % self.connections.len();
+            let connection = &mut self.connections[at];
             connection.send(request)?;
             connection.receive(self.expected)?;
             times.push(due.elapsed());

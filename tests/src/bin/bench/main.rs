@@ -57,21 +57,26 @@ enum Feed {
 }
 
 impl Bench {
-    fn run<T>(
+    /// Sends `count` requests; gives what `f` gives, and Envoy's CPU microseconds per request.
+    fn measured<T>(
         &mut self,
-        count: usize,
+        proxies: &[Proxy],
+        count: u32,
         f: impl FnOnce(&mut Load, &mut dyn Iterator<Item = &[u8]>) -> Result<T, String>,
-    ) -> Result<T, String> {
-        self.sent += count as u64;
-        let done = match &mut self.feed {
-            Feed::Same(request) => f(&mut self.load, &mut std::iter::repeat_n(request.as_slice(), count)),
-            Feed::Fresh(requests) => {
-                let batch: Vec<Vec<u8>> = requests.by_ref().take(count).collect();
-                assert_eq!(batch.len(), count, "enough tokens were minted");
-                f(&mut self.load, &mut batch.iter().map(Vec::as_slice))
-            }
+    ) -> Result<(T, f64), String> {
+        self.sent += u64::from(count);
+        let rendered: Vec<Vec<u8>> = match &mut self.feed {
+            Feed::Same(request) => vec![request.clone(); count as usize],
+            Feed::Fresh(requests) => requests.by_ref().take(count as usize).collect(),
         };
-        done.map_err(|error| format!("{}: {error}", self.row.name()))
+        assert_eq!(rendered.len(), count as usize, "enough tokens were minted");
+        let proxy = &proxies[self.proxy];
+        let before = proxy.cpu();
+        let done = f(&mut self.load, &mut rendered.iter().map(Vec::as_slice));
+        std::thread::sleep(AFTERMATH);
+        let spent = Duration::from_nanos(proxy.cpu() - before);
+        let done = done.map_err(|error| format!("{}: {error}", self.row.name()))?;
+        Ok((done, spent.as_secs_f64() * 1e6 / f64::from(count)))
     }
 }
 
@@ -104,7 +109,7 @@ fn run(options: &Options) -> Result<String, String> {
 
     let load_before = machine::load();
     let keys = Keys::generate();
-    let each = cold * (options.rounds + 1) + (RATE * SECONDS) as usize;
+    let each = cold as usize * (options.rounds + 1) + (RATE * SECONDS) as usize;
     let warm = keys.mint(Alg::Es256, 1).remove(0);
     let mint = |alg: Alg| {
         let count = if rows.iter().any(|row| row.fresh() == Some(alg)) { each } else { 0 };
@@ -137,12 +142,18 @@ fn run(options: &Options) -> Result<String, String> {
             Some(Alg::Rs256) => all(&rs256),
             Some(_) => all(&es256),
         };
-        benches.push(Bench { row, load: Load::open(proxies[proxy].address(), row.expected()), feed, proxy, sent: 0 });
+        benches.push(Bench {
+            row,
+            load: Load::open(proxies[proxy].address(), options.connections, row.expected()),
+            feed,
+            proxy,
+            sent: 0,
+        });
     }
 
     let count = |row: Row| if row.fresh().is_some() { cold } else { options.requests };
     let mut figures: Vec<Figures> =
-        benches.iter().map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new() }).collect();
+        benches.iter().map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new(), paced_cpu: 0.0 }).collect();
     for round in 0..=options.rounds {
         eprint!("\rbench: {}", if round == 0 { "warming up".to_owned() } else { format!("round {round} of {}", options.rounds) });
         // Another one begins each time, so that none is always the one after the busiest.
@@ -150,21 +161,17 @@ fn run(options: &Options) -> Result<String, String> {
             let at = (step + round) % benches.len();
             let bench = &mut benches[at];
             let requests = count(bench.row);
-            let before = proxies[bench.proxy].cpu();
-            bench.run(requests, |load, requests| load.run(requests))?;
-            std::thread::sleep(AFTERMATH);
-            let spent = proxies[bench.proxy].cpu() - before;
+            let ((), cpu) = bench.measured(&proxies, requests, |load, requests| load.run(requests))?;
             if round > 0 {
-                figures[at].cpu.push(
-                    Duration::from_nanos(spent).as_secs_f64() * 1e6 / f64::from(u32::try_from(requests).unwrap_or(u32::MAX)),
-                );
+                figures[at].cpu.push(cpu);
             }
         }
     }
     for (bench, figures) in benches.iter_mut().zip(&mut figures) {
         eprint!("\rbench: latency of {:<45}", bench.row.name());
-        figures.times =
-            bench.run((RATE * SECONDS) as usize, |load, requests| load.paced(requests, Duration::from_secs(1) / RATE))?;
+        let period = Duration::from_secs(1) / RATE;
+        (figures.times, figures.paced_cpu) =
+            bench.measured(&proxies, RATE * SECONDS, |load, requests| load.paced(requests, period))?;
     }
     eprintln!("\rbench: {:<70}", "checking the counters");
     for (setup, proxy) in setups.iter().zip(&proxies) {
@@ -187,6 +194,7 @@ fn run(options: &Options) -> Result<String, String> {
         rounds: options.rounds,
         requests: options.requests,
         cold_requests: cold,
+        connections: options.connections,
         rate: RATE,
         pinned,
     };

@@ -4,30 +4,36 @@ use crate::rows::Row;
 use std::path::PathBuf;
 
 /// How it is used.
-pub(crate) const USAGE: &str = "usage: bench [--rounds N] [--requests N] [--only NAME] [--wasm FILE]
-  --rounds N     alternating rounds (20)
-  --requests N   requests of a round, a tenth of it where each token is new (2000)
+pub(crate) const USAGE: &str = "usage: bench [--rounds N] [--requests N] [--connections N] [--only NAME] [--wasm FILE]
+  --rounds N     alternating rounds (40)
+  --requests N   requests of a round, a twentieth of it where each token is new (2000)
+  --connections N
+                 connections, each with one request at a time (4: Envoy finds several events when it wakes, as under real load)
   --only NAME    rows whose name contains NAME, and those that they are compared with; may be given again
   --wasm FILE    another build of the filter";
 
 /// The options, defaults filled in.
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    pub(crate) requests: usize,
+    pub(crate) requests: u32,
+    pub(crate) connections: usize,
     pub(crate) wasm: Option<PathBuf>,
     only: Vec<String>,
 }
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { rounds: 20, requests: 2000, wasm: None, only: Vec::new() };
+        let mut options = Self { rounds: 40, requests: 2000, connections: 4, wasm: None, only: Vec::new() };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name}: no such option, or no value"))?;
             let number = || value.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{name} {value}: no number"));
             match name.as_str() {
                 "--rounds" => options.rounds = number()?,
-                "--requests" => options.requests = number()?,
+                "--requests" => {
+                    options.requests = u32::try_from(number()?).map_err(|_| format!("--requests {value}: too many"))?
+                }
+                "--connections" => options.connections = number()?,
                 "--only" => options.only.push(value),
                 "--wasm" => options.wasm = Some(PathBuf::from(value)),
                 _ => return Err(format!("{name}: no such option")),
@@ -40,8 +46,8 @@ impl Options {
     }
 
     /// Requests of a round where each token is new: RSA tokens take a millisecond each to mint.
-    pub(crate) fn cold_requests(&self) -> usize {
-        (self.requests / 10).max(20)
+    pub(crate) fn cold_requests(&self) -> u32 {
+        (self.requests / 20).max(20)
     }
 
     /// The rows that were asked for, no filter, and the native ones that ratios need.

@@ -9,6 +9,8 @@ pub(crate) struct Figures {
     pub(crate) row: Row,
     /// CPU microseconds per request, by round.
     pub(crate) cpu: Vec<f64>,
+    /// The same under the fixed load: once, with everything else of the machine in the caches in between.
+    pub(crate) paced_cpu: f64,
     /// Times of the requests under the fixed load.
     pub(crate) times: Vec<Duration>,
 }
@@ -21,8 +23,9 @@ pub(crate) struct Facts {
     pub(crate) envoy: &'static str,
     pub(crate) wasm_bytes: u64,
     pub(crate) rounds: usize,
-    pub(crate) requests: usize,
-    pub(crate) cold_requests: usize,
+    pub(crate) requests: u32,
+    pub(crate) cold_requests: u32,
+    pub(crate) connections: usize,
     pub(crate) rate: u32,
     pub(crate) pinned: bool,
 }
@@ -70,9 +73,11 @@ fn ratio(all: &[Figures], row: Row) -> Option<(f64, f64)> {
 pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> String {
     let mut text = format!(
         "# What a request costs\n\n{}; {}; load average {} before and {} after; Envoy {}, one worker; chaperone.wasm {} bytes.\n\
-         {} alternating rounds of {} requests ({} where each token is new), HTTP/1.1 keep-alive, direct response, the same access log\n\
-         for all{}. CPU: microseconds of Envoy's process per request, user and kernel. Ratio: added CPU over that of native, cached\n\
-         for warm and denied, uncached with the same algorithm for cold. p50, p99: microseconds at {} requests a second.\n\n",
+         {} alternating rounds of {} requests ({} where each token is new), {} keep-alive connections of HTTP/1.1, direct response,\n\
+         the same access log for all{}.\n\n\
+         CPU: microseconds of Envoy's process per request, user and kernel. Added: over no filter. Ratio: added over what native\n\
+         adds, cached for warm and denied, uncached with the same algorithm for cold. Each of the minimum, which other work on\n\
+         the machine disturbs least, and of the median. p50, p99 and the last CPU: microseconds at {} requests a second.\n\n",
         facts.date,
         facts.machine,
         facts.load.0,
@@ -82,30 +87,33 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
         facts.rounds,
         facts.requests,
         facts.cold_requests,
+        facts.connections,
         if facts.pinned { ", Envoy and the load each on a core of its own" } else { ", not pinned to cores" },
         facts.rate,
     );
-    let mut line = |cells: [String; 8]| {
+    let mut line = |cells: [String; 10]| {
         let [name, rest @ ..] = cells;
         write!(text, "| {name:<39} |").expect("a string");
         rest.iter().for_each(|cell| write!(text, " {cell:>7} |").expect("a string"));
         text.push('\n');
     };
-    line(["variant", "CPU min", "median", "added", "median", "ratio", "p50", "p99"].map(str::to_owned));
-    line([":---", "---:", "---:", "---:", "---:", "---:", "---:", "---:"].map(str::to_owned));
+    line(["variant", "CPU min", "median", "added", "median", "ratio", "median", "p50", "p99", "CPU"].map(str::to_owned));
+    line([":---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"].map(str::to_owned));
     for one in all {
         let micros = |value: f64| format!("{value:.1}");
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let added = added(all, one.row);
+        let (added, ratio) = (added(all, one.row), ratio(all, one.row));
         line([
             one.row.name().to_owned(),
             micros(one.min()),
             micros(one.median()),
             or_dash(added.map(|(min, _)| micros(min))),
             or_dash(added.map(|(_, median)| micros(median))),
-            or_dash(ratio(all, one.row).map(|(min, _)| format!("{min:.2}"))),
+            or_dash(ratio.map(|(min, _)| format!("{min:.2}"))),
+            or_dash(ratio.map(|(_, median)| format!("{median:.2}"))),
             format!("{:.0}", one.quantile(0.5)),
             format!("{:.0}", one.quantile(0.99)),
+            micros(one.paced_cpu),
         ]);
     }
     text.push_str("\nHost calls of one request:\n\n");
@@ -125,7 +133,7 @@ pub(crate) fn json(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Value {
             "added_us": added(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
             "native": one.row.native().map(Row::name),
             "ratio": ratio(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
-            "latency_us": {"p50": one.quantile(0.5), "p99": one.quantile(0.99)},
+            "paced_us": {"p50": one.quantile(0.5), "p99": one.quantile(0.99), "cpu": one.paced_cpu},
         })
     };
     let made_by = |(row, made): &Calls| json!({"variant": row.name(), "total": made.values().sum::<u64>(), "calls": made});
@@ -138,6 +146,7 @@ pub(crate) fn json(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Value {
         "rounds": facts.rounds,
         "requests_per_round": facts.requests,
         "cold_requests_per_round": facts.cold_requests,
+        "connections": facts.connections,
         "requests_per_second_for_latency": facts.rate,
         "pinned": facts.pinned,
         "rows": all.iter().map(row).collect::<Vec<_>>(),
