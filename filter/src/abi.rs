@@ -47,6 +47,14 @@ unsafe extern "C" {
     fn proxy_replace_header_map_value(map: i32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> i32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> i32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -157,6 +165,14 @@ pub(crate) fn integer_property(path: &str) -> Option<u64> {
 pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Failed> {
     // SAFETY: both outlive the call.
     ok(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+/// A function that the host has beyond the ABI, by its name.
+pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Failed> {
+    // SAFETY: both and the out-pointers outlive the call.
+    bytes(|data, size| unsafe {
+        proxy_call_foreign_function(name.as_ptr(), name.len(), arguments.as_ptr(), arguments.len(), data, size)
+    })
 }
 
 /// Answers the request in the upstream's stead. `headers` serialised as in [`crate::fields`].

@@ -1,6 +1,8 @@
 //! What the host calls (proxy-wasm ABI 0.2.1). Only what is needed: an exported body callback costs on every chunk.
 #![expect(unsafe_code, reason = "exported names are unsafe attributes; no pointer is touched here")]
 
+use chaperone_policy::Worker;
+
 use crate::stream::{Action, Stream};
 use crate::vm;
 
@@ -59,8 +61,8 @@ extern "C" fn proxy_on_delete(context: u32) {
     vm::with(|vm| vm.delete(context));
 }
 
-fn on_stream(context: u32, f: impl FnOnce(&mut Stream) -> Action) -> i32 {
-    action(vm::with(|vm| vm.stream(context).map(f)).flatten())
+fn on_stream(context: u32, f: impl FnOnce(&mut Stream, &mut Worker) -> Action) -> i32 {
+    action(vm::with(|vm| vm.on_stream(context, f)).flatten())
 }
 
 /// No state or no stream means no permit: held.

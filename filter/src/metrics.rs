@@ -3,15 +3,19 @@
 use chaperone_policy::{Counts, Reason};
 
 use crate::abi::{self, Metric};
+use crate::crypto::Verifications;
 
 pub(crate) struct Metrics {
     allowed: Option<u32>,
     by_reason: Vec<(Reason, Option<u32>)>,
     token_hits: Option<u32>,
     token_misses: Option<u32>,
+    verified_by_host: Option<u32>,
+    verified_in_rust: Option<u32>,
     live_sessions: Option<u32>,
     generation: Option<u32>,
     reported: Counts,
+    reported_verifications: Verifications,
 }
 
 impl Metrics {
@@ -22,9 +26,12 @@ impl Metrics {
             by_reason: Reason::ALL.map(|reason| (reason, counter(&format!("chaperone.decisions.{reason}")))).to_vec(),
             token_hits: counter("chaperone.token_cache.hits"),
             token_misses: counter("chaperone.token_cache.misses"),
+            verified_by_host: counter("chaperone.verifications.host"),
+            verified_in_rust: counter("chaperone.verifications.rust"),
             live_sessions: abi::define_metric(Metric::Gauge, "chaperone.live_sessions"),
             generation: abi::define_metric(Metric::Gauge, "chaperone.policy_generation"),
             reported: Counts::default(),
+            reported_verifications: Verifications::default(),
         }
     }
 
@@ -35,7 +42,7 @@ impl Metrics {
     }
 
     /// Counts one decision, and what has changed since the one before.
-    pub(crate) fn decided(&mut self, reason: Option<Reason>, counts: Counts) {
+    pub(crate) fn decided(&mut self, reason: Option<Reason>, counts: Counts, made: Verifications) {
         let decision = match reason {
             None => self.allowed,
             Some(reason) => self.by_reason.iter().find(|(known, _)| *known == reason).and_then(|(_, id)| *id),
@@ -44,9 +51,11 @@ impl Metrics {
         let change = |now: u64, before: u64| i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
         add(self.token_misses, change(counts.token_misses, self.reported.token_misses));
+        add(self.verified_by_host, change(made.host, self.reported_verifications.host));
+        add(self.verified_in_rust, change(made.rust, self.reported_verifications.rust));
         // A gauge is one for all workers, so that each adds its change.
         add(self.live_sessions, change(counts.live_sessions, self.reported.live_sessions));
-        self.reported = counts;
+        (self.reported, self.reported_verifications) = (counts, made);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, RustCrypto, Timestamp, Worker};
+use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, Timestamp, Worker};
 
 use crate::abi::{self, Failed, Map};
+use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
 
@@ -35,14 +36,20 @@ impl Stream {
     }
 
     /// Judges the request. `room`: may the VM keep another stream?
-    pub(crate) fn request_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics, room: bool) -> Action {
+    pub(crate) fn request_headers(
+        &mut self,
+        worker: &mut Worker,
+        crypto: &HostCrypto,
+        metrics: &mut Metrics,
+        room: bool,
+    ) -> Action {
         let mut exchange = match std::mem::replace(self, Self::Denied) {
             Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => exchange,
             // A second local reply is a use-after-free in older Envoys.
             Self::Permitted { answered: true, .. } | Self::Denied => return Action::Pause,
         };
-        let judged = judge(&mut exchange, worker, room);
-        metrics.decided(exchange.reason(), worker.counts());
+        let judged = judge(&mut exchange, worker, crypto, room);
+        metrics.decided(exchange.reason(), worker.counts(), crypto.made());
         match judged {
             Ok(()) => {
                 *self = Self::Permitted { exchange, answered: false };
@@ -58,29 +65,29 @@ impl Stream {
         }
     }
 
-    pub(crate) fn request_trailers(&mut self) -> Action {
+    pub(crate) fn request_trailers(&mut self, worker: &mut Worker) -> Action {
         match self {
             Self::Permitted { exchange, answered: false } => {
                 let stripped = edit(Map::RequestTrailers, |trailers| exchange.request_trailer_edits(trailers));
-                if stripped.is_ok() { Action::Continue } else { self.fail() }
+                if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
             }
             Self::Begun(_) | Self::Permitted { answered: true, .. } | Self::Denied => Action::Pause,
         }
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
-    pub(crate) fn response_headers(&mut self) -> Action {
+    pub(crate) fn response_headers(&mut self, worker: &mut Worker) -> Action {
         match self {
             Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
                 let stripped = edit(Map::ResponseHeaders, |headers| exchange.response_edits(headers));
                 // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
-                if stripped.is_ok() { Action::Continue } else { self.fail() }
+                if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
             }
             Self::Permitted { answered: true, .. } | Self::Denied => Action::Continue,
         }
     }
 
-    pub(crate) fn response_trailers(&mut self) -> Action {
+    pub(crate) fn response_trailers(&mut self, _: &mut Worker) -> Action {
         match self {
             Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
                 let stripped = edit(Map::ResponseTrailers, |trailers| exchange.response_trailer_edits(trailers));
@@ -103,18 +110,25 @@ impl Stream {
         }
     }
 
-    fn fail(&mut self) -> Action {
-        if let Self::Permitted { answered, .. } = self {
-            *answered = true;
-        }
-        if abi::send_local_response(503, "chaperone{internal_error}", "", &[], None).is_err() {
-            abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
+    /// What was permitted cannot be carried out: a denial after all, also on record.
+    fn fail(&mut self, worker: &mut Worker) -> Action {
+        match std::mem::replace(self, Self::Denied) {
+            Self::Permitted { mut exchange, .. } => {
+                answer(&exchange.fail(worker, Timestamp::default()));
+                *self = Self::Permitted { exchange, answered: true };
+            }
+            Self::Begun(mut exchange) => {
+                let denial = exchange.fail(worker, Timestamp::default());
+                seal(&exchange, &End { response_code: Some(denial.response().status), ..End::default() });
+                answer(&denial);
+            }
+            Self::Denied => {}
         }
         Action::Pause
     }
 }
 
-fn judge(exchange: &mut Exchange, worker: &mut Worker, room: bool) -> Result<(), Denial> {
+fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room: bool) -> Result<(), Denial> {
     let map = abi::header_map(Map::RequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
     let now = abi::now().map(Timestamp::from_nanos);
@@ -129,7 +143,7 @@ fn judge(exchange: &mut Exchange, worker: &mut Worker, room: bool) -> Result<(),
     // The address is for the record alone; a request without one is judged all the same.
     let source = abi::property("source\0address").ok();
     let head = Head { headers: &headers, source_address: source.as_deref() };
-    match exchange.request(&head, worker, now, &RustCrypto) {
+    match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
             Ok(()) => Ok(()),

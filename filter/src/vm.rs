@@ -7,11 +7,13 @@ use std::rc::Rc;
 use chaperone_policy::{Policy, Secret, Worker, limits};
 
 use crate::abi::{self, Failed, Level};
+use crate::crypto::HostCrypto;
 use crate::metrics::Metrics;
 use crate::stream::Stream;
 
 pub(crate) struct Vm {
     worker: Worker,
+    crypto: HostCrypto,
     metrics: Metrics,
     /// By root context. A config change makes a new root context in the same VM; the older one lives until its last stream ends.
     roots: HashMap<u32, Root>,
@@ -71,6 +73,7 @@ impl Vm {
             .collect();
         Ok(Self {
             worker: Worker::new(id, seed, environment),
+            crypto: HostCrypto::checked(),
             metrics: Metrics::define(),
             roots: HashMap::new(),
             configured: 0,
@@ -128,7 +131,7 @@ impl Vm {
     pub(crate) fn request_headers(&mut self, context: u32) -> crate::stream::Action {
         let stream = self.streams.entry(context).or_insert_with(|| Stream::new(Rc::new(Policy::deny_all())));
         self.permitted -= usize::from(stream.is_permitted());
-        let action = stream.request_headers(&mut self.worker, &mut self.metrics, self.permitted < limits::STREAMS);
+        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, self.permitted < limits::STREAMS);
         self.permitted += usize::from(stream.is_permitted());
         action
     }
@@ -143,8 +146,8 @@ impl Vm {
         }
     }
 
-    pub(crate) fn stream(&mut self, context: u32) -> Option<&mut Stream> {
-        self.streams.get_mut(&context)
+    pub(crate) fn on_stream<T>(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut Worker) -> T) -> Option<T> {
+        self.streams.get_mut(&context).map(|stream| f(stream, &mut self.worker))
     }
 
     pub(crate) fn log(&self, context: u32) {

@@ -1,5 +1,8 @@
 //! Keys that verify tokens: each bound to one algorithm when the policy loads, so that no token can choose.
 
+mod der;
+mod known_answers;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -11,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::document::{At, Errors, Object, each, one_of, string};
 use crate::limits;
+
+pub use known_answers::{KnownAnswer, known_answers};
 
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037 that a policy can accept. There is no `none` and no HMAC to accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +101,7 @@ pub struct VerificationKey {
     algorithm: Algorithm,
     fingerprint: KeyFingerprint,
     key: DecodingKey,
+    spki: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for VerificationKey {
@@ -109,6 +115,13 @@ impl VerificationKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// The key as a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), for a verifier that is not ours. An Ed25519 key has none
+    /// here: nobody who asks could use it.
+    #[must_use]
+    pub fn spki(&self) -> Option<&[u8]> {
+        self.spki.as_deref()
     }
 
     pub(crate) fn fingerprint(&self) -> KeyFingerprint {
@@ -205,7 +218,7 @@ impl VerificationKey {
         };
         let mut digest = Sha256::new();
         digest.update(algorithm.name());
-        let key = match algorithm {
+        let (key, spki) = match algorithm {
             Algorithm::Es256 | Algorithm::Es384 => {
                 let ((x, x_bytes), (y, y_bytes)) = (material("x")?, material("y")?);
                 let size = if algorithm == Algorithm::Es256 { 32 } else { 48 };
@@ -215,7 +228,8 @@ impl VerificationKey {
                 }
                 digest.update(&x_bytes);
                 digest.update(&y_bytes);
-                DecodingKey::from_ec_components(x, y).ok()
+                let spki = der::ec_key(algorithm, &x_bytes, &y_bytes);
+                (DecodingKey::from_ec_components(x, y).ok().filter(|_| spki.is_some()), spki)
             }
             Algorithm::EdDsa => {
                 let (x, x_bytes) = material("x")?;
@@ -224,7 +238,7 @@ impl VerificationKey {
                     return None;
                 }
                 digest.update(&x_bytes);
-                DecodingKey::from_ed_components(x).ok()
+                (DecodingKey::from_ed_components(x).ok(), None)
             }
             Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 | Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => {
                 let ((_, n), (_, e)) = (material("n")?, material("e")?);
@@ -244,7 +258,8 @@ impl VerificationKey {
                 digest.update(n.len().to_be_bytes());
                 digest.update(&n);
                 digest.update(&e);
-                Some(DecodingKey::from_rsa_raw_components(&n, &e))
+                let spki = der::rsa_key(&n, &e);
+                (Some(DecodingKey::from_rsa_raw_components(&n, &e)).filter(|_| spki.is_some()), spki)
             }
         };
         let key = key.filter(|key| (DEFAULT_PROVIDER.verifier_factory)(&algorithm.jsonwebtoken().1, key).is_ok());
@@ -252,7 +267,7 @@ impl VerificationKey {
             errors.add(at, "not a public key of its kind (the point is not on the curve)");
             return None;
         };
-        Some(Self { id, algorithm, fingerprint: KeyFingerprint(digest.finalize().into()), key })
+        Some(Self { id, algorithm, fingerprint: KeyFingerprint(digest.finalize().into()), key, spki })
     }
 }
 

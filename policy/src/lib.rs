@@ -46,7 +46,7 @@ pub use denial::{Denial, Response};
 pub use document::{DocumentError, DocumentErrors};
 pub use edits::Edits;
 pub use exchange::{Decision, Exchange, Permit};
-pub use keys::{Algorithm, KeyFingerprint, RustCrypto, VerificationKey, VerifySignature};
+pub use keys::{Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, VerificationKey, VerifySignature, known_answers};
 pub use policy::{HEADER_PREFIX, Policy};
 pub use reason::Reason;
 pub use record::End;

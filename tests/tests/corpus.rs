@@ -15,7 +15,12 @@ use policy_host::{
     host::{LogSink, Module},
     replay::{Decision, Filter, Request},
 };
-use std::{collections::BTreeMap, fmt::Write as _, path::{Path, PathBuf}, rc::Rc};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 /// The files of the corpus, and the examples, which are part of it.
 fn files() -> Vec<PathBuf> {

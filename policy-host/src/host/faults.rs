@@ -14,6 +14,9 @@ pub(super) struct Fault {
 /// Changes the serialized form of a header map on its way to the guest.
 pub type SpoilMap = Box<dyn FnMut(&mut Vec<u8>) + Send>;
 
+/// Changes what a foreign function answers, where it answers `Ok`.
+pub type SpoilAnswer = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+
 impl HostState {
     /// Counts a call; `Some` is the answer when a test made it fail.
     pub(super) fn forced(&mut self, call: HostCall) -> Option<u32> {
@@ -44,6 +47,11 @@ impl Vm {
             *fault = (!which.is_empty()).then_some(Fault { status, which, made: 0 });
         }
         true
+    }
+
+    /// From now on `spoil` changes each answer of a foreign function; `None` leaves them alone again.
+    pub fn spoil_answers(&mut self, spoil: Option<SpoilAnswer>) {
+        self.store.data_mut().spoil_answer = spoil;
     }
 
     /// From now on `spoil` changes each header map that the guest reads; `None` leaves them alone again.

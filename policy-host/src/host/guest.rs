@@ -80,12 +80,16 @@ impl<'a> Guest<'a> {
     /// Nothing is allocated for no bytes, and the address is then 0.
     pub(super) fn give(&mut self, bytes: &[u8], address_at: u32, length_at: u32) -> Answer {
         let length = u32::try_from(bytes.len()).map_err(|_| BAD_POINTER)?;
-        let address = if length == 0 { 0 } else { self.allocate(length)? };
-        if length != 0 {
-            self.write(address, bytes)?;
-        }
+        let address = if length == 0 { 0 } else { self.place(bytes)? };
         self.write_u32(address_at, address)?;
         self.write_u32(length_at, length)
+    }
+
+    /// Allocates in the guest and writes the bytes there.
+    pub(super) fn place(&mut self, bytes: &[u8]) -> Result<u32, Fault> {
+        let address = self.allocate(u32::try_from(bytes.len()).map_err(|_| BAD_POINTER)?)?;
+        self.write(address, bytes)?;
+        Ok(address)
     }
 
     /// As [`Self::give`], with what `fill` writes into the reused buffer.

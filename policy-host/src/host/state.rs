@@ -1,6 +1,6 @@
 //! What the host knows while a guest runs: its contexts, and which of them is speaking.
 
-use super::faults::{Fault, SpoilMap};
+use super::faults::{Fault, SpoilAnswer, SpoilMap};
 use super::headers::HeaderMap;
 use super::shared::Metric;
 use super::{Clock, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
@@ -46,6 +46,8 @@ pub(super) struct HostState {
     pub(super) faults: [Option<Fault>; HostCall::COUNT],
     /// What a test does to header maps that the guest reads.
     pub(super) spoil_map: Option<SpoilMap>,
+    /// What a test does to the answers of foreign functions.
+    pub(super) spoil_answer: Option<SpoilAnswer>,
     /// Reused between host calls, so that answering costs no allocation.
     pub(super) scratch: Vec<u8>,
 }
@@ -141,6 +143,7 @@ impl HostState {
             calls: [0; HostCall::COUNT],
             faults: [const { None }; HostCall::COUNT],
             spoil_map: None,
+            spoil_answer: None,
             scratch: Vec::new(),
         }
     }

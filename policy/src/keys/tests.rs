@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Algorithm, KeySet, RustCrypto, VerifySignature as _};
+use super::{Algorithm, KeySet, KnownAnswer, RustCrypto, VerifySignature as _, known_answers};
 use crate::document::{At, Errors};
 
 /// The payload of RFC 7515, appendices A.2 and A.3.
@@ -69,4 +69,56 @@ fn eddsa_of_rfc_8037() {
     let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     assert!(verifies(jwk.clone(), Algorithm::EdDsa, message, signature));
     assert!(!verifies(jwk, Algorithm::EdDsa, &message.replace('R', "S"), signature));
+}
+
+#[test]
+fn known_answers_hold_until_a_bit_changes() {
+    let answers = known_answers();
+    assert_eq!(answers.iter().map(|known| known.key.algorithm()).collect::<Vec<_>>(), [Algorithm::Es256, Algorithm::Rs256]);
+    for KnownAnswer { key, message, signature } in answers {
+        assert!(RustCrypto.verify(&key, message, &signature));
+        let mut forged = signature.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        assert!(!RustCrypto.verify(&key, message, &forged));
+        assert!(!RustCrypto.verify(&key, &message[1..], &signature));
+    }
+}
+
+/// What OpenSSL makes of the same numbers.
+#[test]
+fn keys_in_der_are_as_openssl_writes_them() {
+    let spki = known_answers().iter().map(|known| URL_SAFE_NO_PAD.encode(known.key.spki().unwrap())).collect::<Vec<_>>();
+    let [ec, rsa] = spki.try_into().unwrap();
+    assert_eq!(
+        ec,
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3-257rn0s2ldbqkLJK2KRiMohYjlrQ"
+    );
+    assert_eq!(
+        rsa,
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQIDAQAB"
+    );
+}
+
+#[test]
+fn a_signature_is_der_only_if_it_is_one() {
+    let raw = known_answers()[0].signature.clone();
+    let der = Algorithm::Es256.signature_der(&raw).map(|der| URL_SAFE_NO_PAD.encode(der));
+    assert_eq!(
+        der.as_deref(),
+        Some("MEUCIA7RIVN5Y2xIPC9_FVgH1AKjsigDOvl8fheBmsMWnqZlAiEAxQoH04w8cOXY8S2vCEpUgKZlkMXyk1Cajz9_ioOjVNU")
+    );
+    // Small numbers are short in DER, and have no leading zeros.
+    let small = [&[0; 47][..], &[0x7f], &[0; 47], &[0x80]].concat();
+    assert_eq!(Algorithm::Es384.signature_der(&small).unwrap()[..], [0x30, 7, 2, 1, 0x7f, 2, 2, 0, 0x80]);
+    for (size, algorithm) in [(32, Algorithm::Es256), (48, Algorithm::Es384)] {
+        let (zero, one, most) = (vec![0; size], [&vec![0; size - 1][..], &[1]].concat(), vec![0xff; size]);
+        assert!(algorithm.signature_der(&[&one[..], &one].concat()).is_some());
+        for (r, s) in [(&zero, &one), (&one, &zero), (&most, &one), (&one, &most)] {
+            assert_eq!(algorithm.signature_der(&[&r[..], s].concat()), None);
+        }
+        assert_eq!(algorithm.signature_der(&vec![1; 2 * size - 1]), None);
+        assert_eq!(algorithm.signature_der(&vec![1; 2 * size + 1]), None);
+        assert_eq!(algorithm.signature_der(&[]), None);
+    }
+    assert_eq!(Algorithm::Rs256.signature_der(&[0; 3]).as_deref(), Some(&[0; 3][..]));
 }

@@ -1,7 +1,7 @@
 //! Callouts and foreign functions: this host has no clusters, so it answers as Envoy does for an unknown one.
 
-use super::super::Status;
 use super::super::guest::slice;
+use super::super::{Status, foreign};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
@@ -101,7 +101,7 @@ fn no_such_call(_guest: &mut Guest<'_>, _token: u32) -> Answer {
     Err(Status::BadArgument.into())
 }
 
-/// Only `clear_route_cache` is here, and there is no route to forget; of Envoy's other functions none is supported locally.
+/// Two of Envoy's functions are here: `verify_signature`, and `clear_route_cache`, for which there is no route to forget.
 fn foreign(
     guest: &mut Guest<'_>,
     name: u32,
@@ -111,16 +111,25 @@ fn foreign(
     results_at: u32,
     results_length_at: u32,
 ) -> Answer {
-    let (memory, _) = guest.split()?;
-    slice(memory, arguments, arguments_length)?;
-    if slice(memory, name, name_length)? != b"clear_route_cache" {
-        return Err(Status::NotFound.into());
+    let (memory, state) = guest.split()?;
+    let arguments = slice(memory, arguments, arguments_length)?;
+    let answer = match slice(memory, name, name_length)? {
+        b"clear_route_cache" => Ok(Vec::new()),
+        b"verify_signature" => foreign::verify_signature(arguments),
+        _ => return Err(Status::NotFound.into()),
+    };
+    let (mut bytes, status) = answer.map_or_else(|status| (Vec::new(), status), |bytes| (bytes, Status::Ok));
+    if let Some(spoil) = state.spoil_answer.as_mut().filter(|_| status == Status::Ok) {
+        spoil(&mut bytes);
     }
+    // As Envoy: the addresses are written whatever the status, and a guest that wants no answer gets none allocated.
+    let length = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
     if results_at != 0 {
-        guest.write_u32(results_at, 0)?;
+        let address = if bytes.is_empty() { 0 } else { guest.place(&bytes)? };
+        guest.write_u32(results_at, address)?;
     }
     if results_length_at != 0 {
-        guest.write_u32(results_length_at, 0)?;
+        guest.write_u32(results_length_at, length)?;
     }
-    Ok(())
+    if status == Status::Ok { Ok(()) } else { Err(status.into()) }
 }
