@@ -175,7 +175,9 @@ impl Reason {
             Self::BindingMismatch => ("binding_mismatch", 401, INVALID, false, "The session token is bound to another caller"),
             Self::NotYetValid => ("not_yet_valid", 401, INVALID, true, "The session token is not valid yet"),
             Self::Expired => ("expired", 401, INVALID, true, "The session token has expired"),
-            Self::LifetimeExceeded => ("lifetime_exceeded", 401, INVALID, true, "The session has reached its longest lifetime"),
+            Self::LifetimeExceeded => {
+                ("lifetime_exceeded", 401, INVALID, true, "The token or its session lives longer than it may")
+            }
             Self::Revoked => ("revoked", 401, INVALID, true, "The session has been revoked"),
             Self::UnknownCommand => ("unknown_command", 403, SCOPE, true, "The request is not a known command"),
             Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),

@@ -2,6 +2,7 @@
 
 mod check;
 mod output;
+mod render;
 mod replay;
 mod serve;
 mod token;
@@ -26,6 +27,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    #[command(subcommand)]
+    Render(render::Render),
     Replay(replay::Replay),
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -74,6 +77,7 @@ pub(crate) fn run() -> Exit {
     };
     match cli.verb {
         Verb::Check(check) => check.run(),
+        Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),

@@ -121,7 +121,8 @@ impl Keygen {
             return output::failed(&format!("{}: cannot be written: {error}", self.out.display()));
         }
         output::diagnostic(&format!("the private key is in {}; this is the public one:", self.out.display()));
-        output::result(&format!("{:#}\n", jwks([&key])))
+        // On one line, as which it can be pasted into a policy at any indentation.
+        output::result(&format!("{}\n", jwks([&key])))
     }
 }
 
