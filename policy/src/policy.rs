@@ -350,7 +350,7 @@ fn canonicalise(value: &Value, root: bool, out: &mut String) {
             let mut members: Vec<_> = members.iter().filter(|(name, _)| !(root && name.as_str() == "generation")).collect();
             members.sort_by_key(|(name, _)| *name);
             for (name, member) in members {
-                out.push_str(&Value::from(name.as_str()).to_string());
+                json::push_string(name, out);
                 out.push(':');
                 canonicalise(member, false, out);
                 out.push(',');
@@ -366,6 +366,7 @@ fn canonicalise(value: &Value, root: bool, out: &mut String) {
             out.push(']');
         }
         Value::Number(number) => out.push_str(&number.as_f64().unwrap_or_default().to_string()),
-        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::String(text) => json::push_string(text, out),
+        Value::Null | Value::Bool(_) => out.push_str(&value.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::authenticate::Session;
 use crate::check::Findings;
 use crate::claims::Claims;
+use crate::json;
 use crate::limits;
 use crate::policy::Rules;
 use crate::reason::Reason;
@@ -174,14 +175,7 @@ impl Line {
     /// `json`, then a string.
     fn member(&mut self, json: &str, text: &str) {
         self.raw(json);
-        if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\') {
-            self.0.push('"');
-            self.0.push_str(text);
-            self.0.push('"');
-        } else {
-            // A text is always JSON.
-            self.0.push_str(&serde_json::Value::from(text).to_string());
-        }
+        json::push_string(text, &mut self.0);
     }
 
     /// `json`, then a number.

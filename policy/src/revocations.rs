@@ -101,14 +101,15 @@ impl Revocations {
 
 impl Selectors {
     fn key(&self) -> Key {
-        let Self { issuer, session, subject, agent, token } = self.clone();
-        token
-            .map(Key::Token)
-            .or(session.map(Key::Session))
-            .or(subject.map(Key::Subject))
-            .or(agent.map(Key::Agent))
-            .or(issuer.map(Key::Issuer))
-            .unwrap_or(Key::Everyone)
+        let Self { issuer, session, subject, agent, token } = self;
+        match (token, session, subject, agent, issuer) {
+            (Some(token), ..) => Key::Token(token.clone()),
+            (None, Some(session), ..) => Key::Session(session.clone()),
+            (None, None, Some(subject), ..) => Key::Subject(subject.clone()),
+            (None, None, None, Some(agent), _) => Key::Agent(agent.clone()),
+            (None, None, None, None, Some(issuer)) => Key::Issuer(issuer.clone()),
+            (None, None, None, None, None) => Key::Everyone,
+        }
     }
 
     fn name(&self, claims: &Claims) -> bool {

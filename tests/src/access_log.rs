@@ -1,4 +1,4 @@
-//! Envoy's JSON access log, with the filter's record taken out of its string.
+//! Envoy's JSON access log, with the filter's record taken out of its list.
 
 use serde_json::Value;
 use std::{
@@ -48,7 +48,7 @@ impl AccessLog {
     /// All entries written so far.
     ///
     /// # Panics
-    /// When a whole line is not JSON, or a record is not.
+    /// When a whole line is not JSON, record included.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
@@ -83,8 +83,7 @@ impl AccessLog {
 
 fn parse(line: &str) -> Entry {
     let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("a log line is no JSON: {error}: {line}"));
-    let record = line["session_audit"].as_str().map_or(Value::Null, |text| {
-        serde_json::from_str(text).unwrap_or_else(|error| panic!("a record is no JSON: {error}: {text}"))
-    });
-    Entry { line, record }
+    let records = line["session_audit"].as_array().unwrap_or_else(|| panic!("a log line has no list of records: {line}"));
+    assert!(records.len() <= 1, "a request has one record: {line}");
+    Entry { record: records.first().cloned().unwrap_or_default(), line }
 }

@@ -172,7 +172,7 @@ async fn override_headers_decide_nothing_and_never_arrive() {
         for (name, _) in OVERRIDES {
             assert_eq!(seen.all(name), [""; 0], "{name}");
         }
-        assert_eq!(entry.line["path"], "/v1/orders", "the log does not believe the caller either");
+        assert_eq!(entry.record["http_request"]["url"]["path"], "/v1/orders", "the record does not believe the caller either");
         assert_eq!(entry.record["api"]["operation"], "orders.list");
     }
 }

@@ -38,11 +38,12 @@ const CANNOT_MATTER: &[(Place, &str, &str)] = &[
     (Start, "proxy_get_property", "the proxy's node id is for the record alone"),
     (Start, "proxy_log", "says which policy serves"),
     (Start, "proxy_record_metric", "the policy's generation, for those who watch"),
+    (Start, "proxy_set_tick_period_milliseconds", "without ticks the metrics stand still"),
     (Update, "proxy_get_property", "as at the start"),
     (Update, "proxy_log", "as at the start"),
     (Update, "proxy_record_metric", "as at the start"),
+    (Update, "proxy_set_tick_period_milliseconds", "as at the start"),
     (On(Stage::RequestHeaders), "proxy_get_property", "the source address is for the record alone"),
-    (On(Stage::RequestHeaders), "proxy_increment_metric", "counts what has been decided"),
     (On(Stage::Log), "proxy_get_property", "codes and sizes for the record: all is over"),
     (On(Stage::Log), "proxy_set_property", "the record itself, which Envoy then logs without: all is over"),
 ];
@@ -641,6 +642,33 @@ fn callbacks_after_a_denial_change_nothing() {
             assert_eq!(vm.call_count(HostCall::SendLocalResponse) - before, 1);
         }
     }
+}
+
+/// A tick decides nothing, so that nothing that fails in it may show.
+#[test]
+fn a_tick_with_a_failing_call_changes_nothing() {
+    let bench = Bench::new();
+    let (mut vm, root) = bench.serving();
+    let twin = bench.twin(&mut vm, root);
+    let mut made = 0;
+    for failure in failures(&bench.module) {
+        let before = failure.count(&vm);
+        failure.set(&mut vm);
+        assert_eq!(vm.tick(root).ok(), Some(true), "{}", failure.name());
+        made += failure.count(&vm) - before;
+        failure.clear(&mut vm);
+        for (message, allowed) in bench.messages() {
+            tick(&bench.clock);
+            let ran = run(&mut vm, root, message, |_, _| {});
+            assert!(
+                matches!(verdict(&bench, &ran, &twin, allowed), Ok(Verdict::Unmoved) | Ok(Verdict::Closed)),
+                "{}",
+                failure.name()
+            );
+            assert_eq!(ran.passed(), allowed, "{}", failure.name());
+        }
+    }
+    assert!(made > 100, "the tick makes host calls: {made}");
 }
 
 /// What a request costs in host calls. After a wanted change: `INSTA_UPDATE=always cargo test -p chaperone-tests --test faults`.

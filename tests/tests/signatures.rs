@@ -16,7 +16,7 @@ use policy_host::{
     token::{Alg, TestKey},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 const FOREIGN: &str = "proxy_call_foreign_function";
 /// Algorithms that the host knows.
@@ -234,7 +234,8 @@ impl Local {
         self.made()
     }
 
-    fn made(&self) -> Made {
+    fn made(&mut self) -> Made {
+        self.vm.tick(self.root).expect("a tick reports");
         let metric = |name: &str| self.shared.metric(&format!("chaperone.verifications.{name}"));
         Made { host: metric("host"), rust: metric("rust") }
     }
@@ -356,6 +357,8 @@ async fn a_real_envoy_finds_the_same_by_its_own_crypto() {
         *statuses.entry(reply.status).or_insert(0) += 1;
     }
     assert!(statuses[&200] >= 11 && statuses[&401] > 80, "{statuses:?}");
+    // The filter reports its metrics each second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let made = Made {
         host: mesh.envoy.stat("wasmcustom.chaperone.verifications.host").await,
         rust: mesh.envoy.stat("wasmcustom.chaperone.verifications.rust").await,

@@ -278,6 +278,18 @@ impl Vm {
         self.store.data().calls.get(call as usize).copied().unwrap_or(0)
     }
 
+    /// Fuel that the last callback took, roughly the wasm instructions that it ran: the same on every machine.
+    #[must_use]
+    pub fn fuel_used(&self) -> u64 {
+        self.store.get_fuel().map_or(0, |left| self.fuel.saturating_sub(left))
+    }
+
+    /// Bytes of the filter's memory. It never shrinks.
+    pub fn memory_bytes(&mut self) -> usize {
+        let memory = self.store.data().memory;
+        memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
     /// Calls that were made at all, by name.
     #[must_use]
     pub fn call_counts(&self) -> Vec<(&'static str, u64)> {

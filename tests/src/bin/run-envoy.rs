@@ -15,6 +15,7 @@ use chaperone_tests::{
 };
 use jiff::Timestamp;
 use policy_host::{demo::Demo, source::PolicyDocument};
+use serde_json::Value;
 use std::{
     io::{Write, stdout},
     process::ExitCode,
@@ -72,7 +73,10 @@ async fn print_records(log: &AccessLog) {
     let mut shown = 0;
     loop {
         for entry in log.entries().iter().skip(shown) {
-            let record = entry.line["session_audit"].as_str().unwrap_or("no record: Envoy answered without the filter");
+            let record = match &entry.record {
+                Value::Null => "no record: Envoy answered without the filter".to_owned(),
+                record => record.to_string(),
+            };
             // Whoever read this has gone (`make run-envoy | head`): so do we.
             if writeln!(stdout(), "{} {}\n  {record}", entry.line["response_code"], entry.details()).is_err() {
                 return;
