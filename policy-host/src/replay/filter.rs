@@ -45,8 +45,13 @@ impl Filter {
 
     /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
     pub fn send(&mut self, worker: usize, request: &Request) -> Outcome {
+        self.send_owned(worker, request.clone())
+    }
+
+    /// As [`Filter::send`], for whoever needs the request no longer.
+    pub fn send_owned(&mut self, worker: usize, request: Request) -> Outcome {
         let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
-        outcome(&self.proxy.exchange(worker, request.for_host(), |_| reply))
+        outcome(&self.proxy.exchange(worker, request.into_host(), |_| reply))
     }
 }
 

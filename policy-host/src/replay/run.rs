@@ -20,7 +20,7 @@ pub struct Replay {
     /// The policy with the run's keys.
     policy: Value,
     keys: RunKeys,
-    signed: HashMap<Vec<u8>, String>,
+    signed: HashMap<Vec<u8>, Vec<u8>>,
     /// Where tokens go: the header's name, and what stands before the token.
     carrier: (String, String),
     /// The filter, once the first line has said what time it is.
@@ -98,18 +98,25 @@ impl Replay {
     /// # Errors
     /// When the line is no recorded request, or the filter does not start.
     pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let mut line = Line::parse(text).map_err(ReplayError::Bad)?;
+        self.decide_line(number, Line::parse(text).map_err(ReplayError::Bad)?, text, now)
+    }
+
+    /// As [`Replay::decide`], with the line already parsed; `text` is for the place of a mistake.
+    ///
+    /// # Errors
+    /// When its time is before that of an earlier line, or the filter does not start.
+    pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
+        let Line { mut request, claims, issuer, at } = line;
         if self.running.is_none() {
-            self.start(line.at.unwrap_or(now))?;
+            self.start(at.unwrap_or(now))?;
         }
-        if let Some(claims) = line.claims.take() {
-            let token = self.sign(line.issuer.as_deref(), claims)?;
-            let (header, prefix) = &self.carrier;
-            line.request.headers.push((header.clone().into_bytes(), format!("{prefix}{token}").into_bytes()));
+        if let Some(claims) = claims {
+            let value = self.sign(issuer.as_deref(), claims)?;
+            request.headers.push((self.carrier.0.clone().into_bytes(), value));
         }
         // Started above, so that this is never none.
         let Some((filter, time)) = &mut self.running else { return Ok(Outcome::undecided(number)) };
-        if let Some(at) = line.at {
+        if let Some(at) = at {
             if at < *time {
                 return Err(ReplayError::Bad(BadLine {
                     offset: text.find("\"at\"").unwrap_or(0),
@@ -120,18 +127,20 @@ impl Replay {
             *time = at;
             filter.set_time(at);
         }
-        Ok(Outcome { line: number, ..filter.send(0, &line.request) })
+        Ok(Outcome { line: number, ..filter.send_owned(0, request) })
     }
 
-    fn sign(&mut self, issuer: Option<&str>, claims: Vec<u8>) -> Result<String, ReplayError> {
-        if let Some(token) = self.signed.get(&claims) {
-            return Ok(token.clone());
+    /// The header value that carries a token of these claims: signed once, as a log repeats its sessions.
+    fn sign(&mut self, issuer: Option<&str>, claims: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
+        if let Some(value) = self.signed.get(&claims) {
+            return Ok(value.clone());
         }
         let token = self.keys.sign(&self.policy, issuer, &claims).map_err(ReplayError::Key)?;
+        let value = format!("{}{token}", self.carrier.1).into_bytes();
         if self.signed.len() >= SIGNED_TOKENS {
             self.signed.clear();
         }
-        self.signed.insert(claims, token.clone());
-        Ok(token)
+        self.signed.insert(claims, value.clone());
+        Ok(value)
     }
 }

@@ -75,6 +75,17 @@ impl Document {
         }
     }
 
+    /// A member's name as it stands in the file, quotes included.
+    pub(super) fn raw_key(&self, pointer: &str) -> Option<&str> {
+        self.source.text.get(self.places.get(pointer)?.key.clone()?)
+    }
+
+    /// A scalar as it stands in the file, quotes included.
+    pub(super) fn raw_value(&self, pointer: &str) -> Option<&str> {
+        let place = self.places.get(pointer).filter(|place| !place.container)?;
+        self.source.text.get(place.value.clone())
+    }
+
     /// The bytes of the value itself.
     pub(super) fn value_range(&self, pointer: &str) -> Range<usize> {
         self.places.nearest(pointer).map_or(0..0, |place| place.value.clone())

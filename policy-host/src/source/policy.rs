@@ -1,4 +1,4 @@
-//! A policy wherever it is written: a file of its own, or inside an Envoy resource.
+//! A policy wherever it is written: a file of its own, or inside an Envoy resource or a Kubernetes manifest.
 
 use super::{
     Document, Finding, Findings,
@@ -24,7 +24,8 @@ enum Inside {
 }
 
 impl PolicyDocument {
-    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) with one policy in it; `-` is stdin.
+    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a Kubernetes manifest with one
+    /// policy in it; `-` is stdin.
     ///
     /// # Errors
     /// When the file cannot be read or parsed, or holds no policy or several.
@@ -45,8 +46,8 @@ impl PolicyDocument {
             [] => Err(file
                 .finding(
                     "",
-                    "an Envoy file without a policy in it",
-                    Some("a policy is the `configuration` of a wasm plugin: a google.protobuf.StringValue whose `value` is the policy as JSON".to_owned()),
+                    "a manifest without a policy in it",
+                    Some("a policy is the `configuration` of a wasm plugin, a google.protobuf.StringValue whose `value` is the policy as JSON; or the `pluginConfig` of Istio's WasmPlugin; or the `config` of Envoy Gateway's EnvoyExtensionPolicy".to_owned()),
                 )
                 .into()),
             [Found::Struct(pointer)] => {
@@ -82,6 +83,58 @@ impl PolicyDocument {
         match &self.inside {
             Inside::Node(pointer) => self.file.value().pointer(pointer).unwrap_or(&Value::Null),
             Inside::Text { inner, .. } => inner.value(),
+        }
+    }
+
+    /// The file that holds it.
+    pub(super) fn file(&self) -> &Document {
+        &self.file
+    }
+
+    /// Is the file nothing but the policy?
+    pub(super) fn is_whole_file(&self) -> bool {
+        self.pointer().is_empty()
+    }
+
+    /// Is it what Istio itself takes?
+    pub(super) fn is_istio(&self) -> bool {
+        envoy::is_istio(self.pointer())
+    }
+
+    /// Does it travel as a Struct, written in the manifest's own YAML?
+    pub(super) fn is_struct(&self) -> bool {
+        matches!(&self.inside, Inside::Node(pointer) if !pointer.is_empty())
+    }
+
+    /// Is this node of the file the policy?
+    pub(super) fn holds_policy(&self, pointer: &str) -> bool {
+        !self.is_whole_file() && self.pointer() == pointer
+    }
+
+    /// The wasm plugin around the policy, by its pointer into the file.
+    pub(super) fn plugin_pointer(&self) -> Option<String> {
+        envoy::plugin(self.pointer()).map(str::to_owned)
+    }
+
+    /// A member's name as it stands in the file, quotes included.
+    pub(super) fn raw_key(&self, pointer: &str) -> Option<&str> {
+        match &self.inside {
+            Inside::Node(prefix) => self.file.raw_key(&format!("{prefix}{pointer}")),
+            Inside::Text { .. } => None,
+        }
+    }
+
+    /// A scalar as it stands in the file, quotes included.
+    pub(super) fn raw_value(&self, pointer: &str) -> Option<&str> {
+        match &self.inside {
+            Inside::Node(prefix) => self.file.raw_value(&format!("{prefix}{pointer}")),
+            Inside::Text { .. } => None,
+        }
+    }
+
+    fn pointer(&self) -> &str {
+        match &self.inside {
+            Inside::Node(pointer) | Inside::Text { pointer, .. } => pointer,
         }
     }
 
@@ -169,4 +222,12 @@ fn within(file: &Document, outer: &Range<usize>, inner: &Finding, range: Range<u
     let indent = row.strip_suffix(wanted)?.len();
     let from = start + indent + wanted.char_indices().nth(column - 1).map_or(wanted.len(), |(at, _)| at);
     Some(from..(from + range.len()).min(start + row.len()).max(from))
+}
+
+/// `NAME` of each `${env:NAME}` in the policy's credential.
+#[must_use]
+pub fn credential_variables(policy: &Value) -> Vec<String> {
+    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
+    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
+    names.map(|(name, _)| name.to_owned()).collect()
 }

@@ -133,7 +133,7 @@ fn a_policy_is_found_in_an_ecds_file_and_errors_point_into_it() {
     assert_eq!(find("'{\"version\": 1, \"version\": 1}'").unwrap_err().list()[0].place(), "ecds.yaml:10:32");
     assert_eq!(
         PolicyDocument::find(Document::parse("e.yaml", "static_resources: {}\n".into()).unwrap()).unwrap_err().list()[0].message,
-        "an Envoy file without a policy in it"
+        "a manifest without a policy in it"
     );
 }
 
@@ -151,5 +151,5 @@ fn findings_are_drawn_with_their_line() {
       help: write `15m`
     ");
     assert!(findings.draw(Style::Colour).contains("\u{1b}["));
-    insta::assert_snapshot!(findings.json(), @r#"[{"column":17,"file":"f.yaml","help":"write `15m`","line":2,"message":"must be a duration","pointer":"/session/max_lifetime","severity":"error"}]"#);
+    insta::assert_snapshot!(findings.json(), @r#"[{"code":null,"column":17,"file":"f.yaml","help":"write `15m`","line":2,"message":"must be a duration","pointer":"/session/max_lifetime","severity":"error"}]"#);
 }
