@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what they have in common: exit codes, where results and diagnostics go.
 
 mod check;
+mod lines;
 mod output;
 mod render;
 mod replay;

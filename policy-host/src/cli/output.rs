@@ -32,7 +32,8 @@ pub(crate) fn invalid(findings: &Findings) -> Exit {
 }
 
 /// `1 error`, `2 errors`.
-pub(crate) fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number: u64 = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -88,8 +88,7 @@ impl Comparison {
     #[must_use]
     pub fn changes(self) -> Vec<Change> {
         let changes = self.changes.into_iter();
-        let mut list: Vec<Change> =
-            changes.map(|((old, new), (count, examples))| Change { old, new, count, examples }).collect();
+        let mut list: Vec<Change> = changes.map(|((old, new), (count, examples))| Change { old, new, count, examples }).collect();
         list.sort_by_key(|change| (change.kind(), std::cmp::Reverse(change.count)));
         list
     }

@@ -15,8 +15,6 @@ pub struct Line {
     pub request: Request,
     /// Claims to be signed and sent with it: the JSON text as it was given.
     pub claims: Option<Vec<u8>>,
-    /// The `iss` of the claims, where it is a string and there once.
-    pub issuer: Option<String>,
     /// When it was sent.
     pub at: Option<Timestamp>,
 }
@@ -114,7 +112,6 @@ impl Line {
         if raw.claims.is_some_and(|claims| !claims.get().starts_with('{')) {
             return Err(wrong("claims", "is not an object", "the claims of the session's token"));
         }
-        let issuer = raw.claims.and_then(|claims| serde_json::from_str::<Issuer>(claims.get()).ok());
         Ok(Self {
             request: Request {
                 method: raw.method.into(),
@@ -129,10 +126,15 @@ impl Line {
                 peer_uri_san: raw.peer_uri_san,
             },
             claims: raw.claims.map(|claims| claims.get().as_bytes().to_vec()),
-            issuer: issuer.and_then(|issuer| Some(issuer.iss?.as_str()?.to_owned())),
             at,
         })
     }
+}
+
+/// The `iss` of claims, where it is a string and there once.
+pub(super) fn issuer(claims: &[u8]) -> Option<String> {
+    let issuer = serde_json::from_slice::<Issuer>(claims).ok()?;
+    Some(issuer.iss?.as_str()?.to_owned())
 }
 
 fn bytes(headers: Vec<(String, String)>) -> Headers {
@@ -172,7 +174,7 @@ mod tests {
         assert_eq!(line.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
         assert_eq!(line.request.body, b"hi");
         assert_eq!(line.claims.as_deref(), Some(&br#"{"iss":"https://broker.example","exp":1e400}"#[..]), "byte by byte");
-        assert_eq!(line.issuer.as_deref(), Some("https://broker.example"));
+        assert_eq!(issuer(&line.claims.unwrap()).as_deref(), Some("https://broker.example"));
         assert_eq!(line.request.source_address.unwrap().to_string(), "192.0.2.7:0");
         assert_eq!(line.at.unwrap().as_second(), 1_795_428_000);
     }

@@ -1,6 +1,6 @@
 //! Recorded requests through one filter, line by line: `replay`'s loop, without files and without a terminal.
 
-use super::{BadLine, Filter, Line, Outcome};
+use super::{BadLine, Filter, Line, Outcome, line::issuer};
 use crate::{
     host::{LogSink, Module, Trap, UpdateError},
     token::{KeyError, RunKeys},
@@ -106,12 +106,12 @@ impl Replay {
     /// # Errors
     /// When its time is before that of an earlier line, or the filter does not start.
     pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let Line { mut request, claims, issuer, at } = line;
+        let Line { mut request, claims, at } = line;
         if self.running.is_none() {
             self.start(at.unwrap_or(now))?;
         }
         if let Some(claims) = claims {
-            let value = self.sign(issuer.as_deref(), claims)?;
+            let value = self.sign(claims)?;
             request.headers.push((self.carrier.0.clone().into_bytes(), value));
         }
         // Started above, so that this is never none.
@@ -127,15 +127,16 @@ impl Replay {
             *time = at;
             filter.set_time(at);
         }
-        Ok(Outcome { line: number, ..filter.send_owned(0, request) })
+        Ok(Outcome { line: number, ..filter.decide(0, request) })
     }
 
     /// The header value that carries a token of these claims: signed once, as a log repeats its sessions.
-    fn sign(&mut self, issuer: Option<&str>, claims: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
+    fn sign(&mut self, claims: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
         if let Some(value) = self.signed.get(&claims) {
             return Ok(value.clone());
         }
-        let token = self.keys.sign(&self.policy, issuer, &claims).map_err(ReplayError::Key)?;
+        let issuer = issuer(&claims);
+        let token = self.keys.sign(&self.policy, issuer.as_deref(), &claims).map_err(ReplayError::Key)?;
         let value = format!("{}{token}", self.carrier.1).into_bytes();
         if self.signed.len() >= SIGNED_TOKENS {
             self.signed.clear();
