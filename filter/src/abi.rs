@@ -40,6 +40,7 @@ const PLUGIN_CONFIGURATION: i32 = 7;
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_log(level: i32, text: *const u8, size: usize) -> i32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> i32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32;
     fn proxy_get_buffer_bytes(buffer: i32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_get_header_map_pairs(map: i32, data: *mut *mut u8, size: *mut usize) -> i32;
@@ -128,6 +129,12 @@ pub(crate) fn now() -> Result<u64, Failed> {
     ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
     // A clock that stands at the epoch is a clock that failed.
     if time == 0 { Err(Failed) } else { Ok(time) }
+}
+
+/// Has `proxy_on_tick` called of the root context that is being configured.
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failed> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
 pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failed> {

@@ -27,8 +27,13 @@ extern "C" fn proxy_on_configure(root: u32, size: usize) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.request_headers(context)))
+extern "C" fn proxy_on_tick(_root: u32) {
+    vm::with(vm::Vm::tick);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.request_headers(context, end_of_stream != 0)))
 }
 
 #[unsafe(no_mangle)]
@@ -49,11 +54,6 @@ extern "C" fn proxy_on_response_trailers(context: u32, _trailers: usize) -> i32 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(context: u32) {
     vm::with(|vm| vm.log(context));
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context: u32) -> i32 {
-    1
 }
 
 #[unsafe(no_mangle)]

@@ -5,9 +5,12 @@ use chaperone_policy::{Counts, Reason};
 use crate::abi::{self, Metric};
 use crate::crypto::Verifications;
 
+/// How often they are reported, in milliseconds; whoever scrapes them does so more rarely.
+pub(crate) const PERIOD: u32 = 1000;
+
 pub(crate) struct Metrics {
-    allowed: Option<u32>,
-    by_reason: Vec<(Reason, Option<u32>)>,
+    allowed: Counter,
+    by_reason: Vec<(Reason, Counter)>,
     token_hits: Option<u32>,
     token_misses: Option<u32>,
     verified_by_host: Option<u32>,
@@ -18,12 +21,28 @@ pub(crate) struct Metrics {
     reported_verifications: Verifications,
 }
 
+/// Decisions of one kind.
+struct Counter {
+    id: Option<u32>,
+    unreported: i64,
+}
+
+impl Counter {
+    fn define(name: &str) -> Self {
+        Self { id: abi::define_metric(Metric::Counter, name), unreported: 0 }
+    }
+
+    fn report(&mut self) {
+        add(self.id, std::mem::take(&mut self.unreported));
+    }
+}
+
 impl Metrics {
     pub(crate) fn define() -> Self {
         let counter = |name: &str| abi::define_metric(Metric::Counter, name);
         Self {
-            allowed: counter("chaperone.decisions.allowed"),
-            by_reason: Reason::ALL.map(|reason| (reason, counter(&format!("chaperone.decisions.{reason}")))).to_vec(),
+            allowed: Counter::define("chaperone.decisions.allowed"),
+            by_reason: Reason::ALL.map(|reason| (reason, Counter::define(&format!("chaperone.decisions.{reason}")))).into(),
             token_hits: counter("chaperone.token_cache.hits"),
             token_misses: counter("chaperone.token_cache.misses"),
             verified_by_host: counter("chaperone.verifications.host"),
@@ -41,13 +60,22 @@ impl Metrics {
         }
     }
 
-    /// Counts one decision, and what has changed since the one before.
-    pub(crate) fn decided(&mut self, reason: Option<Reason>, counts: Counts, made: Verifications) {
-        let decision = match reason {
-            None => self.allowed,
-            Some(reason) => self.by_reason.iter().find(|(known, _)| *known == reason).and_then(|(_, id)| *id),
+    /// Counts one decision.
+    pub(crate) fn decided(&mut self, reason: Option<Reason>) {
+        let counter = match reason {
+            None => Some(&mut self.allowed),
+            Some(reason) => self.by_reason.iter_mut().find(|(known, _)| *known == reason).map(|(_, counter)| counter),
         };
-        add(decision, 1);
+        if let Some(counter) = counter {
+            counter.unreported += 1;
+        }
+    }
+
+    /// Tells the host what has changed since the last time. From the tick: two host calls for each request would cost more
+    /// than counting does.
+    pub(crate) fn report(&mut self, counts: Counts, made: Verifications) {
+        self.allowed.report();
+        self.by_reason.iter_mut().for_each(|(_, counter)| counter.report());
         let change = |now: u64, before: u64| i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
         add(self.token_misses, change(counts.token_misses, self.reported.token_misses));

@@ -21,9 +21,19 @@ pub(crate) enum Stream {
     /// Not judged yet.
     Begun(Exchange),
     /// The policy let it pass; nothing of a request goes on without being here.
-    Permitted { exchange: Exchange, answered: bool },
+    Permitted { exchange: Exchange, seen: Seen, answered: bool },
     /// Answered by us, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open.
     Denied,
+}
+
+/// What the callbacks have shown of a permitted stream, so that its record need not ask the host for it: a property costs as
+/// much as reading a small header map.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Bytes of the request, when its head was all of it.
+    request_bytes: Option<u64>,
+    /// The response's status.
+    status: Option<u16>,
 }
 
 impl Stream {
@@ -35,24 +45,26 @@ impl Stream {
         matches!(self, Self::Permitted { .. })
     }
 
-    /// Judges the request. `room`: may the VM keep another stream?
+    /// Judges the request. `whole`: nothing follows its head. `room`: may the VM keep another stream?
     pub(crate) fn request_headers(
         &mut self,
         worker: &mut Worker,
         crypto: &HostCrypto,
         metrics: &mut Metrics,
+        whole: bool,
         room: bool,
     ) -> Action {
         let mut exchange = match std::mem::replace(self, Self::Denied) {
-            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => exchange,
+            Self::Begun(exchange) | Self::Permitted { exchange, answered: false, .. } => exchange,
             // A second local reply is a use-after-free in older Envoys.
             Self::Permitted { answered: true, .. } | Self::Denied => return Action::Pause,
         };
         let judged = judge(&mut exchange, worker, crypto, room);
-        metrics.decided(exchange.reason(), worker.counts(), crypto.made());
+        metrics.decided(exchange.reason());
         match judged {
-            Ok(()) => {
-                *self = Self::Permitted { exchange, answered: false };
+            Ok(bytes) => {
+                let seen = Seen { request_bytes: whole.then_some(bytes), status: None };
+                *self = Self::Permitted { exchange, seen, answered: false };
                 Action::Continue
             }
             Err(denial) => {
@@ -67,7 +79,7 @@ impl Stream {
 
     pub(crate) fn request_trailers(&mut self, worker: &mut Worker) -> Action {
         match self {
-            Self::Permitted { exchange, answered: false } => {
+            Self::Permitted { exchange, answered: false, .. } => {
                 let stripped = edit(Map::RequestTrailers, |trailers| exchange.request_trailer_edits(trailers));
                 if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
             }
@@ -77,19 +89,22 @@ impl Stream {
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
     pub(crate) fn response_headers(&mut self, worker: &mut Worker) -> Action {
-        match self {
-            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
-                let stripped = edit(Map::ResponseHeaders, |headers| exchange.response_edits(headers));
-                // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
-                if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
-            }
-            Self::Permitted { answered: true, .. } | Self::Denied => Action::Continue,
-        }
+        let (exchange, seen) = match self {
+            Self::Begun(exchange) => (exchange, &mut Seen::default()),
+            Self::Permitted { exchange, seen, answered: false } => (exchange, seen),
+            Self::Permitted { answered: true, .. } | Self::Denied => return Action::Continue,
+        };
+        let stripped = edit(Map::ResponseHeaders, |headers| {
+            seen.status = status_of(headers);
+            exchange.response_edits(headers)
+        });
+        // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
+        if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
     }
 
     pub(crate) fn response_trailers(&mut self, _: &mut Worker) -> Action {
         match self {
-            Self::Begun(exchange) | Self::Permitted { exchange, answered: false } => {
+            Self::Begun(exchange) | Self::Permitted { exchange, answered: false, .. } => {
                 let stripped = edit(Map::ResponseTrailers, |trailers| exchange.response_trailer_edits(trailers));
                 if stripped.is_ok() { Action::Continue } else { Action::Pause }
             }
@@ -99,11 +114,12 @@ impl Stream {
 
     /// The stream is over: seals the record of what was permitted, where the access log finds it.
     pub(crate) fn log(&self) {
-        if let Self::Permitted { exchange, .. } = self {
-            let code = abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+        if let Self::Permitted { exchange, seen, .. } = self {
+            // Without a response's head there was none, or one that the proxy made past the filters.
+            let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
             let end = End {
-                response_code: code.filter(|code| *code > 0),
-                bytes_up: abi::integer_property("request\0total_size"),
+                response_code: seen.status.or_else(asked).filter(|code| *code > 0),
+                bytes_up: seen.request_bytes.or_else(|| abi::integer_property("request\0total_size")),
                 bytes_down: abi::integer_property("response\0total_size"),
             };
             seal(exchange, &end);
@@ -113,9 +129,10 @@ impl Stream {
     /// What was permitted cannot be carried out: a denial after all, also on record.
     fn fail(&mut self, worker: &mut Worker) -> Action {
         match std::mem::replace(self, Self::Denied) {
-            Self::Permitted { mut exchange, .. } => {
+            Self::Permitted { mut exchange, seen, .. } => {
                 answer(&exchange.fail(worker, Timestamp::default()));
-                *self = Self::Permitted { exchange, answered: true };
+                // The status that was seen is not the one that goes out.
+                *self = Self::Permitted { exchange, seen: Seen { status: None, ..seen }, answered: true };
             }
             Self::Begun(mut exchange) => {
                 let denial = exchange.fail(worker, Timestamp::default());
@@ -128,7 +145,8 @@ impl Stream {
     }
 }
 
-fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room: bool) -> Result<(), Denial> {
+/// Judges and edits; gives the size of the head as it came.
+fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room: bool) -> Result<u64, Denial> {
     let map = abi::header_map(Map::RequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
     let now = abi::now().map(Timestamp::from_nanos);
@@ -146,7 +164,7 @@ fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()),
             // Half of the edits may be done: what wears our prefix is no longer known to be ours.
             Err(Failed) => Err(exchange.fail(worker, now)),
         },
@@ -178,8 +196,13 @@ fn edit(map: Map, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Faile
 }
 
 fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {
-    edits.remove.iter().try_for_each(|name| abi::remove_header(map, name))?;
-    edits.set.iter().try_for_each(|(name, value)| abi::set_header(map, name.as_bytes(), value))
+    edits.removed().try_for_each(|name| abi::remove_header(map, name))?;
+    edits.set().try_for_each(|(name, value)| abi::set_header(map, name, value))
+}
+
+fn status_of(headers: &Headers<'_>) -> Option<u16> {
+    let (_, value) = headers.iter().find(|(name, _)| *name == b":status")?;
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(feature = "trap-for-tests")]

@@ -1,14 +1,15 @@
 //! The state of one VM: one worker of the core, the policies of its root contexts, its open streams.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use chaperone_policy::{Policy, Secret, Worker, limits};
 
+use rustc_hash::FxHashMap;
+
 use crate::abi::{self, Failed, Level};
 use crate::crypto::HostCrypto;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::stream::Stream;
 
 pub(crate) struct Vm {
@@ -16,10 +17,10 @@ pub(crate) struct Vm {
     crypto: HostCrypto,
     metrics: Metrics,
     /// By root context. A config change makes a new root context in the same VM; the older one lives until its last stream ends.
-    roots: HashMap<u32, Root>,
+    roots: FxHashMap<u32, Root>,
     /// How many configurations were taken: tells older root contexts from newer ones.
     configured: u64,
-    streams: HashMap<u32, Stream>,
+    streams: FxHashMap<u32, Stream>,
     permitted: usize,
 }
 
@@ -75,9 +76,9 @@ impl Vm {
             worker: Worker::new(id, seed, environment),
             crypto: HostCrypto::checked(),
             metrics: Metrics::define(),
-            roots: HashMap::new(),
+            roots: FxHashMap::default(),
             configured: 0,
-            streams: HashMap::new(),
+            streams: FxHashMap::default(),
             permitted: 0,
         })
     }
@@ -113,6 +114,10 @@ impl Vm {
                 if let Some(name) = abi::property("xds\0node\0id").ok().and_then(|name| String::from_utf8(name).ok()) {
                     self.worker.name_proxy(&name);
                 }
+                // Without a timer the metrics would stand still; nothing else depends on it.
+                if abi::set_tick_period(metrics::PERIOD).is_err() {
+                    abi::log(Level::Error, "chaperone: the host gives no ticks, so that its metrics stand still");
+                }
                 self.configured += 1;
                 self.roots.insert(root, Root { policy: Rc::new(policy), bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
@@ -128,12 +133,18 @@ impl Vm {
         }
     }
 
-    pub(crate) fn request_headers(&mut self, context: u32) -> crate::stream::Action {
+    pub(crate) fn request_headers(&mut self, context: u32, whole: bool) -> crate::stream::Action {
         let stream = self.streams.entry(context).or_insert_with(|| Stream::new(Rc::new(Policy::deny_all())));
         self.permitted -= usize::from(stream.is_permitted());
-        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, self.permitted < limits::STREAMS);
+        let room = self.permitted < limits::STREAMS;
+        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, whole, room);
         self.permitted += usize::from(stream.is_permitted());
         action
+    }
+
+    /// The root context's timer; each of them may tell for all.
+    pub(crate) fn tick(&mut self) {
+        self.metrics.report(self.worker.counts(), self.crypto.made());
     }
 
     /// Keeps the documents of all policies in memory within a bound: an update that ran out of memory would end the VM, and a

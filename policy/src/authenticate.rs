@@ -1,5 +1,6 @@
 //! From a token's text to a session: whose it is, whether its signature holds, what its claims say.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -9,6 +10,7 @@ use crate::issuers::Issuer;
 use crate::keys::{VerificationKey, VerifySignature};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
+use crate::record::SessionPart;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
 use crate::worker::{Verified, Worker};
@@ -21,6 +23,10 @@ pub(crate) struct Session {
     pub(crate) revoked: Option<Option<String>>,
     /// Places of the grants whose conditions hold, in the document's order.
     pub(crate) grants: Vec<usize>,
+    /// The end under which the worker has it among the live ones; 0 when it has not been noted.
+    pub(crate) noted: Cell<u64>,
+    /// Its part of audit records.
+    pub(crate) record: SessionPart,
 }
 
 /// Runs the checks from `token_malformed` to `binding_mismatch`. `now` is the latest instant of the worker.
@@ -98,7 +104,7 @@ fn open_session(rules: &Rules, payload: &Map<String, Value>, name: &str, issuer:
         return Err(Reason::BindingMismatch);
     }
     let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
-    let grants =
-        rules.grants.iter().enumerate().filter(|(_, grant)| grant.holds_for(&claims, payload)).map(|(place, _)| place).collect();
-    Ok(Session { claims, revoked, grants })
+    let grants = rules.grants.holding(&claims, payload);
+    let record = SessionPart::of(&claims);
+    Ok(Session { claims, revoked, grants, noted: Cell::new(0), record })
 }

@@ -133,7 +133,7 @@ fn is_granted(
 ) -> Result<(), Reason> {
     let mut reason = Reason::CommandNotGranted;
     for &place in &session.grants {
-        let Some(grant) = rules.grants.get(place).filter(|grant| grant.allows(command)) else { continue };
+        let Some(grant) = rules.grants.all().get(place).filter(|grant| grant.allows(command)) else { continue };
         let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
         if end.is_some_and(|end| latest.seconds() >= end.saturating_add(rules.session.clock_skew)) {
             reason = Reason::LifetimeExceeded;

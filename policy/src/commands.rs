@@ -1,5 +1,6 @@
 //! The policy's commands, as documents write them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -195,15 +196,18 @@ fn parse_literal(text: &str, last: bool) -> Result<Part, (&'static str, &'static
     if text.is_empty() && !last {
         return Err(("has an empty segment", PLAIN));
     }
-    let mut path = CanonicalPath::parse(format!("/{text}").as_bytes()).map_err(|_| ("is ambiguous", PLAIN))?;
+    let text = format!("/{text}");
+    let mut path = CanonicalPath::parse(text.as_bytes()).map_err(|_| ("is ambiguous", PLAIN))?;
     match (path.spellings().is_empty(), path.segments.pop()) {
-        (true, Some(segment)) => Ok(Part::Literal { canonical: segment.canonical, decoded: segment.decoded }),
+        (true, Some(segment)) => {
+            Ok(Part::Literal { canonical: segment.canonical.into_owned(), decoded: segment.decoded.into_owned() })
+        }
         (false, _) | (true, None) => Err(("is ambiguous", PLAIN)),
     }
 }
 
 /// The host of an authority (RFC 3986 §3.2), in lower case and without its port; `None` when it is no plain host.
-pub(crate) fn host_of(authority: &[u8]) -> Option<String> {
+pub(crate) fn host_of(authority: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(authority).ok()?;
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if !text.bytes().all(good) {
@@ -213,15 +217,16 @@ pub(crate) fn host_of(authority: &[u8]) -> Option<String> {
         Some(literal) => {
             let (address, after) = literal.split_once(']')?;
             let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
-            (format!("[{address}]"), port)
+            (text.get(..address.len() + 2)?, port)
         }
         None => match text.split_once(':') {
-            Some((host, port)) => (host.to_owned(), Some(port)),
-            None => (text.to_owned(), None),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
         },
     };
     let port_is_plain = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     // `orders.example.` is the same host, spelled from the root (RFC 3986 §3.2.2).
-    let host = host.strip_suffix('.').unwrap_or(&host);
-    port_is_plain.then(|| host.to_ascii_lowercase())
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let capitals = host.bytes().any(|byte| byte.is_ascii_uppercase());
+    port_is_plain.then(|| if capitals { host.to_ascii_lowercase().into() } else { host.into() })
 }

@@ -9,20 +9,48 @@ use crate::policy::HEADER_PREFIX;
 use crate::request::{Headers, names_scheme};
 
 /// Changes to the fields of one message: first remove, then set.
-#[derive(Default, PartialEq, Eq)]
+///
+/// All names and values stand in one buffer: an allowed request sets nine fields, and an allocation for each name and each
+/// value would cost more than the fields do.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Edits {
+    text: Vec<u8>,
+    removed: Vec<Span>,
+    set: Vec<(Span, Span)>,
+}
+
+/// From where to where in [`Edits::text`].
+type Span = (usize, usize);
+
+impl Edits {
     /// Names whose every field goes, spelled as they came.
-    pub remove: Vec<Vec<u8>>,
-    /// Fields to set; a field of the same name that is there is replaced.
-    pub set: Vec<(String, Vec<u8>)>,
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        self.removed.iter().map(|name| self.span(*name))
+    }
+
+    /// Fields to set, name and value; a field of the same name that is there is replaced.
+    pub fn set(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.set.iter().map(|(name, value)| (self.span(*name), self.span(*value)))
+    }
+
+    fn span(&self, (start, end): Span) -> &[u8] {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Writes into the buffer, and gives the place.
+    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.text.len();
+        write(&mut self.text);
+        (start, self.text.len())
+    }
 }
 
 /// Names alone: a value may be a credential.
 impl fmt::Debug for Edits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set: Vec<&str> = self.set.iter().map(|(name, _)| name.as_str()).collect();
-        let remove: Vec<_> = self.remove.iter().map(|name| String::from_utf8_lossy(name)).collect();
-        f.debug_struct("Edits").field("remove", &remove).field("set", &set).finish()
+        let removed: Vec<_> = self.removed().map(String::from_utf8_lossy).collect();
+        let set: Vec<_> = self.set().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        f.debug_struct("Edits").field("remove", &removed).field("set", &set).finish()
     }
 }
 
@@ -74,13 +102,31 @@ impl Edits {
         // A name that repeats most often repeats at once. Removing it twice does no harm; looking through all names for each
         // would be quadratic in what an upstream sends, whose fields nobody counts.
         const LOOK_BACK: usize = 32;
-        if !self.remove.iter().rev().take(LOOK_BACK).any(|known| known == name) {
-            self.remove.push(name.to_vec());
+        if !self.removed.iter().rev().take(LOOK_BACK).any(|known| self.span(*known) == name) {
+            let name = self.write(|text| text.extend_from_slice(name));
+            self.removed.push(name);
         }
     }
 
-    pub(crate) fn set(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
-        self.set.push((name.into(), value.into()));
+    pub(crate) fn put(&mut self, name: &str, value: &[u8]) {
+        let name = self.write(|text| text.extend_from_slice(name.as_bytes()));
+        let value = self.write(|text| text.extend_from_slice(value));
+        self.set.push((name, value));
+    }
+
+    /// Sets one of our own fields, its value as an audit header shows it.
+    pub(crate) fn put_audit(&mut self, prefix: &str, name: &str, value: &str) {
+        let name = self.write(|text| {
+            text.extend_from_slice(prefix.as_bytes());
+            text.extend_from_slice(name.as_bytes());
+        });
+        let value = self.write(|text| push_audit_value(text, value));
+        self.set.push((name, value));
+    }
+
+    /// Makes room for an allowed request's fields, whose names and values are some 500 bytes.
+    pub(crate) fn with_room() -> Self {
+        Self { text: Vec::with_capacity(768), removed: Vec::with_capacity(4), set: Vec::with_capacity(12) }
     }
 
     /// Takes off whatever wears our prefix. `connection` may not name such a field either: the next proxy would take ours
@@ -102,14 +148,16 @@ impl Edits {
         }
         self.remove(name);
         if options().any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
-            self.set("connection", "upgrade");
+            self.put("connection", b"upgrade");
         }
     }
 
     /// Takes off the fields that ask for another request than the one judged.
     pub(crate) fn strip_overrides(&mut self, headers: &Headers<'_>) {
         for (name, _) in headers {
-            if OVERRIDES.iter().any(|override_name| same_name(name, override_name)) {
+            // All of them begin with one of two letters, and hardly any other field does.
+            let begins = name.first().is_some_and(|first| matches!(first.to_ascii_lowercase(), b'x' | b'f'));
+            if begins && OVERRIDES.iter().any(|override_name| same_name(name, override_name)) {
                 self.remove(name);
             }
         }
@@ -122,6 +170,18 @@ impl Edits {
                 self.remove(found);
             }
         }
+    }
+
+    /// Lets a field be replaced that would be removed and then set: where there is one of that very name and no more, setting
+    /// it says the same in one call fewer.
+    pub(crate) fn replace_removed(&mut self, headers: &Headers<'_>) {
+        let Self { text, removed, set } = self;
+        let span = |(start, end): Span| text.get(start..end).unwrap_or_default();
+        removed.retain(|name| {
+            let name = span(*name);
+            let only = headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).count() == 1;
+            !(only && set.iter().any(|(known, _)| span(*known) == name))
+        });
     }
 
     /// Takes off request trailers that would be taken off, or set, as header fields.
@@ -139,8 +199,8 @@ impl Edits {
     pub(crate) fn strip_tokens(&mut self, headers: &Headers<'_>, strip: &Strip) {
         for source in &strip.tokens {
             for (name, value) in headers {
-                let carries = source.scheme.is_none_or(|scheme| names_scheme(value, scheme));
-                if name.eq_ignore_ascii_case(source.header.as_bytes()) && carries {
+                let carries = || source.scheme.is_none_or(|scheme| names_scheme(value, scheme));
+                if name.eq_ignore_ascii_case(source.header.as_bytes()) && carries() {
                     self.remove(name);
                 }
             }
@@ -159,11 +219,15 @@ fn same_name(name: &[u8], known: &str) -> bool {
     name.len() == known.len() && name.iter().zip(known.bytes()).all(|(a, b)| fold(*a) == fold(b))
 }
 
-/// A value for an audit header: visible ASCII; everything else, `%` and `,` percent-encoded; cut at a whole character.
-pub(crate) fn audit_value(text: &str) -> Vec<u8> {
-    let mut value = Vec::with_capacity(text.len());
+/// Appends a value for an audit header: visible ASCII; everything else, `%` and `,` percent-encoded; cut at a whole character.
+fn push_audit_value(value: &mut Vec<u8>, text: &str) {
+    if text.len() <= limits::AUDIT_VALUE_BYTES && text.bytes().all(|byte| is_plain(char::from(byte))) {
+        value.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let start = value.len();
     for character in text.chars() {
-        if value.len() + audit_size(character) > limits::AUDIT_VALUE_BYTES {
+        if value.len() - start + audit_size(character) > limits::AUDIT_VALUE_BYTES {
             break;
         }
         if is_plain(character) {
@@ -172,7 +236,6 @@ pub(crate) fn audit_value(text: &str) -> Vec<u8> {
             value.extend(character.encode_utf8(&mut [0; 4]).bytes().flat_map(upper_escape));
         }
     }
-    value
 }
 
 /// Would an audit header show the text whole?
@@ -208,34 +271,55 @@ mod tests {
             (b"x-chaperone", b"not ours"),
             (b"y-x-chaperone-session", b"not ours"),
         ]);
-        assert_eq!(
-            edits.remove,
-            [
-                b"X-Chaperone-Session".to_vec(),
-                b"x_chaperone_session".to_vec(),
-                b"x-chaperone-anything".to_vec(),
-                b"x.chaperone.session".to_vec()
-            ]
-        );
+        let removed: Vec<_> = edits.removed().map(String::from_utf8_lossy).collect();
+        assert_eq!(removed, ["X-Chaperone-Session", "x_chaperone_session", "x-chaperone-anything", "x.chaperone.session"]);
     }
 
     #[test]
     fn connection_may_not_name_our_headers() {
         assert_eq!(stripped(&[(b"connection", b"keep-alive, x-other")]), Edits::default());
-        assert_eq!(stripped(&[(b"connection", b"close, X-Chaperone-Session")]).remove, [b"connection".to_vec()]);
+        let close = stripped(&[(b"connection", b"close, X-Chaperone-Session")]);
+        assert_eq!(close.removed().collect::<Vec<_>>(), [b"connection"]);
         let upgrade = stripped(&[(b"connection", b"Upgrade, x_chaperone_session")]);
-        assert_eq!(upgrade.set, [("connection".to_owned(), b"upgrade".to_vec())]);
+        assert_eq!(upgrade.set().collect::<Vec<_>>(), [(b"connection".as_slice(), b"upgrade".as_slice())]);
+    }
+
+    #[test]
+    fn what_is_set_again_is_replaced_where_there_is_one() {
+        let removed = |headers: &Headers<'_>| {
+            let mut edits = Edits::default();
+            edits.strip_named(headers, "authorization");
+            edits.put("authorization", b"Bearer upstream");
+            edits.replace_removed(headers);
+            edits.removed().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert!(removed(&[(b"authorization", b"Bearer a"), (b"x", b"y")]).is_empty());
+        // Setting replaces the first of several, and no field of another spelling.
+        assert_eq!(removed(&[(b"authorization", b"a"), (b"authorization", b"b")]), [b"authorization"]);
+        assert_eq!(removed(&[(b"authorization", b"a"), (b"Authorization", b"b")]).len(), 2);
+        assert_eq!(removed(&[(b"Authorization", b"a")]), [b"Authorization"]);
     }
 
     #[test]
     fn overrides_are_removed_in_any_spelling() {
         let mut edits = Edits::default();
         edits.strip_overrides(&[(b"X_HTTP_Method_Override", b"DELETE"), (b"x-original-url", b"/admin"), (b"x-request-id", b"1")]);
-        assert_eq!(edits.remove.len(), 2);
+        assert_eq!(edits.removed().count(), 2);
+        // Each of the list is found, also in capitals.
+        for name in OVERRIDES {
+            let mut edits = Edits::default();
+            edits.strip_overrides(&[(name.to_ascii_uppercase().as_bytes(), b"x")]);
+            assert_eq!(edits.removed().count(), 1, "{name}");
+        }
     }
 
     #[test]
     fn audit_values_are_visible_ascii_and_bounded() {
+        let audit_value = |text: &str| {
+            let mut value = b"before".to_vec();
+            push_audit_value(&mut value, text);
+            value.split_off(6)
+        };
         assert_eq!(audit_value("agent-7"), b"agent-7");
         assert_eq!(audit_value("a\r\nx: y,%\u{e9} "), b"a%0D%0Ax:%20y%2C%25%C3%A9%20");
         assert_eq!(audit_value(&"\u{e9}".repeat(200)).len(), 252, "whole characters of two bytes, six each");

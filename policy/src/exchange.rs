@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::authenticate::Session;
 use crate::check::{Findings, check};
 use crate::denial::Denial;
-use crate::edits::{Edits, Strip, audit_value};
+use crate::edits::{Edits, Strip};
 use crate::keys::VerifySignature;
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -82,7 +82,8 @@ impl Exchange {
             Stage::Judged(_) => return Decision::Refuse(self.fail(worker, now)),
         };
         let stamp = worker.next_stamp();
-        let audit_id = stamp.audit_id.clone();
+        let audit_id = stamp.audit_id;
+        let audit_id = audit_id.as_str();
         let mut findings = Findings::default();
         let result = check(&policy, worker, head, now, verifier, &mut findings);
         let outcome = match (result, findings.observed) {
@@ -95,7 +96,7 @@ impl Exchange {
         let decision = match outcome {
             Outcome::Denied(reason) => {
                 let grpc = Request::seems_grpc(head.headers);
-                Decision::Refuse(Denial::new(reason, policy.rules(), self.strip.prefix(), &audit_id, grpc))
+                Decision::Refuse(Denial::new(reason, policy.rules(), self.strip.prefix(), audit_id, grpc))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();
@@ -103,7 +104,7 @@ impl Exchange {
                     worker.note_live(session, ends, now);
                 }
                 Decision::Forward(Permit {
-                    edits: self.request_edits(&policy, &mut findings, observed, head.headers, &audit_id),
+                    edits: self.request_edits(&policy, &mut findings, observed, head.headers, audit_id),
                     observed,
                 })
             }
@@ -136,7 +137,7 @@ impl Exchange {
         if let Stage::Judged(judged) = &mut self.stage {
             judged.outcome = denied;
             judged.named.credential = None;
-            audit_id = &judged.stamp.audit_id;
+            audit_id = judged.stamp.audit_id.as_str();
         }
         Denial::new(reason, None, self.strip.prefix(), audit_id, false)
     }
@@ -146,7 +147,7 @@ impl Exchange {
     pub fn response_edits(&self, headers: &Headers<'_>) -> Edits {
         let mut edits = self.response_trailer_edits(headers);
         if let Stage::Judged(judged) = &self.stage {
-            edits.set(format!("{}audit-id", self.strip.prefix()), judged.stamp.audit_id.as_bytes());
+            edits.put_audit(self.strip.prefix(), "audit-id", judged.stamp.audit_id.as_str());
         }
         edits
     }
@@ -183,7 +184,7 @@ impl Exchange {
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
         let Judged { stamp, session, ends, named, outcome, subject } = &**judged;
-        Record::new(stamp, session.as_deref(), *ends, named, *outcome, subject, end).to_json()
+        Some(Record { stamp, session: session.as_deref(), ends: *ends, named, outcome: *outcome, subject, end }.to_json())
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.
@@ -195,7 +196,7 @@ impl Exchange {
         headers: &Headers<'_>,
         audit_id: &str,
     ) -> Edits {
-        let mut edits = Edits::default();
+        let mut edits = Edits::with_room();
         let prefix = self.strip.prefix();
         edits.strip_forged(headers, prefix);
         let Some(rules) = policy.rules() else { return edits };
@@ -204,10 +205,11 @@ impl Exchange {
             edits.strip_tokens(headers, &self.strip);
             if let (Some(credential), Some(value), None) = (&rules.credential, findings.credential.take(), observed) {
                 edits.strip_named(headers, &credential.header);
-                edits.set(credential.header.clone(), value);
+                edits.put(&credential.header, &value);
+                edits.replace_removed(headers);
             }
         }
-        let mut set = |name: &str, value: &str| edits.set(format!("{prefix}{name}"), audit_value(value));
+        let mut set = |name: &str, value: &str| edits.put_audit(prefix, name, value);
         if let Some(session) = &findings.session {
             set("session", &session.claims.session);
             set("subject", &session.claims.subject);
@@ -230,7 +232,7 @@ impl Exchange {
             set("expires-at", &ends.to_string());
         }
         set("audit-id", audit_id);
-        set("policy", &rules.label());
+        set("policy", &rules.label);
         edits
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A path is never repaired: what a proxy would rewrite and an upstream would not (or the other way round) is the attack.
 
+use std::borrow::Cow;
+
 use crate::limits;
 
 /// Spellings that are refused unless the command that the request matches permits them in its captures.
@@ -31,33 +33,33 @@ impl Spellings {
 
 /// One segment between slashes.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub(crate) struct Segment<'p> {
     /// Unreserved characters decoded, other escapes kept in upper case.
-    pub(crate) canonical: Vec<u8>,
+    pub(crate) canonical: Cow<'p, [u8]>,
     /// Every escape decoded once: what an upstream's router may see.
-    pub(crate) decoded: Vec<u8>,
+    pub(crate) decoded: Cow<'p, [u8]>,
     pub(crate) spellings: Spellings,
 }
 
 /// A path that has one reading, but for the spellings that it is marked with.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CanonicalPath {
-    pub(crate) segments: Vec<Segment>,
+pub(crate) struct CanonicalPath<'p> {
+    pub(crate) segments: Vec<Segment<'p>>,
 }
 
 /// Why a path has no single reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ambiguous;
 
-impl CanonicalPath {
+impl<'p> CanonicalPath<'p> {
     /// Reads `:path`; the query takes no part but for a raw `#`, which some servers cut at.
-    pub(crate) fn parse(raw: &[u8]) -> Result<Self, Ambiguous> {
+    pub(crate) fn parse(raw: &'p [u8]) -> Result<Self, Ambiguous> {
         if raw.len() > limits::PATH_BYTES || !raw.iter().all(|byte| (0x21..=0x7e).contains(byte) && *byte != b'#') {
             return Err(Ambiguous);
         }
         let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
         let inner = path.strip_prefix(b"/").ok_or(Ambiguous)?;
-        let mut segments = Vec::new();
+        let mut segments = Vec::with_capacity(8);
         let mut parts = inner.split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
             // An empty segment is a trailing slash at the end and `//` anywhere else.
@@ -78,8 +80,14 @@ impl CanonicalPath {
     }
 }
 
-impl Segment {
-    fn parse(raw: &[u8]) -> Result<Self, Ambiguous> {
+impl<'p> Segment<'p> {
+    fn parse(raw: &'p [u8]) -> Result<Self, Ambiguous> {
+        let mut spellings = Spellings::default();
+        if !raw.contains(&b'%') {
+            // Without escapes there is one reading, and it is the text itself.
+            judge(raw, &mut spellings)?;
+            return Ok(Self { canonical: Cow::Borrowed(raw), decoded: Cow::Borrowed(raw), spellings });
+        }
         let mut canonical = Vec::with_capacity(raw.len());
         let mut decoded = Vec::with_capacity(raw.len());
         let mut rest = raw;
@@ -99,7 +107,6 @@ impl Segment {
                 canonical.extend_from_slice(&upper_escape(value));
             }
         }
-        let mut spellings = Spellings::default();
         if has_delimiter(&decoded) {
             spellings.add(Spellings::ENCODED_SLASH);
         }
@@ -115,7 +122,7 @@ impl Segment {
                 return Err(Ambiguous);
             }
         }
-        Ok(Self { canonical, decoded, spellings })
+        Ok(Self { canonical: canonical.into(), decoded: decoded.into(), spellings })
     }
 }
 

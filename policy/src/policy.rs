@@ -1,5 +1,6 @@
 //! A compiled policy: immutable, and either the rules of a good document or the refusal of everything.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
 use crate::edits::Strip;
-use crate::grants::{self, Grant};
+use crate::grants::{self, Grants};
 use crate::issuers::Tokens;
 use crate::json;
 use crate::limits;
@@ -29,6 +30,8 @@ pub struct Policy {
 pub(crate) struct Rules {
     pub(crate) name: Rc<str>,
     pub(crate) revision: Rc<str>,
+    /// `name@` and the first 12 digits of the revision.
+    pub(crate) label: Box<str>,
     pub(crate) generation: u64,
     pub(crate) mode: Mode,
     /// Reasons that are recorded and not enforced.
@@ -37,7 +40,7 @@ pub(crate) struct Rules {
     pub(crate) session: SessionRules,
     pub(crate) commands: Vec<Command>,
     pub(crate) router: Router,
-    pub(crate) grants: Vec<Grant>,
+    pub(crate) grants: Grants,
     pub(crate) revoked: Revocations,
     pub(crate) credential: Option<Credential>,
     pub(crate) verifications_per_second: u32,
@@ -111,7 +114,7 @@ impl Policy {
 
     /// The names of the grants.
     pub fn grant_names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().flat_map(|rules| &rules.grants).map(|grant| &*grant.name)
+        self.rules.iter().flat_map(|rules| rules.grants.all()).map(|grant| &*grant.name)
     }
 
     pub(crate) fn rules(&self) -> Option<&Rules> {
@@ -186,8 +189,9 @@ impl Rules {
             object.finish(errors);
             prefix
         });
-        for (index, grant) in grants.iter().flatten().enumerate() {
-            if grants.iter().flatten().take(index).any(|earlier| earlier.name == grant.name) {
+        let mut grant_names = BTreeSet::new();
+        for grant in grants.iter().flatten() {
+            if !grant_names.insert(&grant.name) {
                 errors.add(
                     &root.member("grants"),
                     format!("two grants are called `{}`: the record could not tell them apart", grant.name),
@@ -211,9 +215,11 @@ impl Rules {
             tokens: if forward_token { Vec::new() } else { tokens.sources.clone() },
             credential: credential.as_ref().map(|credential| credential.header.clone()),
         };
+        let (policy_name, revision) = (policy_name?, revision(&value));
         let rules = Self {
-            name: policy_name?.into(),
-            revision: revision(&value).into(),
+            name: policy_name.into(),
+            label: format!("{policy_name}@{}", revision.get(..12).unwrap_or_default()).into(),
+            revision: revision.into(),
             generation,
             mode,
             observed: observed.unwrap_or_default(),
@@ -221,7 +227,7 @@ impl Rules {
             session: session?,
             commands,
             router,
-            grants: grants?,
+            grants: Grants::new(grants?),
             revoked: revoked.unwrap_or_default(),
             credential,
             verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
@@ -232,11 +238,6 @@ impl Rules {
     /// Are denials carried out, and credentials given?
     pub(crate) fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
-    }
-
-    /// `name@` and the first 12 digits of the revision.
-    pub(crate) fn label(&self) -> String {
-        format!("{}@{}", self.name, self.revision.get(..12).unwrap_or_default())
     }
 }
 

@@ -1,11 +1,11 @@
 //! The audit record: one JSON object in the form of OCSF API Activity (class 6003), schema version 1.6.0.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-
-use serde::Serialize;
 
 use crate::authenticate::Session;
 use crate::check::Findings;
+use crate::claims::Claims;
 use crate::limits;
 use crate::policy::Rules;
 use crate::reason::Reason;
@@ -50,7 +50,7 @@ impl Named {
                 .command
                 .and_then(|command| rules.commands.get(command.0 as usize))
                 .map(|command| Rc::clone(&command.name)),
-            grant: findings.grant.and_then(|grant| rules.grants.get(grant)).map(|grant| Rc::clone(&grant.name)),
+            grant: findings.grant.and_then(|grant| rules.grants.all().get(grant)).map(|grant| Rc::clone(&grant.name)),
             credential: rules.credential.as_ref().filter(|_| given).map(|credential| Rc::clone(&credential.reference)),
         }
     }
@@ -60,9 +60,10 @@ impl Named {
 #[derive(Debug)]
 pub(crate) struct Subject {
     at: Timestamp,
-    method: String,
-    path: String,
-    ip: Option<String>,
+    /// Method, path and address, one after the other: one allocation for all three.
+    text: String,
+    method_ends: usize,
+    path_ends: usize,
     port: Option<u16>,
 }
 
@@ -82,21 +83,41 @@ impl Subject {
         let first = |name| values(head.headers, name).next().unwrap_or_default();
         // Without the query: it may hold secrets, and takes no part in the decision.
         let path = first(":path").split(|byte| *byte == b'?').next().unwrap_or_default();
+        let mut text = String::with_capacity(96);
+        push_visible(&mut text, first(":method"));
+        let method_ends = text.len();
+        push_visible(&mut text, path);
+        let path_ends = text.len();
         let address = head.source_address.and_then(|address| std::str::from_utf8(address).ok());
-        let (ip, port) = match address.map(|address| address.parse::<std::net::SocketAddr>()) {
-            Some(Ok(address)) => (Some(address.ip().to_string()), Some(address.port())),
-            Some(Err(_)) => (address.and_then(|address| address.parse::<std::net::IpAddr>().ok()).map(|ip| ip.to_string()), None),
-            None => (None, None),
+        let with_port = address.and_then(|text| Some((text, text.parse::<SocketAddr>().ok()?.port())));
+        let port = with_port.map(|(_, port)| port);
+        let ip = match with_port {
+            // The text itself, which is quicker than writing the address anew.
+            Some((text, _)) => text.rsplit_once(':').map(|(ip, _)| ip.trim_start_matches('[').trim_end_matches(']')),
+            None => address.filter(|text| text.parse::<IpAddr>().is_ok()),
         };
-        Self { at, method: visible(first(":method")), path: visible(path), ip, port }
+        text.push_str(ip.unwrap_or_default());
+        Self { at, text, method_ends, path_ends, port }
+    }
+
+    fn method(&self) -> &str {
+        self.text.get(..self.method_ends).unwrap_or_default()
+    }
+
+    fn path(&self) -> &str {
+        self.text.get(self.method_ends..self.path_ends).unwrap_or_default()
+    }
+
+    fn ip(&self) -> &str {
+        self.text.get(self.path_ends..).unwrap_or_default()
     }
 }
 
 /// Text that a client chose, safe in any log: ASCII, everything else percent-encoded, bounded.
-fn visible(bytes: &[u8]) -> String {
-    let mut text = String::new();
+fn push_visible(text: &mut String, bytes: &[u8]) {
+    let start = text.len();
     for byte in bytes {
-        if text.len() > limits::RECORD_PATH_BYTES {
+        if text.len() - start > limits::RECORD_PATH_BYTES {
             text.push_str("...");
             break;
         }
@@ -106,215 +127,179 @@ fn visible(bytes: &[u8]) -> String {
             text.extend(crate::path::upper_escape(*byte).map(char::from));
         }
     }
-    text
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Record<'r> {
-    metadata: Metadata<'r>,
-    category_uid: u32,
-    class_uid: u32,
-    type_uid: u32,
-    activity_id: u32,
-    severity_id: u32,
-    /// Milliseconds since the epoch.
-    time: u64,
-    action_id: u32,
-    disposition_id: u32,
-    status_id: u32,
-    status_code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_detail: Option<&'r str>,
-    actor: Actor<'r>,
-    api: Api<'r>,
-    http_request: HttpRequest<'r>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_response: Option<HttpResponse>,
-    src_endpoint: Endpoint<'r>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<PolicyName<'r>>,
-    unmapped: Unmapped<'r>,
+/// A session's part of its records, written once for each token and policy.
+#[derive(Debug)]
+pub(crate) struct SessionPart {
+    /// The members of `actor`, up to the value of the session's `expiration_time`.
+    actor: Box<str>,
+    /// The member `agent_chain` of `unmapped` with its comma; empty without one.
+    agents: Box<str>,
 }
 
-#[derive(Debug, Serialize)]
-struct Metadata<'r> {
-    uid: &'r str,
-    version: &'static str,
-    product: Product,
-    profiles: [&'static str; 1],
+impl SessionPart {
+    pub(crate) fn of(claims: &Claims) -> Self {
+        let mut actor = Line(String::with_capacity(256));
+        actor.member(r#""user":{"uid":"#, &claims.subject);
+        actor.member(r#"},"idp":{"uid":"#, &claims.issuer);
+        actor.member(r#"},"session":{"uid":"#, &claims.session);
+        actor.member(r#","issuer":"#, &claims.issuer);
+        actor.number(r#","created_time":"#, Timestamp::from_seconds(claims.started).millis());
+        if let Some(id) = &claims.token_id {
+            actor.member(r#","credential_uid":"#, id);
+        }
+        actor.raw(r#","expiration_time":"#);
+        let mut agents = Line(String::new());
+        for (index, agent) in claims.agents.iter().enumerate() {
+            agents.member(if index == 0 { r#""agent_chain":["# } else { "," }, agent);
+        }
+        if !claims.agents.is_empty() {
+            agents.raw("],");
+        }
+        Self { actor: actor.0.into(), agents: agents.0.into() }
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Product {
-    name: &'static str,
-    vendor_name: &'static str,
-    version: &'static str,
-}
+/// One line of JSON in the making. Written member by member and not from a tree or by derive: the record is the largest piece
+/// of work of an allowed request, and nearly all of it is the same each time.
+struct Line(String);
 
-#[derive(Debug, Serialize)]
-struct Actor<'r> {
-    user: User<'r>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idp: Option<Uid<'r>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<ActorSession<'r>>,
-}
+impl Line {
+    /// Text that is JSON already.
+    fn raw(&mut self, json: &str) {
+        self.0.push_str(json);
+    }
 
-#[derive(Debug, Serialize)]
-struct User<'r> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<&'r str>,
-    /// 0, unknown, when nobody was verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    type_id: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct Uid<'r> {
-    uid: &'r str,
-}
-
-#[derive(Debug, Serialize)]
-struct ActorSession<'r> {
-    uid: &'r str,
-    issuer: &'r str,
-    created_time: u64,
-    expiration_time: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential_uid: Option<&'r str>,
-}
-
-#[derive(Debug, Serialize)]
-struct Api<'r> {
-    operation: &'r str,
-}
-
-#[derive(Debug, Serialize)]
-struct HttpRequest<'r> {
-    http_method: &'r str,
-    url: Url<'r>,
-}
-
-#[derive(Debug, Serialize)]
-struct Url<'r> {
-    path: &'r str,
-}
-
-#[derive(Debug, Serialize)]
-struct HttpResponse {
-    code: u16,
-}
-
-#[derive(Debug, Serialize)]
-struct Endpoint<'r> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-}
-
-#[derive(Debug, Serialize)]
-struct PolicyName<'r> {
-    uid: &'r str,
-    version: &'r str,
-}
-
-#[derive(Debug, Serialize)]
-struct Unmapped<'r> {
-    decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<&'r str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    agent_chain: &'r [String],
-    binding: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy: Option<&'r str>,
-    worker: &'r str,
-    sequence: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_up: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_down: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential_ref: Option<&'r str>,
-}
-
-impl<'r> Record<'r> {
-    pub(crate) fn new(
-        stamp: &'r Stamp,
-        session: Option<&'r Session>,
-        ends: Option<u64>,
-        named: &'r Named,
-        outcome: Outcome,
-        subject: &'r Subject,
-        end: &End,
-    ) -> Self {
-        const CLASS: u32 = 6003;
-        let activity = activity(&subject.method);
-        // (action, disposition, status, severity, code): Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
-        let (action_id, disposition_id, status_id, severity_id, code, decision) = match outcome {
-            Outcome::Allowed => (1, 1, 1, 1, "allowed", "allow"),
-            Outcome::Denied(reason) => (2, 2, 2, 3, reason.code(), "deny"),
-            Outcome::Observed(reason) => (3, 17, 1, 2, reason.code(), "observed-deny"),
-        };
-        let claims = session.map(|session| &session.claims);
-        Self {
-            metadata: Metadata {
-                uid: &stamp.audit_id,
-                version: "1.6.0",
-                product: Product { name: "Chaperone", vendor_name: "Chaperone", version: env!("CARGO_PKG_VERSION") },
-                profiles: ["security_control"],
-            },
-            category_uid: CLASS / 1000,
-            class_uid: CLASS,
-            type_uid: CLASS * 100 + activity,
-            activity_id: activity,
-            severity_id,
-            time: subject.at.millis(),
-            action_id,
-            disposition_id,
-            status_id,
-            status_code: code,
-            status_detail: session.and_then(|session| session.revoked.as_ref()?.as_deref()),
-            actor: Actor {
-                user: User { uid: claims.map(|claims| claims.subject.as_str()), type_id: claims.is_none().then_some(0) },
-                idp: claims.map(|claims| Uid { uid: &claims.issuer }),
-                session: claims.map(|claims| ActorSession {
-                    uid: &claims.session,
-                    issuer: &claims.issuer,
-                    created_time: Timestamp::from_seconds(claims.started).millis(),
-                    expiration_time: Timestamp::from_seconds(ends.unwrap_or(claims.expires)).millis(),
-                    credential_uid: claims.token_id.as_deref(),
-                }),
-            },
-            api: Api { operation: named.command.as_deref().unwrap_or("unknown") },
-            http_request: HttpRequest { http_method: &subject.method, url: Url { path: &subject.path } },
-            http_response: end.response_code.map(|code| HttpResponse { code }),
-            src_endpoint: Endpoint { ip: subject.ip.as_deref(), port: subject.port },
-            policy: named.policy.as_ref().map(|(name, revision)| PolicyName { uid: name, version: revision }),
-            unmapped: Unmapped {
-                decision,
-                grant: named.grant.as_deref(),
-                agent_chain: claims.map(|claims| claims.agents.as_slice()).unwrap_or_default(),
-                binding: "none",
-                proxy: stamp.proxy.as_deref(),
-                worker: &stamp.worker,
-                sequence: stamp.sequence,
-                bytes_up: end.bytes_up,
-                bytes_down: end.bytes_down,
-                credential_ref: named.credential.as_deref(),
-            },
+    /// `json`, then a string.
+    fn member(&mut self, json: &str, text: &str) {
+        self.raw(json);
+        if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\') {
+            self.0.push('"');
+            self.0.push_str(text);
+            self.0.push('"');
+        } else {
+            // A text is always JSON.
+            self.0.push_str(&serde_json::Value::from(text).to_string());
         }
     }
 
+    /// `json`, then a number.
+    fn number(&mut self, json: &str, number: u64) {
+        self.raw(json);
+        self.0.push_str(itoa::Buffer::new().format(number));
+    }
+}
+
+/// Everything that a record is made of.
+#[derive(Debug)]
+pub(crate) struct Record<'r> {
+    pub(crate) stamp: &'r Stamp,
+    pub(crate) session: Option<&'r Session>,
+    /// When the session ends, in Unix seconds.
+    pub(crate) ends: Option<u64>,
+    pub(crate) named: &'r Named,
+    pub(crate) outcome: Outcome,
+    pub(crate) subject: &'r Subject,
+    pub(crate) end: &'r End,
+}
+
+impl Record<'_> {
     /// The record as one line of JSON.
-    pub(crate) fn to_json(&self) -> Option<String> {
-        serde_json::to_string(self).ok()
+    pub(crate) fn to_json(&self) -> String {
+        const PRODUCT: &str = concat!(
+            r#","version":"1.6.0","product":{"name":"Chaperone","vendor_name":"Chaperone","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
+        );
+        const CLASS: u64 = 6003;
+        let Self { stamp, session, ends, named, outcome, subject, end } = self;
+        let activity = activity(subject.method());
+        // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
+        let (judged, code, decision) = match outcome {
+            Outcome::Allowed => {
+                (r#","severity_id":1,"action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow")
+            }
+            Outcome::Denied(reason) => {
+                (r#","severity_id":3,"action_id":2,"disposition_id":2,"status_id":2,"status_code":"#, reason.code(), "deny")
+            }
+            Outcome::Observed(reason) => (
+                r#","severity_id":2,"action_id":3,"disposition_id":17,"status_id":1,"status_code":"#,
+                reason.code(),
+                "observed-deny",
+            ),
+        };
+        let mut line = Line(String::with_capacity(1536));
+        line.member(r#"{"metadata":{"uid":"#, stamp.audit_id.as_str());
+        line.raw(PRODUCT);
+        line.number(r#","type_uid":"#, CLASS * 100 + activity);
+        line.number(r#","activity_id":"#, activity);
+        line.number(r#","time":"#, subject.at.millis());
+        line.member(judged, code);
+        if let Some(because) = session.and_then(|session| session.revoked.as_ref()?.as_deref()) {
+            line.member(r#","status_detail":"#, because);
+        }
+        match session {
+            Some(session) => {
+                line.raw(r#","actor":{"#);
+                line.raw(&session.record.actor);
+                let ends = ends.unwrap_or(session.claims.expires);
+                line.number("", Timestamp::from_seconds(ends).millis());
+                line.raw("}}");
+            }
+            // OCSF's 0: nobody was verified.
+            None => line.raw(r#","actor":{"user":{"type_id":0}}"#),
+        }
+        line.member(r#","api":{"operation":"#, named.command.as_deref().unwrap_or("unknown"));
+        line.member(r#"},"http_request":{"http_method":"#, subject.method());
+        line.member(r#","url":{"path":"#, subject.path());
+        line.raw("}}");
+        if let Some(code) = end.response_code {
+            line.number(r#","http_response":{"code":"#, code.into());
+            line.raw("}");
+        }
+        line.raw(r#","src_endpoint":{"#);
+        if !subject.ip().is_empty() {
+            line.member(r#""ip":"#, subject.ip());
+            if let Some(port) = subject.port {
+                line.number(r#","port":"#, port.into());
+            }
+        }
+        line.raw("}");
+        if let Some((name, revision)) = &named.policy {
+            line.member(r#","policy":{"uid":"#, name);
+            line.member(r#","version":"#, revision);
+            line.raw("}");
+        }
+        line.raw(r#","unmapped":{"#);
+        if let Some(session) = session {
+            line.raw(&session.record.agents);
+        }
+        line.member(r#""decision":"#, decision);
+        if let Some(grant) = &named.grant {
+            line.member(r#","grant":"#, grant);
+        }
+        line.raw(r#","binding":"none""#);
+        if let Some(proxy) = &stamp.identity.proxy {
+            line.member(r#","proxy":"#, proxy);
+        }
+        line.member(r#","worker":"#, stamp.identity.worker.as_str());
+        line.number(r#","sequence":"#, stamp.sequence);
+        for (name, bytes) in [(r#","bytes_up":"#, end.bytes_up), (r#","bytes_down":"#, end.bytes_down)] {
+            if let Some(bytes) = bytes {
+                line.number(name, bytes);
+            }
+        }
+        if let Some(credential) = &named.credential {
+            line.member(r#","credential_ref":"#, credential);
+        }
+        line.raw("}}");
+        line.0
     }
 }
 
 /// OCSF's activity for a method: Create, Read, Update, Delete, or Other.
-fn activity(method: &str) -> u32 {
+fn activity(method: &str) -> u64 {
     match method {
         "POST" => 1,
         "GET" | "HEAD" | "OPTIONS" => 2,

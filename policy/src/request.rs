@@ -1,5 +1,7 @@
 //! A request's head, read once: what the checks look at, or why it has no single reading.
 
+use std::borrow::Cow;
+
 use crate::commands::host_of;
 use crate::issuers::{Scheme, Source};
 use crate::limits;
@@ -23,7 +25,7 @@ pub(crate) struct Request<'h> {
     pub(crate) method: &'h [u8],
     pub(crate) path: &'h [u8],
     /// Lower case, without port; empty when the request names none.
-    pub(crate) host: String,
+    pub(crate) host: Cow<'h, str>,
     pub(crate) upgrade: bool,
     pub(crate) grpc: bool,
 }
@@ -61,7 +63,7 @@ impl<'h> Request<'h> {
             (Some(authority), Some(named)) if !authority.eq_ignore_ascii_case(named) => return Err(Reason::AmbiguousRequest),
             (Some(authority), _) => host_of(authority).ok_or(Reason::AmbiguousRequest)?,
             (None, Some(named)) => host_of(named).ok_or(Reason::AmbiguousRequest)?,
-            (None, None) => String::new(),
+            (None, None) => Cow::Borrowed(""),
         };
         let upgrade = values(headers, "upgrade").next().is_some() || values(headers, ":protocol").next().is_some();
         let grpc = single(headers, "content-type").is_ok_and(|kind| kind.is_some_and(is_grpc));

@@ -127,7 +127,7 @@ impl Router {
     }
 
     /// The command's route for a request; `host` in lower case, without port.
-    pub(crate) fn find(&self, method: &[u8], host: &str, path: &CanonicalPath) -> Lookup<'_> {
+    pub(crate) fn find(&self, method: &[u8], host: &str, path: &CanonicalPath<'_>) -> Lookup<'_> {
         match self.root.walk(&path.segments, method, host) {
             Walk::Ambiguous => Lookup::Ambiguous,
             Walk::Missed if path.spellings().is_empty() => Lookup::Missed,
@@ -149,17 +149,17 @@ impl Router {
 impl Node {
     /// Depth first, the more specific branch first: since routes that meet are comparable, the first hit is the most
     /// specific. `captured` counts the segments that a `{*rest}` took.
-    fn walk(&self, segments: &[Segment], method: &[u8], host: &str) -> Walk<'_> {
+    fn walk(&self, segments: &[Segment<'_>], method: &[u8], host: &str) -> Walk<'_> {
         let takes = |route: &&Route| route.takes_method(method) && route.takes_host(host);
         let Some((segment, after)) = segments.split_first() else {
             return self.here.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
         };
-        if let Some((canonical, node)) = self.literals.get(&segment.decoded) {
+        if let Some((canonical, node)) = self.literals.get(&*segment.decoded) {
             let deeper = node.walk(after, method, host);
             match deeper {
                 Walk::Missed => {}
                 // `%2B` where a command says `+`: equal to some servers, not to others.
-                Walk::Found { .. } if *canonical != segment.canonical => return Walk::Ambiguous,
+                Walk::Found { .. } if **canonical != *segment.canonical => return Walk::Ambiguous,
                 Walk::Found { .. } | Walk::Ambiguous => return deeper,
             }
         }

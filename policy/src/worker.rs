@@ -4,7 +4,9 @@
 //! whenever the policy is another one.
 
 use std::cell::RefCell;
+use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher};
 use std::rc::{Rc, Weak};
 
 use serde_json::{Map, Value};
@@ -20,11 +22,12 @@ use crate::token::Header;
 
 /// The state of one VM.
 pub struct Worker {
-    id: [u8; 16],
+    identity: Rc<Identity>,
     /// Makes audit ids unguessable; never shown.
     seed: [u8; 32],
     sequence: u64,
-    proxy: Option<Rc<str>>,
+    /// The second audit id of the last digest.
+    spare: Option<AuditId>,
     latest: Timestamp,
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
@@ -37,10 +40,10 @@ impl Worker {
     #[must_use]
     pub fn new(id: [u8; 16], seed: [u8; 32], environment: BTreeMap<String, Secret>) -> Self {
         Self {
-            id,
+            identity: Rc::new(Identity { worker: AuditId::of(&id), proxy: None }),
             seed,
             sequence: 0,
-            proxy: None,
+            spare: None,
             latest: Timestamp::default(),
             environment,
             tokens: VerifiedTokens::default(),
@@ -51,7 +54,7 @@ impl Worker {
 
     /// Names the proxy (its node id) for the records from now on.
     pub fn name_proxy(&mut self, name: &str) {
-        self.proxy = Some(name.into());
+        self.identity = Rc::new(Identity { worker: self.identity.worker, proxy: Some(name.into()) });
     }
 
     /// The later of `now` and the latest instant seen: a clock that steps back opens nothing that was closed.
@@ -68,19 +71,18 @@ impl Worker {
     pub(crate) fn next_stamp(&mut self) -> Stamp {
         let sequence = self.sequence;
         self.sequence += 1;
-        let mut digest = Sha256::new();
-        digest.update(self.seed);
-        digest.update(sequence.to_be_bytes());
-        Stamp {
-            worker: hex(&self.id),
-            sequence,
-            audit_id: hex(digest.finalize().get(..16).unwrap_or_default()),
-            proxy: self.proxy.clone(),
-        }
+        let audit_id = self.spare.take().unwrap_or_else(|| {
+            // One digest has room for two ids, and hashing is among the dearest things that a request costs here.
+            let digest = Sha256::new().chain_update(self.seed).chain_update(sequence.to_be_bytes()).finalize();
+            let (first, second) = digest.as_slice().split_at(16);
+            self.spare = Some(AuditId::of(second));
+            AuditId::of(first)
+        });
+        Stamp { identity: Rc::clone(&self.identity), sequence, audit_id }
     }
 
     pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
-        self.live.note(&session.claims.issuer, &session.claims.session, ends, now.seconds());
+        self.live.note(session, ends, now.seconds());
     }
 
     /// Counts since the VM began, and what is held now; for metrics.
@@ -108,19 +110,40 @@ pub struct Counts {
     pub live_sessions: u64,
 }
 
-/// The identity of one exchange.
-#[derive(Clone, Debug)]
-pub(crate) struct Stamp {
-    pub(crate) worker: String,
-    pub(crate) sequence: u64,
-    pub(crate) audit_id: String,
+/// Who the worker is, for records.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) worker: AuditId,
     pub(crate) proxy: Option<Rc<str>>,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or_default());
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+/// The identity of one exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) identity: Rc<Identity>,
+    pub(crate) sequence: u64,
+    pub(crate) audit_id: AuditId,
+}
+
+/// 128 bits as 32 hex digits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditId([u8; 32]);
+
+impl AuditId {
+    /// Of 16 bytes; what is missing is 0.
+    fn of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [b'0'; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        Self(text)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since.
@@ -156,7 +179,7 @@ impl Verified {
 /// Tokens by their whole text: no digest of it could be made to collide.
 #[derive(Default)]
 pub(crate) struct VerifiedTokens {
-    by_text: HashMap<Box<[u8]>, Rc<Verified>>,
+    by_text: HashMap<Box<[u8]>, Rc<Verified>, HashTheTail>,
     bytes: usize,
     purged: u64,
     pub(crate) hits: u64,
@@ -189,6 +212,31 @@ impl VerifiedTokens {
     }
 }
 
+/// Hashes the last 32 bytes of a text with the standard library's keyed hash: a token ends with its signature, and of the tokens
+/// that are kept, whose signatures hold, no caller can make two end alike. All of it is compared all the same.
+#[derive(Default)]
+pub(crate) struct HashTheTail(RandomState);
+
+pub(crate) struct TailHasher(DefaultHasher);
+
+impl BuildHasher for HashTheTail {
+    type Hasher = TailHasher;
+
+    fn build_hasher(&self) -> TailHasher {
+        TailHasher(self.0.build_hasher())
+    }
+}
+
+impl Hasher for TailHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes.last_chunk::<32>().map_or(bytes, <[u8; 32]>::as_slice));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
 /// How many signatures were checked in the current second.
 #[derive(Default)]
 pub(crate) struct Pace {
@@ -216,13 +264,17 @@ struct LiveSessions {
 }
 
 impl LiveSessions {
-    fn note(&mut self, issuer: &str, session: &str, ends: u64, now: u64) {
+    fn note(&mut self, session: &Session, ends: u64, now: u64) {
         while self.by_end.first().is_some_and(|(end, _, _)| *end <= now) {
             if let Some((_, issuer, session)) = self.by_end.pop_first() {
                 self.ends.remove(&(issuer, session));
             }
         }
-        let key = (Box::from(issuer), Box::from(session));
+        // It is there until its end, and was noted with this very end: the usual case, without a look into the maps.
+        if session.noted.replace(ends) == ends && ends > now {
+            return;
+        }
+        let key = (Box::from(session.claims.issuer.as_str()), Box::from(session.claims.session.as_str()));
         match self.ends.get(&key).copied() {
             Some(known) if known == ends => return,
             Some(known) => drop(self.by_end.remove(&(known, key.0.clone(), key.1.clone()))),

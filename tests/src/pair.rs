@@ -156,10 +156,10 @@ fn borrowed(fields: &Headers) -> Vec<(&[u8], &[u8])> {
 
 /// Edits as a proxy makes them.
 fn edited(mut fields: Headers, edits: &Edits) -> Headers {
-    fields.retain(|(name, _)| !edits.remove.contains(name));
-    for (name, value) in &edits.set {
-        fields.retain(|(found, _)| found != name.as_bytes());
-        fields.push((name.clone().into_bytes(), value.clone()));
+    fields.retain(|(name, _)| !edits.removed().any(|removed| removed == name.as_slice()));
+    for (name, value) in edits.set() {
+        fields.retain(|(found, _)| found != name);
+        fields.push((name.to_vec(), value.to_vec()));
     }
     fields
 }

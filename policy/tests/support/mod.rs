@@ -100,12 +100,12 @@ impl Answer {
 
     pub fn set(&self, name: &str) -> Option<String> {
         let edits = self.forwarded.as_ref().expect("forwarded");
-        let found = edits.set.iter().find(|(set, _)| set == name);
-        found.map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+        let found = edits.set().find(|(set, _)| *set == name.as_bytes());
+        found.map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
     }
 
     pub fn removes(&self, name: &str) -> bool {
-        self.forwarded.as_ref().expect("forwarded").remove.iter().any(|removed| removed == name.as_bytes())
+        self.forwarded.as_ref().expect("forwarded").removed().any(|removed| removed == name.as_bytes())
     }
 }
 
@@ -132,10 +132,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, at: u64, fields: &[(Vec<u8>
     let record = exchange.record(&End { response_code: Some(200), ..End::default() }).expect("judged");
     let record = serde_json::from_str(&record).unwrap();
     match decision {
-        Decision::Forward(permit) => {
-            let edits = Edits { remove: permit.edits().remove.clone(), set: permit.edits().set.clone() };
-            Answer { reason, forwarded: Some(edits), denied: None, record }
-        }
+        Decision::Forward(permit) => Answer { reason, forwarded: Some(permit.edits().clone()), denied: None, record },
         Decision::Refuse(denial) => {
             assert_eq!(reason.as_deref(), Some(denial.reason().code()));
             let response = denial.response();

@@ -44,10 +44,10 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
         Answer::Forward(permit) => {
             let mut fields = owned;
             let edits = permit.edits();
-            fields.retain(|(name, _)| !edits.remove.contains(name));
-            for (name, value) in &edits.set {
-                fields.retain(|(found, _)| found != name.as_bytes());
-                fields.push((name.clone().into_bytes(), value.clone()));
+            fields.retain(|(name, _)| !edits.removed().any(|removed| removed == name.as_slice()));
+            for (name, value) in edits.set() {
+                fields.retain(|(found, _)| found != name);
+                fields.push((name.to_vec(), value.to_vec()));
             }
             let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             outcome.decision = Decision::Allow;

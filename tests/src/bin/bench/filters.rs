@@ -47,6 +47,9 @@ pub(crate) enum Extent {
     /// All that they can express of it: both grants, the token's own commands, revocations, `{id}` as one segment. They have no
     /// lifetime of a session, no ambiguous paths, no headers for upstream, no record.
     Whole,
+    /// [`Extent::Whole`], and what this filter does besides: headers for upstream from the claims, a client's own removed, the
+    /// token off and the credential on, an id for the client. The record is the access log's.
+    Recorded,
     /// The least that looks like it: one grant, its subject alone, a prefix instead of `{id}`. Who needs no more pays no more.
     Least,
 }
@@ -73,6 +76,10 @@ pub(crate) fn native(keys: &Keys, cached: bool, extent: Extent) -> Vec<Value> {
     })];
     match extent {
         Extent::Whole => filters.extend([rbac("DENY", &revoked()), rbac("ALLOW", &grants())]),
+        Extent::Recorded => {
+            filters.insert(0, header_mutation(&strip()));
+            filters.extend([rbac("DENY", &revoked()), rbac("ALLOW", &grants()), header_mutation(&set())]);
+        }
         Extent::Least => filters.push(rbac("ALLOW", &least())),
     }
     filters
@@ -86,6 +93,60 @@ fn rbac(action: &str, policies: &Value) -> Value {
             "rules": {"action": action, "policies": policies},
         },
     })
+}
+
+fn header_mutation(mutations: &Value) -> Value {
+    json!({
+        "name": "envoy.filters.http.header_mutation",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            "mutations": mutations,
+        },
+    })
+}
+
+/// The headers that upstream gets, and what their values are made of.
+fn headers() -> [(&'static str, String); 7] {
+    let claim = |name: &str| format!("%DYNAMIC_METADATA({JWT_AUTHN}:session:{name})%");
+    [
+        ("x-chaperone-session", claim("sid")),
+        ("x-chaperone-subject", claim("sub")),
+        ("x-chaperone-command", "orders.read".to_owned()),
+        ("x-chaperone-decision", "allow".to_owned()),
+        ("x-chaperone-expires-at", claim("exp")),
+        ("x-chaperone-audit-id", "%STREAM_ID%".to_owned()),
+        ("x-chaperone-policy", "agent-orders@209b02ac8a1c".to_owned()),
+    ]
+}
+
+/// Names one by one: there is no removing by prefix.
+fn strip() -> Value {
+    json!({"request_mutations": headers().map(|(name, _)| json!({"remove": name}))})
+}
+
+fn set() -> Value {
+    let append = |(name, value): (&str, String)| json!({"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}});
+    let credential = append(("authorization", format!("Bearer %ENVIRONMENT({})%", CREDENTIAL.0)));
+    let request: Vec<Value> = headers().map(append).into_iter().chain([credential]).collect();
+    json!({"request_mutations": request, "response_mutations": [append(("x-chaperone-audit-id", "%STREAM_ID%".to_owned()))]})
+}
+
+/// A record such as this filter's, from what the native filters have left behind.
+pub(crate) fn native_record() -> String {
+    let claim = |name: &str| format!("%DYNAMIC_METADATA({JWT_AUTHN}:session:{name})%");
+    let (sid, sub, iss, iat, exp, jti) = (claim("sid"), claim("sub"), claim("iss"), claim("iat"), claim("exp"), claim("jti"));
+    [
+        r#"{"metadata":{"uid":"%STREAM_ID%","version":"1.6.0","product":{"name":"Envoy","vendor_name":"Envoy","version":"1.40.0"},"#,
+        r#""profiles":["security_control"]},"category_uid":6,"class_uid":6003,"type_uid":600302,"activity_id":2,"severity_id":1,"#,
+        r#""time":%START_TIME(%s%3f)%,"action_id":1,"disposition_id":1,"status_id":1,"status_code":"%RESPONSE_CODE_DETAILS%","#,
+        &format!(r#""actor":{{"user":{{"uid":"{sub}"}},"idp":{{"uid":"{iss}"}},"session":{{"uid":"{sid}","issuer":"{iss}","#),
+        &format!(r#""created_time":{iat},"expiration_time":{exp},"credential_uid":"{jti}"}}}},"api":{{"operation":"orders.read"}},"#),
+        r#""http_request":{"http_method":"%REQ(:METHOD)%","url":{"path":"%PATH(NQ:PATH)%"}},"http_response":{"code":%RESPONSE_CODE%},"#,
+        r#""src_endpoint":{"ip":"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%","port":%DOWNSTREAM_REMOTE_PORT%},"#,
+        r#""policy":{"uid":"agent-orders","version":"209b02ac"},"unmapped":{"decision":"allow","binding":"none","proxy":"bench","#,
+        r#""bytes_up":%BYTES_RECEIVED%,"bytes_down":%BYTES_SENT%}}"#,
+    ]
+    .concat()
 }
 
 /// A condition on a claim.

@@ -41,6 +41,9 @@ const SECONDS: u32 = 3;
 /// What comes after the last answer is part of its price: logs, deferred deletes, and the kernel's own bookkeeping.
 const AFTERMATH: Duration = Duration::from_millis(20);
 
+/// The filter reports its metrics each second.
+const REPORTED: Duration = Duration::from_millis(1500);
+
 /// One row under measurement.
 struct Bench {
     row: Row,
@@ -126,7 +129,7 @@ fn run(options: &Options) -> Result<String, String> {
         }
     }
     eprintln!("bench: starting {} Envoys", setups.len());
-    let start = |setup: &Setup| Proxy::start(&dir, setup.name(), &setup.filters(&keys, &ours, &empty));
+    let start = |setup: &Setup| Proxy::start(&dir, setup.name(), &setup.filters(&keys, &ours, &empty), &setup.record());
     let mut proxies: Vec<Proxy> = setups.iter().map(start).collect();
     let mut pinned = machine::pin(std::process::id(), CORES.1);
     for proxy in &mut proxies {
@@ -174,6 +177,7 @@ fn run(options: &Options) -> Result<String, String> {
             bench.measured(&proxies, RATE * SECONDS, |load, requests| load.paced(requests, period))?;
     }
     eprintln!("\rbench: {:<70}", "checking the counters");
+    std::thread::sleep(REPORTED);
     for (setup, proxy) in setups.iter().zip(&proxies) {
         let looked_at = |bench: &&Bench| bench.row.setup() == *setup && bench.row != Row::DeniedNoToken;
         let sent = benches.iter().filter(looked_at).map(|bench| bench.sent).sum();

@@ -55,7 +55,7 @@ impl Options {
         let asked = |row: &Row| self.only.is_empty() || self.only.iter().any(|part| row.name().contains(part));
         let wanted: Vec<Row> = Row::ALL.into_iter().filter(asked).collect();
         let needed =
-            |row: &Row| *row == Row::NoFilter || wanted.contains(row) || wanted.iter().any(|one| one.native() == Some(*row));
+            |row: &Row| *row == Row::NoFilter || wanted.contains(row) || wanted.iter().any(|one| one.compared().contains(row));
         Row::ALL.into_iter().filter(needed).collect()
     }
 }

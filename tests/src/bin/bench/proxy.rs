@@ -25,14 +25,14 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts it; [`Proxy::wait`] waits until it serves.
-    pub(crate) fn start(dir: &Path, name: &str, filters: &Value) -> Self {
+    pub(crate) fn start(dir: &Path, name: &str, filters: &Value, record: &str) -> Self {
         let dir = dir.join(name);
         fs::remove_dir_all(&dir).ok();
         fs::create_dir_all(&dir).expect("the build folder can be written");
         let template = fs::read_to_string(root().join("tests/bench/envoy.yaml")).expect("the bench's template is there");
         let filters = filters.to_string();
-        fs::write(dir.join("envoy.yaml"), template.replace(": ${FILTERS}", &format!(": {filters}")))
-            .expect("the build folder can be written");
+        let text = template.replace(": ${FILTERS}", &format!(": {filters}")).replace("${RECORD}", record);
+        fs::write(dir.join("envoy.yaml"), text).expect("the build folder can be written");
         let log = File::create(dir.join("envoy.log")).expect("the build folder can be written");
         let child = Command::new(install::envoy())
             .current_dir(&dir)

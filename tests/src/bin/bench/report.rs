@@ -64,9 +64,13 @@ fn added(all: &[Figures], row: Row) -> Option<(f64, f64)> {
     (row != Row::NoFilter).then(|| (this.min() - none.min(), this.median() - none.median()))
 }
 
-fn ratio(all: &[Figures], row: Row) -> Option<(f64, f64)> {
-    let (this, native) = (added(all, row)?, added(all, row.native()?)?);
+fn ratio(all: &[Figures], row: Row, native: Option<Row>) -> Option<(f64, f64)> {
+    let (this, native) = (added(all, row)?, added(all, native?)?);
     Some((this.0 / native.0, this.1 / native.1))
+}
+
+fn ratio_alike(all: &[Figures], row: Row) -> Option<(f64, f64)> {
+    ratio(all, row, row.alike())
 }
 
 /// Markdown.
@@ -76,7 +80,8 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
          {} alternating rounds of {} requests ({} where each token is new), {} keep-alive connections of HTTP/1.1, direct response,\n\
          the same access log for all{}.\n\n\
          CPU: microseconds of Envoy's process per request, user and kernel. Added: over no filter. Ratio: added over what native\n\
-         adds, cached for warm and denied, uncached with the same algorithm for cold. Each of the minimum, which other work on\n\
+         adds, cached for warm and denied, uncached with the same algorithm for cold. Alike: over what native adds when it is made\n\
+         to set the same headers and to write the same record. Each of the minimum, which other work on\n\
          the machine disturbs least, and of the median. p50, p99 and the last CPU: microseconds at {} requests a second.\n\n",
         facts.date,
         facts.machine,
@@ -91,18 +96,22 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
         if facts.pinned { ", Envoy and the load each on a core of its own" } else { ", not pinned to cores" },
         facts.rate,
     );
-    let mut line = |cells: [String; 10]| {
+    let mut line = |cells: [String; 12]| {
         let [name, rest @ ..] = cells;
-        write!(text, "| {name:<39} |").expect("a string");
+        write!(text, "| {name:<40} |").expect("a string");
         rest.iter().for_each(|cell| write!(text, " {cell:>7} |").expect("a string"));
         text.push('\n');
     };
-    line(["variant", "CPU min", "median", "added", "median", "ratio", "median", "p50", "p99", "CPU"].map(str::to_owned));
-    line([":---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"].map(str::to_owned));
+    line(
+        ["variant", "CPU min", "median", "added", "median", "ratio", "median", "alike", "median", "p50", "p99", "CPU"]
+            .map(str::to_owned),
+    );
+    line([":---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"].map(str::to_owned));
     for one in all {
         let micros = |value: f64| format!("{value:.1}");
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let (added, ratio) = (added(all, one.row), ratio(all, one.row));
+        let (added, ratio) = (added(all, one.row), ratio(all, one.row, one.row.native()));
+        let alike = ratio_alike(all, one.row);
         line([
             one.row.name().to_owned(),
             micros(one.min()),
@@ -111,6 +120,8 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
             or_dash(added.map(|(_, median)| micros(median))),
             or_dash(ratio.map(|(min, _)| format!("{min:.2}"))),
             or_dash(ratio.map(|(_, median)| format!("{median:.2}"))),
+            or_dash(alike.map(|(min, _)| format!("{min:.2}"))),
+            or_dash(alike.map(|(_, median)| format!("{median:.2}"))),
             format!("{:.0}", one.quantile(0.5)),
             format!("{:.0}", one.quantile(0.99)),
             micros(one.paced_cpu),
@@ -132,7 +143,8 @@ pub(crate) fn json(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Value {
             "cpu_us": {"min": one.min(), "median": one.median(), "rounds": one.cpu},
             "added_us": added(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
             "native": one.row.native().map(Row::name),
-            "ratio": ratio(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
+            "ratio": ratio(all, one.row, one.row.native()).map(|(min, median)| json!({"min": min, "median": median})),
+            "ratio_like_for_like": ratio_alike(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
             "paced_us": {"p50": one.quantile(0.5), "p99": one.quantile(0.99), "cpu": one.paced_cpu},
         })
     };

@@ -16,6 +16,7 @@ pub(crate) enum Row {
     EmptyWasm,
     NativeLeast,
     NativeCached,
+    NativeRecorded,
     NativeEs256,
     NativeRs256,
     Warm,
@@ -32,6 +33,7 @@ pub(crate) enum Setup {
     EmptyWasm,
     NativeLeast,
     NativeCached,
+    NativeRecorded,
     NativeUncached,
     Warm,
     ColdEs256,
@@ -39,11 +41,12 @@ pub(crate) enum Setup {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NoFilter,
         Self::EmptyWasm,
         Self::NativeLeast,
         Self::NativeCached,
+        Self::NativeRecorded,
         Self::NativeEs256,
         Self::NativeRs256,
         Self::Warm,
@@ -59,6 +62,7 @@ impl Row {
             Self::EmptyWasm => "empty wasm filter",
             Self::NativeLeast => "native, cached, the least of the policy",
             Self::NativeCached => "native, cached",
+            Self::NativeRecorded => "native, cached, headers and record too",
             Self::NativeEs256 => "native, uncached ES256",
             Self::NativeRs256 => "native, uncached RS256",
             Self::Warm => "chaperone, warm",
@@ -75,6 +79,7 @@ impl Row {
             Self::EmptyWasm => Setup::EmptyWasm,
             Self::NativeLeast => Setup::NativeLeast,
             Self::NativeCached => Setup::NativeCached,
+            Self::NativeRecorded => Setup::NativeRecorded,
             Self::NativeEs256 | Self::NativeRs256 => Setup::NativeUncached,
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Setup::Warm,
             Self::ColdEs256 => Setup::ColdEs256,
@@ -85,13 +90,27 @@ impl Row {
     /// The native row that this one is measured against.
     pub(crate) fn native(self) -> Option<Self> {
         match self {
-            Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
-                None
-            }
+            Self::NoFilter
+            | Self::EmptyWasm
+            | Self::NativeLeast
+            | Self::NativeCached
+            | Self::NativeRecorded
+            | Self::NativeEs256
+            | Self::NativeRs256 => None,
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Some(Self::NativeCached),
             Self::ColdEs256 => Some(Self::NativeEs256),
             Self::ColdRs256 => Some(Self::NativeRs256),
         }
+    }
+
+    /// The native row that does for a request what this one does: headers for upstream, credential, record.
+    pub(crate) fn alike(self) -> Option<Self> {
+        (self == Self::Warm).then_some(Self::NativeRecorded)
+    }
+
+    /// All rows that this one is measured against.
+    pub(crate) fn compared(self) -> Vec<Self> {
+        self.native().into_iter().chain(self.alike()).collect()
     }
 
     /// The algorithm, where each request has a token that this Envoy has not seen.
@@ -103,6 +122,7 @@ impl Row {
             | Self::EmptyWasm
             | Self::NativeLeast
             | Self::NativeCached
+            | Self::NativeRecorded
             | Self::Warm
             | Self::DeniedCommand
             | Self::DeniedNoToken => None,
@@ -114,7 +134,7 @@ impl Row {
             Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
                 (200, "\r\n\r\nok\n")
             }
-            Self::Warm | Self::ColdEs256 | Self::ColdRs256 => (200, "x-chaperone-audit-id: "),
+            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 => (200, "x-chaperone-audit-id: "),
             Self::DeniedCommand => (403, "command_not_granted"),
             Self::DeniedNoToken => (401, "token_missing"),
         };
@@ -160,6 +180,7 @@ impl Setup {
             Self::EmptyWasm => "empty-wasm",
             Self::NativeLeast => "native-least",
             Self::NativeCached => "native-cached",
+            Self::NativeRecorded => "native-recorded",
             Self::NativeUncached => "native-uncached",
             Self::Warm => "warm",
             Self::ColdEs256 => "cold-es256",
@@ -173,9 +194,25 @@ impl Setup {
             Self::EmptyWasm => vec![filters::wasm("empty", empty, "")],
             Self::NativeLeast => filters::native(keys, true, Extent::Least),
             Self::NativeCached => filters::native(keys, true, Extent::Whole),
+            Self::NativeRecorded => filters::native(keys, true, Extent::Recorded),
             Self::NativeUncached => filters::native(keys, false, Extent::Whole),
             Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
         })
+    }
+
+    /// What its access log has for a record.
+    pub(crate) fn record(self) -> String {
+        match self {
+            Self::NativeRecorded => filters::native_record(),
+            Self::NoFilter
+            | Self::EmptyWasm
+            | Self::NativeLeast
+            | Self::NativeCached
+            | Self::NativeUncached
+            | Self::Warm
+            | Self::ColdEs256
+            | Self::ColdRs256 => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
+        }
     }
 
     /// Counters of Envoy, and what they must say after `sent` requests whose tokens were looked at: that a warm token
@@ -185,7 +222,9 @@ impl Setup {
             Self::NoFilter | Self::EmptyWasm => vec![],
             Self::NativeLeast => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", sent)],
             // Two `rbac` filters: nothing revoked, something granted.
-            Self::NativeCached => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)],
+            Self::NativeCached | Self::NativeRecorded => {
+                vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)]
+            }
             Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
             Self::Warm => vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)],
             Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],

@@ -1,9 +1,12 @@
 //! Who may do what: grants with their conditions.
 
+mod index;
+
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use self::index::Index;
 use crate::claims::Claims;
 use crate::commands::Command;
 use crate::document::{At, Errors, Object, duration, each, name, nearest, string};
@@ -31,8 +34,32 @@ struct When {
     claims: Vec<(String, Pattern)>,
 }
 
+/// All grants of a policy, in the document's order.
+#[derive(Debug)]
+pub(crate) struct Grants {
+    all: Vec<Grant>,
+    index: Index,
+}
+
+impl Grants {
+    pub(crate) fn new(all: Vec<Grant>) -> Self {
+        Self { index: Index::of(&all), all }
+    }
+
+    pub(crate) fn all(&self) -> &[Grant] {
+        &self.all
+    }
+
+    /// Places of the grants whose conditions hold.
+    pub(crate) fn holding(&self, claims: &Claims, payload: &Map<String, Value>) -> Vec<usize> {
+        let mut places = self.index.candidates(claims, payload);
+        places.retain(|place| self.all.get(*place).is_some_and(|grant| grant.holds_for(claims, payload)));
+        places
+    }
+}
+
 impl Grant {
-    pub(crate) fn holds_for(&self, claims: &Claims, all: &Map<String, Value>) -> bool {
+    fn holds_for(&self, claims: &Claims, all: &Map<String, Value>) -> bool {
         let When { issuer, subject, session, agent, claims: conditions } = &self.when;
         issuer.as_ref().is_none_or(|issuer| *issuer == claims.issuer)
             && subject.as_ref().is_none_or(|pattern| pattern.matches(&claims.subject))
@@ -49,11 +76,17 @@ impl Grant {
 
 /// A claim matches when it is a text that does, or a list that holds one.
 fn claim_matches(claim: Option<&Value>, pattern: &Pattern) -> bool {
-    match claim {
-        Some(Value::String(text)) => pattern.matches(text),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).any(|text| pattern.matches(text)),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
-    }
+    texts(claim).any(|text| pattern.matches(text))
+}
+
+/// What a condition on a claim looks at: its text, or the texts in its list.
+fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
+    let items = match claim {
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(claim) => std::slice::from_ref(claim),
+        None => &[],
+    };
+    items.iter().filter_map(Value::as_str)
 }
 
 /// Reads one item of `grants`. `several_issuers`: then a subject alone names nobody, and each grant names its issuer.
@@ -124,8 +157,11 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
 /// The commands that one entry of `allow` or `unmediated` names: a name, or a beginning and `*`.
 pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
     let pattern = Pattern::read(value, at, errors)?;
-    let named: Vec<CommandId> =
-        (0..).map(CommandId).zip(commands).filter(|(_, command)| pattern.matches(&command.name)).map(|(id, _)| id).collect();
+    // They are in the order of their names: those that begin alike stand together.
+    let (Pattern::Exact(beginning) | Pattern::Prefix(beginning)) = &pattern;
+    let first = commands.partition_point(|command| *command.name < **beginning);
+    let alike = (0..).map(CommandId).zip(commands).skip(first).take_while(|(_, command)| command.name.starts_with(beginning));
+    let named: Vec<CommandId> = alike.filter(|(_, command)| pattern.matches(&command.name)).map(|(id, _)| id).collect();
     if named.is_empty() {
         let text = value.as_str().unwrap_or_default();
         let names = || commands.iter().map(|command| &*command.name);
