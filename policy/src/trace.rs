@@ -2,8 +2,15 @@
 //! compiled for a trace that is nothing.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use crate::claims::{Claims, CommandLists};
+use crate::issuers::{Issuer, Source};
+use crate::keys::Algorithm;
+use crate::path::CanonicalPath;
 use crate::reason::Reason;
+use crate::request::{Head, Headers, values};
+use crate::token::Header;
 
 /// Takes what a check sees. What it is given is built only when somebody looks.
 pub(crate) trait Trace {
@@ -278,4 +285,73 @@ impl Seen {
             Self::Credential { .. } => &[Reason::CredentialUnavailable],
         }
     }
+}
+
+/// What the checks saw, from what they hold.
+impl Seen {
+    pub(crate) fn head(head: &Head<'_>) -> Self {
+        let first = |name| values(head.headers, name).next();
+        let path = first(":path").unwrap_or_default().split(|byte| *byte == b'?').next().unwrap_or_default();
+        Self::Request {
+            method: lossy(first(":method").unwrap_or_default()),
+            authority: lossy(first(":authority").or_else(|| first("host")).unwrap_or_default()),
+            path: lossy(path),
+        }
+    }
+
+    pub(crate) fn path(path: &CanonicalPath<'_>) -> Self {
+        Self::Path { canonical: path.segments.iter().map(|segment| format!("/{}", lossy(&segment.canonical))).collect() }
+    }
+
+    pub(crate) fn places(headers: &Headers<'_>, sources: &[Source]) -> Self {
+        let place = |source: &Source| Place {
+            header: source.header.clone(),
+            scheme: source.scheme.map(|scheme| scheme.name()),
+            fields: values(headers, &source.header).count(),
+        };
+        Self::Token { places: sources.iter().map(place).collect() }
+    }
+
+    pub(crate) fn kind(header: &Header, issuer: Option<&Issuer>) -> Self {
+        Self::Kind {
+            algorithm: header.algorithm.map(Algorithm::name),
+            kind: header.kind.clone(),
+            critical: header.critical,
+            accepted: issuer.into_iter().flat_map(|issuer| &issuer.algorithms).map(|algorithm| algorithm.name()).collect(),
+            types: issuer.and_then(|issuer| issuer.types.clone()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn issuer(payload: &Map<String, Value>, known: bool) -> Self {
+        Self::Issuer { issuer: payload.get("iss").and_then(Value::as_str).map(str::to_owned), known }
+    }
+
+    pub(crate) fn audience(payload: &Map<String, Value>, accepted: &[String]) -> Self {
+        let audiences = match payload.get("aud") {
+            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(one) => one.as_str().map(str::to_owned).into_iter().collect(),
+            None => Vec::new(),
+        };
+        Self::Audience { audiences, accepted: accepted.to_vec() }
+    }
+
+    pub(crate) fn token_commands(lists: &CommandLists, required: bool, listed: bool) -> Self {
+        let [claim, details] = lists.texts();
+        Self::TokenCommands { claim, details, required, listed }
+    }
+}
+
+impl Identity {
+    pub(crate) fn of(claims: &Claims) -> Self {
+        Self {
+            session: claims.session.clone(),
+            subject: claims.subject.clone(),
+            agents: claims.agents.clone(),
+            token_id: claims.token_id.clone(),
+        }
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,6 +1,7 @@
 //! `policy-host explain`: each check of one request in order, with what it saw, and what would have allowed it.
 
 use super::{Exit, Format, output, replay, wasm};
+use chaperone_policy::{GrantSeen, Seen};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
@@ -8,9 +9,8 @@ use policy_host::{
     replay::{Decision, Line},
     source::{Finding, Findings, Severity, Source, read_text},
 };
-use chaperone_policy::{GrantSeen, Seen};
 use serde_json::json;
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, io::stdout, path::PathBuf, sync::Arc};
 
 /// Explain one decision: each check in order, with what it saw, and the grant that was nearest to allowing it.
 #[derive(Debug, Args)]
@@ -47,8 +47,14 @@ impl Explain {
         let line = Line::parse(text.trim_end()).map_err(|bad| {
             let source = Arc::new(Source { name, text: text.clone() });
             let range = Some(bad.offset..bad.offset);
-            let finding =
-                Finding { severity: Severity::Error, source, range, pointer: String::new(), message: bad.message, help: bad.help };
+            let finding = Finding {
+                severity: Severity::Error,
+                source,
+                range,
+                pointer: String::new(),
+                message: bad.message,
+                help: bad.help,
+            };
             output::invalid(&Findings::from(finding))
         })?;
         let (method, path) = (line.request.method.clone(), line.request.path.clone());
@@ -67,7 +73,7 @@ impl Explain {
             return Err(Exit::Trapped);
         }
         let text = match self.format {
-            Format::Human => shown(&explained, &method, &path, Paint(output::colours_on_stdout())),
+            Format::Human => shown(&explained, &method, &path, Paint(output::colours(&stdout()))),
             Format::Json => listed(&explained),
         };
         Ok(match (output::result(&text), explained.outcome.decision) {
@@ -78,10 +84,10 @@ impl Explain {
 }
 
 fn listed(explained: &Explained) -> String {
-    let Explained { outcome, checks, grants, nearest, advice } = explained;
+    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
     let report = json!({
         "decision": outcome.decision, "reason": outcome.reason, "status": outcome.status, "client_reason": outcome.client_reason,
-        "command": outcome.command, "session": outcome.session,
+        "command": command, "session": outcome.session,
         "checks": checks, "grants": grants, "nearest": nearest, "advice": advice,
     });
     format!("{report:#}\n")
@@ -107,7 +113,7 @@ impl Paint {
 }
 
 fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> String {
-    let Explained { outcome, checks, grants, nearest, advice } = explained;
+    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let request = clean(&format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path)));
     let mut text = match (&outcome.reason, outcome.status, outcome.decision) {
@@ -116,10 +122,14 @@ fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> Str
         (_, _, decision) => format!("{request}: {}\n\n", decision.word()),
     };
     for Checked { verdict, seen } in checks {
+        if matches!((seen, verdict), (Seen::Pace { .. }, Verdict::Passed)) {
+            // One request is never too many, and the run has lifted the limit.
+            continue;
+        }
         let (name, saw) = described(seen);
         let _ = writeln!(text, "  {} {name:<15} {}", paint.mark(*verdict), clean(&saw));
         if let Seen::Grants { .. } = seen {
-            let command = outcome.command.as_deref().unwrap_or_default();
+            let command = command.as_deref().unwrap_or_default();
             grants.iter().for_each(|grant| draw_grant(&mut text, grant, command, paint));
         }
     }
@@ -133,16 +143,18 @@ fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> Str
         let _ = writeln!(text, "\nnot reached: {}", left.join(", "));
     }
     if let Some(nearest) = nearest {
+        let known = checks.iter().any(|checked| matches!(checked.seen, Seen::Claims { identity: Some(_) }));
         let _ = writeln!(text, "\nnearest grant: {}", nearest.grant);
         for condition in &nearest.failing {
             let seen = seen_as(&condition.seen);
-            let _ = writeln!(text, "  {} must be {}, and is {}", condition.about, condition.wanted, clean(&seen));
+            let is = if known { format!(", and is {}", clean(&seen)) } else { String::new() };
+            let _ = writeln!(text, "  {} must be {}{is}", condition.about, condition.wanted);
         }
         if nearest.ended {
             text.push_str("  its max_lifetime has gone by since the session's start\n");
         }
         if nearest.failing.is_empty() && !nearest.ended {
-            text.push_str("  it allows this: the denial is about something else\n");
+            text.push_str("  its conditions hold: the denial is about something else\n");
         }
     }
     if let Some(advice) = advice {
@@ -171,7 +183,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "request",
     "path",
     "which command",
@@ -192,6 +204,7 @@ const ORDER: [&str; 20] = [
     "command",
     "token's list",
     "grants",
+    "credential",
 ];
 
 /// A check's name, and what it saw.
@@ -217,25 +230,40 @@ fn described(seen: &Seen) -> (&'static str, String) {
             let has = format!("{}, typ {}{critical}", algorithm.unwrap_or("another algorithm"), or_none(kind));
             ("token's kind", format!("{has}; accepted: {}; {types}", accepted.join(", ")))
         }
-        Seen::Issuer { issuer, known } => ("issuer", format!("{}{}", or_none(issuer), if *known { "" } else { ", not in the policy" })),
+        Seen::Issuer { issuer, known } => {
+            ("issuer", format!("{}{}", or_none(issuer), if *known { "" } else { ", not in the policy" }))
+        }
         Seen::Audience { audiences, accepted } => {
             ("audience", format!("{}; accepted: {}", seen_as(audiences), accepted.join(", ")))
         }
         Seen::Key { key_id, algorithm } => ("key", format!("kid {}, {algorithm}", or_none(key_id))),
         Seen::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
         Seen::Signature => ("signature", "over header and claims".to_owned()),
-        Seen::Claims { identity } => ("claims", identity.as_ref().map_or_else(
-            || "one is missing or of the wrong type".to_owned(),
-            |who| {
-                let agents = if who.agents.is_empty() { String::new() } else { format!(", agent {}", who.agents.join(" for ")) };
-                let token = who.token_id.as_ref().map_or_else(String::new, |id| format!(", token {id}"));
-                format!("session {}, subject {}{agents}{token}", who.session, who.subject)
-            },
-        )),
+        Seen::Claims { identity } => (
+            "claims",
+            identity.as_ref().map_or_else(
+                || "one is missing or of the wrong type".to_owned(),
+                |who| {
+                    let agents =
+                        if who.agents.is_empty() { String::new() } else { format!(", agent {}", who.agents.join(" for ")) };
+                    let token = who.token_id.as_ref().map_or_else(String::new, |id| format!(", token {id}"));
+                    format!("session {}, subject {}{agents}{token}", who.session, who.subject)
+                },
+            ),
+        ),
         Seen::Binding { asked } => ("binding", if *asked { "the token has a cnf" } else { "none asked for" }.to_owned()),
         Seen::Begin { now, not_before, issued, started, clock_skew } => {
             let not_before = not_before.map_or_else(String::new, |at| format!(", nbf {}", instant(at)));
-            ("not before", format!("now {}{not_before}, iat {}, started {}{}", instant(*now), instant(*issued), instant(*started), skew(*clock_skew)))
+            (
+                "not before",
+                format!(
+                    "now {}{not_before}, iat {}, started {}{}",
+                    instant(*now),
+                    instant(*issued),
+                    instant(*started),
+                    skew(*clock_skew)
+                ),
+            )
         }
         Seen::Expiry { now, expires, clock_skew } => {
             ("expiry", format!("now {}, exp {}{}", instant(*now), instant(*expires), skew(*clock_skew)))
@@ -243,23 +271,30 @@ fn described(seen: &Seen) -> (&'static str, String) {
         Seen::Lifetime { token, session, longest } => {
             ("lifetime", format!("of the token {token}s, of the session so far {session}s; at most {longest}s"))
         }
-        Seen::Revocation { named, because } => ("revocation", match (named, because) {
-            (false, _) => "no entry names it".to_owned(),
-            (true, Some(because)) => format!("an entry names it, because: {because}"),
-            (true, None) => "an entry names it".to_owned(),
-        }),
+        Seen::Revocation { named, because } => (
+            "revocation",
+            match (named, because) {
+                (false, _) => "no entry names it".to_owned(),
+                (true, Some(because)) => format!("an entry names it, because: {because}"),
+                (true, None) => "an entry names it".to_owned(),
+            },
+        ),
         Seen::Command { command } => ("command", or_none(command)),
         Seen::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));
-            let lists: Vec<String> = [list("claim", claim), list("authorization_details", details)].into_iter().flatten().collect();
+            let lists: Vec<String> =
+                [list("claim", claim), list("authorization_details", details)].into_iter().flatten().collect();
             let none = if *required { "none, and the policy requires one" } else { "none, and the policy requires none" };
             ("token's list", if lists.is_empty() { none.to_owned() } else { lists.join("; ") })
         }
-        Seen::Grants { granted_by, ends } => ("grants", match (granted_by, ends) {
-            (Some(grant), Some(ends)) => format!("{grant}, until {}", instant(*ends)),
-            (Some(grant), None) => grant.clone(),
-            (None, _) => "none allows it".to_owned(),
-        }),
+        Seen::Grants { granted_by, ends } => (
+            "grants",
+            match (granted_by, ends) {
+                (Some(grant), Some(ends)) => format!("{grant}, until {}", instant(*ends)),
+                (Some(grant), None) => grant.clone(),
+                (None, _) => "none allows it".to_owned(),
+            },
+        ),
         Seen::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }

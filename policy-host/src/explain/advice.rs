@@ -14,13 +14,19 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         }
         Reason::TokenMissing => "send a session token where the policy looks for one",
         Reason::TokenAmbiguous => "send one token, in one field",
-        Reason::TokenMalformed => "send a compact JWS (RFC 7515): three parts of base64url, JSON without duplicate members inside",
-        Reason::TokenUnsupported => "let the issuer sign with an algorithm and a `typ` that `tokens.issuers` lists, without `crit`",
+        Reason::TokenMalformed => {
+            "send a compact JWS (RFC 7515): three parts of base64url, JSON without duplicate members inside"
+        }
+        Reason::TokenUnsupported => {
+            "let the issuer sign with an algorithm and a `typ` that `tokens.issuers` lists, without `crit`"
+        }
         Reason::IssuerUnknown => "list the issuer under `tokens.issuers`, or get the token from one that is",
         Reason::AudienceMismatch => "ask the issuer for a token with one of the policy's audiences",
         Reason::KeyUnknown => "add the issuer's key of this `kid` and `alg` to `keys.jwks`",
         Reason::Overloaded => "raise `limits.verifications_per_second`, or try again",
-        Reason::SignatureInvalid => "the token was changed, or signed with another key than the one that it names",
+        Reason::SignatureInvalid => {
+            "get a token from the issuer: this one was changed, or signed with another key than the one that it names"
+        }
         Reason::ClaimsInvalid => {
             "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look"
         }
@@ -30,7 +36,9 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::LifetimeExceeded if matches!(last, Some(Seen::Grants { .. })) => {
             "every grant of this command has run out for the session: open a new session"
         }
-        Reason::LifetimeExceeded => "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that",
+        Reason::LifetimeExceeded => {
+            "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that"
+        }
         Reason::Revoked => "open a new session, unless the entry names more than the session; or take the entry out of `revoked`",
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",

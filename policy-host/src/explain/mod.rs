@@ -22,6 +22,8 @@ use std::{fmt, rc::Rc};
 pub struct Explained {
     /// What the filter did.
     pub outcome: Outcome,
+    /// The command that the request is.
+    pub command: Option<String>,
     /// Each check in order, with what it saw and how it went; those that were not reached are not here.
     pub checks: Vec<Checked>,
     /// All grants, and how the session stands to them.
@@ -84,13 +86,13 @@ pub fn explain(
     let request = run.request(line.clone())?;
     let outcome = run.decide_line(1, line, text, at)?;
     if outcome.trap.is_some() {
-        return Ok(Explained { outcome, checks: Vec::new(), grants: Vec::new(), nearest: None, advice: None });
+        return Ok(Explained { outcome, command: None, checks: Vec::new(), grants: Vec::new(), nearest: None, advice: None });
     }
     let core = ask_core(run.policy(), environment, &request, at);
     let said = |decision: Decision, reason: Option<&str>| format!("{} {}", decision.word(), reason.unwrap_or_default());
     let filter = said(outcome.decision, outcome.reason.as_deref());
     let native = said(core.decision, core.reason.map(Reason::code));
-    if filter != native || outcome.command != core.command {
+    if filter != native || outcome.command.as_deref() != Some(core.command.as_deref().unwrap_or(NO_COMMAND)) {
         let with = |said: &str, command: &Option<String>| format!("{} {}", said.trim_end(), command.as_deref().unwrap_or("-"));
         return Err(ExplainError::Disagreement { filter: with(&filter, &outcome.command), core: with(&native, &core.command) });
     }
@@ -98,8 +100,11 @@ pub fn explain(
     let nearest = core.command.as_deref().filter(|_| denied).and_then(|command| nearest::find(command, &core.grants));
     let advice = core.reason.map(|reason| advice::about(reason, core.command.as_deref(), &core.seen, nearest.as_ref()));
     let checks = verdict::judge(core.seen, core.reason, core.decision);
-    Ok(Explained { outcome, checks, grants: core.grants, nearest, advice })
+    Ok(Explained { outcome, command: core.command, checks, grants: core.grants, nearest, advice })
 }
+
+/// What the filter's record calls a request that is no command (OCSF asks for a text there).
+const NO_COMMAND: &str = "unknown";
 
 /// What the core says.
 struct Native {
@@ -126,10 +131,10 @@ fn ask_core(policy: &Value, environment: Vec<(String, String)>, request: &Reques
         chaperone_policy::Decision::Forward(_) => Decision::Allow,
         chaperone_policy::Decision::Refuse(_) => Decision::Deny,
     };
-    let command = explanation.seen.iter().find_map(|seen| match seen {
-        Seen::Lookup { command, .. } => Some(command.clone()),
-        _ => None,
-    });
+    let command = explanation
+        .seen
+        .iter()
+        .find_map(|seen| if let Seen::Lookup { command, .. } = seen { Some(command.clone()) } else { None });
     let reason = exchange.reason();
     Native { decision, reason, command: command.flatten(), seen: explanation.seen, grants: explanation.grants }
 }

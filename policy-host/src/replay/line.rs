@@ -86,7 +86,7 @@ impl Line {
     /// # Errors
     /// When it is not one JSON object with the contract's members and types.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
-        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error))?;
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text))?;
         let wrong = |member: &str, message: &str, help: &str| BadLine {
             offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
             message: format!("`{member}` {message}"),
@@ -142,7 +142,9 @@ fn bytes(headers: Vec<(String, String)>) -> Headers {
 }
 
 /// serde_json's error in our words.
-fn bad(error: &serde_json::Error) -> BadLine {
+fn bad(error: &serde_json::Error, line: &str) -> BadLine {
+    // One request may stand in several lines where it has a file of its own.
+    let before: usize = line.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
     let unknown = text.strip_prefix("unknown field `").and_then(|rest| Some(rest.split_once('`')?.0));
@@ -155,7 +157,7 @@ fn bad(error: &serde_json::Error) -> BadLine {
         (Category::Eof, _) => ("the line ends in the middle".to_owned(), Some("one JSON object a line".to_owned())),
         (Category::Syntax | Category::Io, _) => (text.to_owned(), Some("one JSON object a line".to_owned())),
     };
-    BadLine { offset: error.column().saturating_sub(1), message, help }
+    BadLine { offset: (before + error.column().saturating_sub(1)).min(line.len()), message, help }
 }
 
 #[cfg(test)]

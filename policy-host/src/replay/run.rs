@@ -1,6 +1,6 @@
 //! Recorded requests through one filter, line by line: `replay`'s loop, without files and without a terminal.
 
-use super::{BadLine, Filter, Line, Outcome, line::issuer};
+use super::{BadLine, Filter, Line, Outcome, Request, line::issuer};
 use crate::{
     host::{LogSink, Module, Trap, UpdateError},
     token::{KeyError, RunKeys},
@@ -106,14 +106,11 @@ impl Replay {
     /// # Errors
     /// When its time is before that of an earlier line, or the filter does not start.
     pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let Line { mut request, claims, at } = line;
+        let at = line.at;
         if self.running.is_none() {
             self.start(at.unwrap_or(now))?;
         }
-        if let Some(claims) = claims {
-            let value = self.sign(claims)?;
-            request.headers.push((self.carrier.0.clone().into_bytes(), value));
-        }
+        let request = self.request(line)?;
         // Started above, so that this is never none.
         let Some((filter, time)) = &mut self.running else { return Ok(Outcome::undecided(number)) };
         if let Some(at) = at {
@@ -128,6 +125,24 @@ impl Replay {
             filter.set_time(at);
         }
         Ok(Outcome { line: number, ..filter.decide(0, request) })
+    }
+
+    /// The line's request, with the token of its claims; the same one for the same claims.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub(crate) fn request(&mut self, line: Line) -> Result<Request, ReplayError> {
+        let Line { mut request, claims, at: _ } = line;
+        if let Some(claims) = claims {
+            let value = self.sign(claims)?;
+            request.headers.push((self.carrier.0.clone().into_bytes(), value));
+        }
+        Ok(request)
+    }
+
+    /// The policy with the keys of this run.
+    pub(crate) fn policy(&self) -> &Value {
+        &self.policy
     }
 
     /// The header value that carries a token of these claims: signed once, as a log repeats its sessions.

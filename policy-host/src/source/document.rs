@@ -92,8 +92,11 @@ impl Document {
     }
 }
 
-/// The name to show and the text of a file.
-pub(crate) fn read_text(path: &Path) -> Result<(String, String), Findings> {
+/// The name to show and the text of a file, `-` for standard input.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<(String, String), Findings> {
     let stdin = path.as_os_str() == "-";
     let name = if stdin { "<stdin>".to_owned() } else { path.display().to_string() };
     let mut bytes = Vec::new();

@@ -13,7 +13,7 @@ mod policy;
 mod scalar;
 mod yaml;
 
-pub use document::Document;
+pub use document::{Document, read_text};
 pub use finding::{Finding, Findings, Severity, Source, Style};
 pub use lint::{Lint, Target};
 pub use policy::{PolicyDocument, credential_variables};
