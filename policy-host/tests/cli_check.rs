@@ -202,7 +202,9 @@ fn what_is_shipped_raises_nothing() {
 
 #[test]
 fn every_verb_helps_with_an_example() {
-    for verb in [&["check"][..], &["replay"], &["serve"], &["token", "keygen"], &["token", "mint"], &["token", "inspect"]] {
+    for verb in
+        [&["check"][..], &["explain"], &["replay"], &["serve"], &["token", "keygen"], &["token", "mint"], &["token", "inspect"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_policy-host")).args(verb).arg("--help").output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("Example:"), "{verb:?}");

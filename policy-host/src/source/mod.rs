@@ -7,6 +7,7 @@ mod document;
 mod envoy;
 mod finding;
 mod json;
+mod kubernetes;
 mod lint;
 mod places;
 mod policy;

@@ -133,7 +133,7 @@ fn a_policy_is_found_in_an_ecds_file_and_errors_point_into_it() {
     assert_eq!(find("'{\"version\": 1, \"version\": 1}'").unwrap_err().list()[0].place(), "ecds.yaml:10:32");
     assert_eq!(
         PolicyDocument::find(Document::parse("e.yaml", "static_resources: {}\n".into()).unwrap()).unwrap_err().list()[0].message,
-        "a manifest without a policy in it"
+        "an Envoy file without a policy in it"
     );
 }
 
