@@ -28,16 +28,11 @@ pub(crate) struct Lines {
 }
 
 /// A line that is not blank.
-pub(crate) enum Next {
-    /// A recorded request.
-    Line {
-        /// From 1.
-        number: u64,
-        line: Line,
-        text: String,
-    },
-    /// It could not be read, which has been said.
-    Bad(u64),
+pub(crate) struct Next {
+    /// From 1.
+    pub(crate) number: u64,
+    /// The recorded request and its text; `None` when it could not be read, which has been said.
+    pub(crate) request: Option<(Line, String)>,
 }
 
 impl Lines {
@@ -82,13 +77,8 @@ impl Lines {
                     help: Some("write other bytes of a body as body_base64".to_owned()),
                 }),
             };
-            return Ok(Some(match parsed {
-                Ok((line, text)) => Next::Line { number: self.number, line, text },
-                Err(bad) => {
-                    self.bad(&bad);
-                    Next::Bad(self.number)
-                }
-            }));
+            let request = parsed.map_err(|bad| self.bad(&bad)).ok();
+            return Ok(Some(Next { number: self.number, request }));
         }
     }
 
@@ -147,7 +137,7 @@ impl Lines {
 
     /// Moves the bar now and then. Where the results scroll by on the same terminal there is none.
     fn progress(&mut self) {
-        if self.number % 256 != 0 {
+        if !self.number.is_multiple_of(256) {
             return;
         }
         if let Some(bar) = &self.bar {

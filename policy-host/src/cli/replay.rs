@@ -69,10 +69,10 @@ impl Replay {
         let mut lines = Lines::open(&self.requests)?;
         let mut run = self.prepare(&document)?;
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
-        while let Some(next) = lines.next()? {
-            let outcome = match next {
-                Next::Bad(number) => Outcome::undecided(number),
-                Next::Line { number, line, text } => match run.decide_line(number, line, &text, Timestamp::now()) {
+        while let Some(Next { number, request }) = lines.next()? {
+            let outcome = match request {
+                None => Outcome::undecided(number),
+                Some((line, text)) => match run.decide_line(number, line, &text, Timestamp::now()) {
                     Ok(outcome) => outcome,
                     Err(ReplayError::Bad(bad)) => {
                         lines.bad(&bad);
@@ -101,8 +101,8 @@ impl Replay {
         let mut lines = Lines::open(&self.requests)?;
         let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
         let mut comparison = Comparison::default();
-        while let Some(next) = lines.next()? {
-            let Next::Line { number, line, text } = next else { continue };
+        while let Some(Next { number, request }) = lines.next()? {
+            let Some((line, text)) = request else { continue };
             let (method, path) = (line.request.method.clone(), line.request.path.clone());
             let now = Timestamp::now();
             let copy: Line = line.clone();

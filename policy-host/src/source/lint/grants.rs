@@ -68,7 +68,7 @@ impl Linter<'_> {
             self.policy.get("unmediated").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         for (index, grant) in grants.iter().enumerate() {
             let mediated = |name: &&str| !open.iter().any(|pattern| pattern::names(pattern, name));
-            if !grant.commands.is_empty() && !grant.commands.iter().any(|name| mediated(name)) {
+            if !grant.commands.is_empty() && !grant.commands.iter().any(mediated) {
                 self.warn(
                     Lint::GrantUnmediated,
                     &format!("{}/allow", grant.pointer),

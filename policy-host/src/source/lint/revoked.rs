@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
+/// An entry by its place, and until when issued tokens it names; `None` for all.
+type Reach = (String, Option<Timestamp>);
+
 impl Linter<'_> {
     pub(super) fn revoked(&mut self) {
         let issuers: HashSet<&str> =
             items(self.policy, "/tokens/issuers").filter_map(|(_, i)| i.get("issuer")?.as_str()).collect();
         let longest = self.longest();
-        let mut seen: HashMap<Vec<(&str, &str)>, (String, Option<Timestamp>)> = HashMap::new();
+        let mut seen: HashMap<Vec<(&str, &str)>, Reach> = HashMap::new();
         for (pointer, entry) in items(self.policy, "/revoked") {
             let Some(members) = entry.as_object() else { continue };
             let text = |name: &str| members.get(name).and_then(Value::as_str);
