@@ -67,7 +67,9 @@ fn the_last_check_seen_is_the_one_that_denied_and_none_is_seen_out_of_order() {
 
 #[test]
 fn an_allowed_request_has_seen_every_check_and_a_grant_that_holds() {
-    let (reason, forwarded, explanation) = explain(&compile(&document()), &bearing("/v1/orders/7?secret=1", &token(&claims())));
+    let credential = json!({"credential": {"header": "authorization", "value": "Bearer ${env:ORDERS_TOKEN}"}});
+    let policy = compile(&with(document(), "/upstream", credential));
+    let (reason, forwarded, explanation) = explain(&policy, &bearing("/v1/orders/7?secret=1", &token(&claims())));
     assert_eq!((reason, forwarded), (None, true));
     let mut seen: Vec<Reason> = explanation.seen.iter().flat_map(|seen| seen.reasons().iter().copied()).collect();
     seen.sort_unstable();

@@ -85,11 +85,15 @@ impl Replay {
     /// # Errors
     /// When the filter traps or does not take the policy.
     pub fn start(&mut self, at: Timestamp) -> Result<(), ReplayError> {
+        self.running = Some(self.launch(at)?);
+        Ok(())
+    }
+
+    fn launch(&self, at: Timestamp) -> Result<(Filter, Timestamp), ReplayError> {
         let environment = self.environment.clone();
         let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
         filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
-        self.running = Some((filter, at));
-        Ok(())
+        Ok((filter, at))
     }
 
     /// Decides one line. Time stands still from line to line until an `at` moves it forward; before the first `at` it is
@@ -98,21 +102,30 @@ impl Replay {
     /// # Errors
     /// When the line is no recorded request, or the filter does not start.
     pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        self.decide_line(number, Line::parse(text).map_err(ReplayError::Bad)?, text, now)
+        let line = Line::parse(text).map_err(ReplayError::Bad)?;
+        let (filter, request) = self.ready(line, text, now)?;
+        Ok(Outcome { line: number, ..filter.send(0, &request) })
     }
 
-    /// As [`Replay::decide`], with the line already parsed; `text` is for the place of a mistake.
+    /// As [`Replay::decide`], with the line already parsed and without the filter's record, which takes a while to read; `text`
+    /// is for the place of a mistake.
     ///
     /// # Errors
     /// When its time is before that of an earlier line, or the filter does not start.
     pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
+        let (filter, request) = self.ready(line, text, now)?;
+        Ok(Outcome { line: number, ..filter.decide(0, request) })
+    }
+
+    /// The filter at the line's time, and the line's request.
+    fn ready(&mut self, line: Line, text: &str, now: Timestamp) -> Result<(&mut Filter, Request), ReplayError> {
         let at = line.at;
-        if self.running.is_none() {
-            self.start(at.unwrap_or(now))?;
-        }
         let request = self.request(line)?;
-        // Started above, so that this is never none.
-        let Some((filter, time)) = &mut self.running else { return Ok(Outcome::undecided(number)) };
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => self.launch(at.unwrap_or(now))?,
+        };
+        let (filter, time) = self.running.insert(running);
         if let Some(at) = at {
             if at < *time {
                 return Err(ReplayError::Bad(BadLine {
@@ -124,7 +137,7 @@ impl Replay {
             *time = at;
             filter.set_time(at);
         }
-        Ok(Outcome { line: number, ..filter.decide(0, request) })
+        Ok((filter, request))
     }
 
     /// The line's request, with the token of its claims; the same one for the same claims.
