@@ -142,7 +142,11 @@ impl Lines {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.read);
-            bar.set_message(format!("{} lines", self.number));
+            let left = self
+                .length
+                .map(|length| self.started.elapsed().mul_f64(length.saturating_sub(self.read) as f64 / self.read as f64));
+            let left = left.map_or_else(String::new, |left| format!(", about {}s left", left.as_secs()));
+            bar.set_message(format!("{} lines{left}", self.number));
         } else if self.started.elapsed() > QUICK && stderr().is_terminal() && !stdout().is_terminal() {
             self.bar = Some(bar(self.length));
         }
@@ -151,7 +155,7 @@ impl Lines {
 
 fn bar(length: Option<u64>) -> ProgressBar {
     let (bar, style) = match length {
-        Some(length) => (ProgressBar::new(length), "{wide_bar} {percent:>3}%  {msg}  {eta} left"),
+        Some(length) => (ProgressBar::new(length), "{wide_bar} {percent:>3}%  {msg}"),
         None => (ProgressBar::no_length(), "{spinner} {msg}  {elapsed}"),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));

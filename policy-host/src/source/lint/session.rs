@@ -45,7 +45,7 @@ impl Linter<'_> {
             self.warn(
                 Lint::ObserveReasons,
                 "/observe/0",
-                format!("{} denies nothing, it is only recorded", and(&observed)),
+                format!("only recorded, and not denied: {}", and(&observed)),
                 "remove `observe` once the records show no denial that is not meant",
             );
         }
