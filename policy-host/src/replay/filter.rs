@@ -46,14 +46,12 @@ impl Filter {
 
     /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
     pub fn send(&mut self, worker: usize, request: &Request) -> Outcome {
-        let exchange = self.exchange(worker, request.clone());
-        let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
-        Outcome { record, ..outcome(&exchange) }
+        outcome(&self.exchange(worker, request.clone()))
     }
 
     /// As [`Filter::send`], for whoever needs neither the request nor the whole record afterwards.
     pub fn decide(&mut self, worker: usize, request: Request) -> Outcome {
-        outcome(&self.exchange(worker, request))
+        without_record(&self.exchange(worker, request))
     }
 
     fn exchange(&mut self, worker: usize, request: Request) -> Exchange {
@@ -96,6 +94,11 @@ struct SessionOf<'r> {
 
 /// What an exchange says, once it is over, by the filter's own record.
 fn outcome(exchange: &Exchange) -> Outcome {
+    let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
+    Outcome { record, ..without_record(exchange) }
+}
+
+fn without_record(exchange: &Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice::<Said<'_>>(bytes).ok());
     let text_of = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
     let local = exchange.local_reply.as_ref();
