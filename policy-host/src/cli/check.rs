@@ -35,8 +35,8 @@ fn help() -> String {
         "Example: policy-host check examples/agent-orders/policy.yaml
 
 Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
-A comment allows a warning where it is meant, beside it or on the lines above it:
-  users.delete: {{grpc: {{service: admin.v1.Users, methods: [Delete]}}}}    # check: allow command_unused
+A comment allows a warning where it is meant, beside it or on the lines right above it:
+  # check: allow command_unused
 
 The warnings by name: {}.",
         names.join(", ")
