@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod demo;
+pub mod explain;
 pub mod host;
 pub mod replay;
 pub mod serve;

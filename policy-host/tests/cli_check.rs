@@ -137,9 +137,74 @@ fn warnings_do_not_fail_the_check() {
     assert!(text(&output.stdout).starts_with("policy.yaml: a valid policy: agent-orders@"));
 }
 
+/// A folder with this fixture in it, so that the output names no folder of this machine.
+fn fixture(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+    folder
+}
+
+#[test]
+fn ten_mistakes_that_a_reviewer_would_find_are_shown() {
+    let folder = fixture("ten-mistakes.yaml");
+    let output = check(folder.path(), &["ten-mistakes.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("ten-mistakes.yaml: a valid policy: orders@"));
+    insta::assert_snapshot!(text(&output.stderr));
+    let denied = check(folder.path(), &["--deny-warnings", "--format", "json", "ten-mistakes.yaml"]);
+    assert_eq!(denied.status.code(), Some(1));
+    let list: Vec<Value> = serde_json::from_slice(&denied.stdout).unwrap();
+    let codes: Vec<&str> = list.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    assert_eq!(
+        codes,
+        [
+            "observe_mode",
+            "types_missing",
+            "lifetime_long",
+            "command_unused",
+            "unmediated_writes",
+            "when_wide",
+            "allow_pattern",
+            "grant_repeated",
+            "revoked_issuer_unknown",
+            "revoked_expired"
+        ]
+    );
+    assert!(list.iter().all(|finding| finding["severity"] == "warning" && finding["help"].is_string()));
+}
+
+#[test]
+fn a_manifest_of_istio_is_checked_and_warnings_point_into_it() {
+    let folder = fixture("mistakes.wasmplugin.yaml");
+    let output = check(folder.path(), &["mistakes.wasmplugin.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stderr));
+}
+
+#[test]
+fn what_is_shipped_raises_nothing() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut checked = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let policy = entry.unwrap().path().join("policy.yaml");
+        if policy.is_file() {
+            let output = check(Path::new("."), &["--deny-warnings", policy.to_str().unwrap()]);
+            assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+            let istio = check(Path::new("."), &["--deny-warnings", "--target", "istio", policy.to_str().unwrap()]);
+            let stderr = text(&istio.stderr);
+            assert!(istio.status.code() == Some(0) || stderr.contains("`y` is no text to Kubernetes"), "{stderr}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2);
+}
+
 #[test]
 fn every_verb_helps_with_an_example() {
-    for verb in [&["check"][..], &["replay"], &["serve"], &["token", "keygen"], &["token", "mint"], &["token", "inspect"]] {
+    for verb in
+        [&["check"][..], &["explain"], &["replay"], &["serve"], &["token", "keygen"], &["token", "mint"], &["token", "inspect"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_policy-host")).args(verb).arg("--help").output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("Example:"), "{verb:?}");

@@ -246,3 +246,80 @@ fn many_sessions_at_one_instant_are_not_too_many_unless_the_policy_says_so() {
     let overloaded = lines(&few).iter().filter(|line| line["reason"] == "overloaded").count();
     assert_eq!(overloaded, 295);
 }
+
+/// What these requests would change from the example to another policy, made of it by replacements.
+fn against(replacements: &[(&str, &str)], format: &str, input: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut policy = std::fs::read_to_string(POLICY).unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), &policy).unwrap();
+    for (from, to) in replacements {
+        assert!(policy.contains(from), "{from}");
+        policy = policy.replacen(from, to, 1);
+    }
+    std::fs::write(folder.path().join("next.yaml"), policy).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    command.args(["replay", "--policy", "policy.yaml", "--against", "next.yaml", "--format", format, "-"]);
+    command.current_dir(folder.path()).env("ORDERS_TOKEN", "x").env_remove("CHAPERONE_WASM");
+    // The filter that the workspace built is found from the binary's own folder.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    run(command, input)
+}
+
+/// Requests of some sessions: reads that go on, writes and a session whose fate the other policy changes.
+fn a_log() -> String {
+    let mut writer = claims();
+    writer["role"] = json!("fulfilment");
+    let mut revoked = claims();
+    revoked["sid"] = json!("s-2041");
+    let delete = |line: String| line.replacen("\"GET\"", "\"DELETE\"", 1);
+    let mut input = request("/v1/orders?token=in-the-query", &claims(), &at(0));
+    for number in 1..=5 {
+        input += &delete(request(&format!("/v1/orders/{number}?token=in-the-query"), &writer, &json!({})));
+    }
+    input += &request("/v1/orders/7", &revoked, &json!({}));
+    input += &request("/v1/invoices", &claims(), &json!({}));
+    input
+}
+
+const NEXT: [(&str, &str); 3] = [
+    ("allow: [orders.create, orders.cancel]", "allow: [orders.create]"),
+    ("  - {session: s-2041,", "  - {session: s-2042,"),
+    ("orders.create: {http", "invoices.list: {http: {methods: [GET], path: /v1/invoices}}\n  orders.create: {http"),
+];
+
+#[test]
+fn what_another_policy_would_change_is_grouped_and_counted() {
+    let output = against(&NEXT, "human", &a_log());
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("in-the-query"), "{text}");
+    insta::assert_snapshot!(text);
+    let same = against(&[], "human", &a_log());
+    assert_eq!(same.status.code(), Some(0));
+    assert_eq!(String::from_utf8(same.stdout).unwrap(), "0 of 8 decisions would change from policy.yaml to next.yaml\n");
+}
+
+#[test]
+fn programs_get_the_changes_as_json_and_broken_lines_are_counted() {
+    let input = a_log() + "{\"method\"\n" + &request("/v1/orders", &claims(), &at(-5));
+    let output = against(&NEXT, "json", &input);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("2 of 10 lines could not be read"), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["decided"], &report["undecided"], &report["changed"]), (&json!(8), &json!(2), &json!(7)));
+    let changes = report["changes"].as_array().unwrap();
+    let seen: Vec<_> =
+        changes.iter().map(|change| (change["kind"].as_str().unwrap(), change["count"].as_u64().unwrap())).collect();
+    assert_eq!(seen, [("newly_allowed", 1), ("newly_denied", 5), ("otherwise", 1)]);
+    assert_eq!(changes[0]["old"], json!({"decision": "deny", "reason": "revoked", "command": "orders.read"}));
+    assert_eq!(changes[1]["new"], json!({"decision": "deny", "reason": "command_not_granted", "command": "orders.cancel"}));
+    assert_eq!(changes[1]["examples"][0], json!({"line": 2, "method": "DELETE", "path": "/v1/orders/1", "session": "s-1"}));
+    assert_eq!(changes[1]["examples"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_format_without_another_policy_is_a_usage_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    let output = command.args(["replay", "--policy", POLICY, "--format", "json", "-"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "the contract's lines have one format");
+}

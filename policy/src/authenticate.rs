@@ -13,6 +13,7 @@ use crate::reason::Reason;
 use crate::record::SessionPart;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
+use crate::trace::{Identity, Seen, Trace};
 use crate::worker::{Verified, Worker};
 
 /// What a verified token means under one policy. Nothing here depends on the time.
@@ -37,6 +38,7 @@ pub(crate) fn authenticate(
     token: &[u8],
     now: Timestamp,
     verifier: &dyn VerifySignature,
+    trace: &mut impl Trace,
 ) -> Result<Rc<Session>, Reason> {
     if let Some(verified) = worker.tokens.get(token) {
         if let Some(session) = verified.session_under(policy) {
@@ -44,24 +46,27 @@ pub(crate) fn authenticate(
             return Ok(session);
         }
         // Another policy: the signature still holds if the issuer still has that very key, everything else is judged anew.
-        let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload)?;
+        let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload, trace)?;
         if key.fingerprint() == verified.fingerprint {
             worker.tokens.hits += 1;
-            let session = Rc::new(open_session(rules, &verified.payload, name, issuer)?);
+            let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
             verified.remember(policy, &session);
             return Ok(session);
         }
     }
+    trace.saw(|| Seen::Form { bytes: token.len() });
     let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
-    let (name, issuer, key) = find_key(rules, &jws.header, &jws.payload)?;
+    let (name, issuer, key) = find_key(rules, &jws.header, &jws.payload, trace)?;
+    trace.saw(|| Seen::Pace { allowance: rules.verifications_per_second });
     if !worker.pace.take(rules.verifications_per_second, now) {
         return Err(Reason::Overloaded);
     }
     worker.tokens.misses += 1;
+    trace.saw(|| Seen::Signature);
     if !verifier.verify(key, jws.signed, &jws.signature) {
         return Err(Reason::SignatureInvalid);
     }
-    let session = Rc::new(open_session(rules, &jws.payload, name, issuer)?);
+    let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let verified = Rc::new(Verified::new(jws.header, jws.payload, key.fingerprint()));
     verified.remember(policy, &session);
     worker.tokens.keep(token, verified, now);
@@ -73,8 +78,10 @@ fn find_key<'r>(
     rules: &'r Rules,
     header: &Header,
     payload: &Map<String, Value>,
+    trace: &mut impl Trace,
 ) -> Result<(&'r str, &'r Issuer, &'r VerificationKey), Reason> {
     let issuer = payload.get("iss").and_then(Value::as_str).and_then(|name| rules.tokens.issuers.get_key_value(name));
+    trace.saw(|| Seen::kind(header, issuer.map(|(_, issuer)| issuer)));
     let algorithm = header.algorithm.filter(|_| !header.critical).ok_or(Reason::TokenUnsupported)?;
     if let Some((_, issuer)) = issuer {
         let kind_fits = issuer.types.as_ref().is_none_or(|types| header.kind.as_ref().is_some_and(|kind| types.contains(kind)));
@@ -82,7 +89,9 @@ fn find_key<'r>(
             return Err(Reason::TokenUnsupported);
         }
     }
+    trace.saw(|| Seen::issuer(payload, issuer.is_some()));
     let (name, issuer) = issuer.ok_or(Reason::IssuerUnknown)?;
+    trace.saw(|| Seen::audience(payload, &issuer.audiences));
     let ours = |value: &Value| value.as_str().is_some_and(|audience| issuer.audiences.iter().any(|known| known == audience));
     let for_us = match payload.get("aud") {
         Some(Value::Array(audiences)) => audiences.iter().any(ours),
@@ -92,19 +101,31 @@ fn find_key<'r>(
     if !for_us {
         return Err(Reason::AudienceMismatch);
     }
+    trace.saw(|| Seen::Key { key_id: header.key_id.clone(), algorithm: algorithm.name() });
     let key = issuer.keys.find(header.key_id.as_deref(), algorithm).ok_or(Reason::KeyUnknown)?;
     Ok((name, issuer, key))
 }
 
 /// The checks of what is signed: `claims_invalid`, `binding_mismatch`; and what the policy makes of it.
-fn open_session(rules: &Rules, payload: &Map<String, Value>, name: &str, issuer: &Issuer) -> Result<Session, Reason> {
-    let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims).map_err(|_| Reason::ClaimsInvalid)?;
+fn open_session(
+    rules: &Rules,
+    payload: &Map<String, Value>,
+    name: &str,
+    issuer: &Issuer,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Result<Session, Reason> {
+    let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims);
+    trace.saw(|| Seen::Claims { identity: claims.as_ref().ok().map(Identity::of) });
+    let claims = claims.map_err(|_| Reason::ClaimsInvalid)?;
+    trace.saw(|| Seen::Binding { asked: claims.confirmation });
     // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
     if claims.confirmation {
         return Err(Reason::BindingMismatch);
     }
     let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
     let grants = rules.grants.holding(&claims, payload);
+    trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());
     let record = SessionPart::of(&claims);
     Ok(Session { claims, revoked, grants, noted: Cell::new(0), record })
 }

@@ -10,6 +10,7 @@ use crate::reason::Reason;
 use crate::request::{Head, Request, token};
 use crate::router::{CommandId, Form, Lookup, Route};
 use crate::time::Timestamp;
+use crate::trace::{Seen, Trace};
 use crate::worker::Worker;
 
 /// What was found on the way, also when the way ended in a denial: the record shows it.
@@ -49,12 +50,15 @@ pub(crate) fn check(
     now: Timestamp,
     verifier: &dyn VerifySignature,
     findings: &mut Findings,
+    trace: &mut impl Trace,
 ) -> Result<(), Reason> {
     let rules = policy.rules().ok_or(Reason::NoPolicy)?;
     let latest = worker.latest(now);
 
+    trace.saw(|| Seen::head(head));
     let request = Request::read(head)?;
     let path = CanonicalPath::parse(request.path).map_err(|_| Reason::AmbiguousRequest)?;
+    trace.saw(|| Seen::path(&path));
     let route = match rules.router.find(request.method, &request.host, &path) {
         Lookup::Found(route) => Some(route).filter(|route| has_form(route, &request)),
         Lookup::Missed => None,
@@ -62,16 +66,22 @@ pub(crate) fn check(
     };
     findings.command = route.map(|route| route.command);
     let command = route.and_then(|route| Some((route.command, rules.commands.get(route.command.0 as usize)?)));
+    trace.saw(|| Seen::Lookup {
+        command: command.map(|(_, command)| command.name.to_string()),
+        unmediated: command.is_some_and(|(_, command)| command.unmediated),
+    });
     if command.is_some_and(|(_, command)| command.unmediated) {
         findings.unmediated = true;
         return Ok(());
     }
 
+    trace.saw(|| Seen::places(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
-    let session = authenticate(policy, rules, worker, token, latest, verifier)?;
+    let session = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
     findings.session = Some(Rc::clone(&session));
-    is_live(rules, &session, now, latest, findings)?;
+    is_live(rules, &session, now, latest, findings, trace)?;
 
+    trace.saw(|| Seen::Command { command: command.map(|(_, command)| command.name.to_string()) });
     let Some((command, named)) = command else {
         // What is none of the commands is in no token and in no grant: nothing is left to check.
         return findings.deny(Reason::UnknownCommand, rules);
@@ -80,13 +90,21 @@ pub(crate) fn check(
         true => !rules.session.token_commands_required,
         false => session.claims.commands.hold(&named.name),
     };
+    trace.saw(|| Seen::token_commands(&session.claims.commands, rules.session.token_commands_required, listed));
     if !listed {
         findings.deny(Reason::CommandNotInToken, rules)?;
     }
-    is_granted(rules, &session, command, latest, findings)?;
+    let granted = is_granted(rules, &session, command, latest, findings);
+    trace.saw(|| Seen::Grants {
+        granted_by: findings.grant.and_then(|place| rules.grants.all().get(place)).map(|grant| grant.name.to_string()),
+        ends: findings.ends,
+    });
+    granted?;
     // An observed denial is let through without a credential: it was never allowed to use it.
     if let (Some(credential), None) = (&rules.credential, findings.observed) {
-        findings.credential = Some(credential.fill(worker.environment()).ok_or(Reason::CredentialUnavailable)?);
+        let filled = credential.fill(worker.environment());
+        trace.saw(|| Seen::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
+        findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
     }
     Ok(())
 }
@@ -100,23 +118,44 @@ fn has_form(route: &Route, request: &Request<'_>) -> bool {
 }
 
 /// `not_yet_valid`, `expired`, `lifetime_exceeded`, `revoked`.
-fn is_live(rules: &Rules, session: &Session, now: Timestamp, latest: Timestamp, findings: &mut Findings) -> Result<(), Reason> {
+fn is_live(
+    rules: &Rules,
+    session: &Session,
+    now: Timestamp,
+    latest: Timestamp,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
     let claims = &session.claims;
     let skew = rules.session.clock_skew;
+    trace.saw(|| Seen::Begin {
+        now: now.seconds(),
+        not_before: claims.not_before,
+        issued: claims.issued,
+        started: claims.started,
+        clock_skew: skew,
+    });
     // The clock itself, not the latest instant: one that went ahead and came back must not open early what begins later.
     let begins = claims.not_before.unwrap_or(0).max(claims.issued).max(claims.started);
     if now.seconds().saturating_add(skew) < begins {
         return Err(Reason::NotYetValid);
     }
     let over = |end: u64| latest.seconds() >= end.saturating_add(skew);
+    trace.saw(|| Seen::Expiry { now: latest.seconds(), expires: claims.expires, clock_skew: skew });
     if over(claims.expires) {
         return Err(Reason::Expired);
     }
     let longest = claims.started.saturating_add(rules.session.max_lifetime);
     findings.ends = Some(claims.expires.min(longest));
+    trace.saw(|| Seen::Lifetime {
+        token: claims.expires.saturating_sub(claims.issued),
+        session: latest.seconds().saturating_sub(claims.started),
+        longest: rules.session.max_lifetime,
+    });
     if claims.expires.saturating_sub(claims.issued) > rules.session.max_lifetime || over(longest) {
         return Err(Reason::LifetimeExceeded);
     }
+    trace.saw(|| Seen::Revocation { named: session.revoked.is_some(), because: session.revoked.clone().flatten() });
     if session.revoked.is_some() {
         return Err(Reason::Revoked);
     }

@@ -76,6 +76,11 @@ impl CommandLists {
         self.claim.is_none() && self.details.is_none()
     }
 
+    /// The lists as they were written: the claim's, and that of the details.
+    pub(crate) fn texts(&self) -> [Option<Vec<String>>; 2] {
+        [&self.claim, &self.details].map(|list| list.as_ref().map(|list| list.iter().map(Pattern::to_string).collect()))
+    }
+
     pub(crate) fn hold(&self, command: &str) -> bool {
         [&self.claim, &self.details].into_iter().flatten().all(|list| list.iter().any(|pattern| pattern.matches(command)))
     }

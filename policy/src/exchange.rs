@@ -12,6 +12,7 @@ use crate::reason::Reason;
 use crate::record::{End, Named, Outcome, Record, Subject};
 use crate::request::{Head, Headers, Request};
 use crate::time::Timestamp;
+use crate::trace::{Explanation, Trace};
 use crate::worker::{Stamp, Worker};
 
 /// Evidence that a request may go upstream. Only this crate makes one.
@@ -77,6 +78,37 @@ impl Exchange {
 
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
     pub fn request(&mut self, head: &Head<'_>, worker: &mut Worker, now: Timestamp, verifier: &dyn VerifySignature) -> Decision {
+        self.judge(head, worker, now, verifier, &mut ())
+    }
+
+    /// As [`Exchange::request`], and what each check saw. With a worker that has seen the token before, the checks up to its
+    /// claims are not made again, and not seen.
+    pub fn explain(
+        &mut self,
+        head: &Head<'_>,
+        worker: &mut Worker,
+        now: Timestamp,
+        verifier: &dyn VerifySignature,
+    ) -> (Decision, Explanation) {
+        let mut explanation = Explanation::default();
+        if let Stage::Begun(policy) = &self.stage
+            && let Some(rules) = policy.rules()
+        {
+            // Until it is known whose session it is.
+            explanation.grants = rules.grants.all().iter().map(|grant| grant.seen(rules, None)).collect();
+        }
+        let decision = self.judge(head, worker, now, verifier, &mut explanation);
+        (decision, explanation)
+    }
+
+    fn judge(
+        &mut self,
+        head: &Head<'_>,
+        worker: &mut Worker,
+        now: Timestamp,
+        verifier: &dyn VerifySignature,
+        trace: &mut impl Trace,
+    ) -> Decision {
         let policy = match &self.stage {
             Stage::Begun(policy) => Rc::clone(policy),
             Stage::Judged(_) => return Decision::Refuse(self.fail(worker, now)),
@@ -85,7 +117,7 @@ impl Exchange {
         let audit_id = stamp.audit_id;
         let audit_id = audit_id.as_str();
         let mut findings = Findings::default();
-        let result = check(&policy, worker, head, now, verifier, &mut findings);
+        let result = check(&policy, worker, head, now, verifier, &mut findings, trace);
         let outcome = match (result, findings.observed) {
             (Ok(()), None) => Outcome::Allowed,
             (Ok(()), Some(reason)) => Outcome::Observed(reason),

@@ -39,6 +39,7 @@ mod revocations;
 mod router;
 mod time;
 mod token;
+mod trace;
 mod worker;
 
 pub use credential::Secret;
@@ -52,4 +53,5 @@ pub use reason::Reason;
 pub use record::End;
 pub use request::{Head, Headers};
 pub use time::Timestamp;
+pub use trace::{ConditionSeen, Explanation, GrantSeen, Identity, Place, Seen};
 pub use worker::{Counts, Worker};

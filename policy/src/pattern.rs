@@ -1,5 +1,7 @@
 //! The one kind of pattern that documents and tokens know: a text, or a beginning followed by `*`.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::document::{At, Errors, string};
@@ -42,6 +44,15 @@ impl Pattern {
         match self {
             Self::Exact(exact) => exact == text,
             Self::Prefix(beginning) => text.strip_prefix(beginning.as_str()).is_some_and(|rest| !rest.contains('/')),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => f.write_str(exact),
+            Self::Prefix(beginning) => write!(f, "{beginning}*"),
         }
     }
 }

@@ -1,66 +1,94 @@
-//! `policy-host check`: is this a policy that the filter would take?
+//! `policy-host check`: is this a policy that the filter would take, and one that a reviewer would?
 
 use super::{Exit, Format, output};
-use clap::Args;
-use policy_host::source::{Findings, PolicyDocument};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use policy_host::source::{Findings, Lint, PolicyDocument, Target};
 use std::path::PathBuf;
 
-/// Check a policy: every mistake with its line and what to write instead.
+/// Check a policy: every mistake, and what a reviewer would ask about, each with its line and what to write instead.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: policy-host check examples/agent-orders/policy.yaml
-
-Exits with 0 when the filter would take the policy (warnings or not), with 3 when it would not.")]
+#[command(after_help = help())]
 pub(crate) struct Check {
-    /// A policy (YAML or JSON), or an Envoy file with one in it; - is stdin.
+    /// A policy (YAML or JSON), or an Envoy file or a Kubernetes manifest with one in it; - is stdin.
     policy: PathBuf,
-    /// How to write the result: json is a list of {file, line, column, pointer, severity, message, help}.
+    /// What the policy is for: istio knows its limits. By default istio for its own manifests, else envoy.
+    #[arg(long, value_enum)]
+    target: Option<For>,
+    /// Exit with 1 when there are warnings.
+    #[arg(long)]
+    deny_warnings: bool,
+    /// How to write the result: json is a list of {file, line, column, pointer, severity, code, message, help}.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum For {
+    Envoy,
+    Istio,
+}
+
+fn help() -> String {
+    let names: Vec<&str> = Lint::ALL.into_iter().map(Lint::code).collect();
+    format!(
+        "Example: policy-host check examples/agent-orders/policy.yaml
+
+Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
+A comment allows a warning where it is meant, beside it or on the lines right above it:
+  # check: allow command_unused
+
+The warnings by name: {}.",
+        names.join(", ")
+    )
+}
+
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let checked = PolicyDocument::read(&self.policy).and_then(|document| {
-            let policy = document.compile()?;
-            Ok((document, policy))
-        });
-        let (document, policy) = match checked {
-            Ok(checked) => checked,
-            Err(findings) => return self.wrong(&findings),
+        let document = match PolicyDocument::read(&self.policy) {
+            Ok(document) => document,
+            Err(findings) => return self.report(Some(&findings), ""),
         };
-        let warnings = document.warnings();
-        match self.format {
+        let target = self.target.map(|target| match target {
+            For::Envoy => Target::Envoy,
+            For::Istio => Target::Istio,
+        });
+        let (policy, findings) = document.check(target, Timestamp::now());
+        let valid = policy.map(|policy| {
+            let revision = policy.revision().and_then(|revision| revision.get(..12)).unwrap_or_default();
+            format!(
+                "{}: a valid policy: {}@{revision}, {}, {}\n",
+                document.file_name(),
+                policy.name().unwrap_or_default(),
+                output::count(policy.command_names().count(), "command"),
+                output::count(policy.grant_names().count(), "grant"),
+            )
+        });
+        self.report(findings.as_ref(), &valid.unwrap_or_default())
+    }
+
+    fn report(&self, findings: Option<&Findings>, valid: &str) -> Exit {
+        let errors = findings.map_or(0, Findings::errors);
+        let warnings = findings.map_or(0, |findings| findings.list().len()) - errors;
+        let written = match self.format {
             Format::Json => {
-                let list = warnings.as_ref().map_or_else(|| "[]".to_owned(), |warnings| format!("{:#}", warnings.json()));
+                let list = findings.map_or_else(|| "[]".to_owned(), |findings| format!("{:#}", findings.json()));
                 output::result(&format!("{list}\n"))
             }
             Format::Human => {
-                if let Some(warnings) = &warnings {
-                    output::invalid(warnings);
+                if let Some(findings) = findings {
+                    output::invalid(findings);
+                    let counts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
+                    let counts: Vec<String> = counts.map(|(number, what)| output::count(number, what)).collect();
+                    output::diagnostic(&counts.join(", "));
                 }
-                let revision = policy.revision().and_then(|revision| revision.get(..12)).unwrap_or_default();
-                output::result(&format!(
-                    "{}: a valid policy: {}@{revision}, {}, {}\n",
-                    document.file_name(),
-                    policy.name().unwrap_or_default(),
-                    output::count(policy.command_names().count(), "command"),
-                    output::count(policy.grant_names().count(), "grant"),
-                ))
+                output::result(valid)
             }
-        }
-    }
-
-    fn wrong(&self, findings: &Findings) -> Exit {
-        match self.format {
-            Format::Json => {
-                let written = output::result(&format!("{:#}\n", findings.json()));
-                if written == Exit::Fine { Exit::Invalid } else { written }
-            }
-            Format::Human => {
-                let exit = output::invalid(findings);
-                output::diagnostic(&output::count(findings.list().len(), "error"));
-                exit
-            }
+        };
+        match written {
+            Exit::Fine if errors > 0 => Exit::Invalid,
+            Exit::Fine if warnings > 0 && self.deny_warnings => Exit::Failed,
+            written @ (Exit::Fine | Exit::Failed | Exit::Usage | Exit::Invalid | Exit::Trapped) => written,
         }
     }
 }

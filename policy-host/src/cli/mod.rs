@@ -1,6 +1,8 @@
 //! The verbs, one file each, and what they have in common: exit codes, where results and diagnostics go.
 
 mod check;
+mod explain;
+mod lines;
 mod output;
 mod render;
 mod replay;
@@ -27,6 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
@@ -77,6 +80,7 @@ pub(crate) fn run() -> Exit {
     };
     match cli.verb {
         Verb::Check(check) => check.run(),
+        Verb::Explain(explain) => explain.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Serve(serve) => serve.run(),

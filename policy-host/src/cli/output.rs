@@ -32,12 +32,17 @@ pub(crate) fn invalid(findings: &Findings) -> Exit {
 }
 
 /// `1 error`, `2 errors`.
-pub(crate) fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number: u64 = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn style() -> Style {
+/// Are colours wanted where this goes?
+pub(crate) fn colours(to: &impl IsTerminal) -> bool {
     // https://no-color.org
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if stderr().is_terminal() && wanted { Style::Colour } else { Style::Plain }
+    to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn style() -> Style {
+    if colours(&stderr()) { Style::Colour } else { Style::Plain }
 }

@@ -1,23 +1,26 @@
-//! `policy-host replay`: what the filter decides about recorded requests.
+//! `policy-host replay`: what the filter decides about recorded requests, and what another policy would change.
 
-use super::{Exit, output, wasm};
+use super::{Exit, Format, output, wasm};
+use crate::cli::lines::{Lines, Next};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
-    replay::{Outcome, ReplayError},
+    replay::{Change, Comparison, Kind, Line, Outcome, Replay as Run, ReplayError, Verdict},
     source::PolicyDocument,
 };
+use serde_json::json;
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, BufWriter, Read, Write, stdin, stdout},
-    path::PathBuf,
+    fmt::Write as _,
+    io::{BufWriter, Write, stdout},
+    path::{Path, PathBuf},
 };
 
-/// Decide recorded requests, one JSON object a line, with the filter itself.
+/// Decide recorded requests, one JSON object a line, with the filter itself; or show what another policy would change.
 #[derive(Debug, Args)]
 #[command(after_help = r#"Example:
   echo '{"method":"GET","path":"/healthz","authority":"orders.example","headers":[]}' |
     policy-host replay --policy examples/agent-orders/policy.yaml -
+  policy-host replay --policy policy.yaml --against policy.next.yaml requests.jsonl
 
 Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?,
 "trailers"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `claims` are signed by a key of this run
@@ -29,12 +32,22 @@ Output, a line for each line of input (blank ones aside), in order: {"line","dec
 "upstream_headers","response_headers","trap"}. `status` and `response_headers` are those of the filter's own reply, null
 when the request goes upstream. The variables that upstream.credential names are taken from this process's environment.
 
+With --against, every line is decided under both policies, each with a filter instance of its own, and the output is what would
+change, by kind of change: what would newly be allowed first, then what would newly be denied, then what would be denied for
+another reason or known as another command. The exit code is 0 whether anything changes or not.
+
 A line that cannot be read is not decided: it is shown on stderr with line and column, its output is a denial without reason
 and status, and the lines after it go on. The exit code is then 3. After a trap every line is denied, and the exit code is 4."#)]
 pub(crate) struct Replay {
-    /// A policy, or an Envoy file with one in it.
+    /// A policy, or an Envoy file or a Kubernetes manifest with one in it.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
+    /// Another policy: show what it would change.
+    #[arg(long, value_name = "POLICY")]
+    against: Option<PathBuf>,
+    /// How to write what would change: json is {decided, undecided, changed, changes: [{kind, old, new, count, examples}]}.
+    #[arg(long, value_enum, default_value = "human", requires = "against")]
+    format: Format,
     /// The filter, when it is not the one that this workspace built.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -44,95 +57,156 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self) -> Exit {
-        self.prepare().and_then(|(replay, input)| self.lines(replay, input)).unwrap_or_else(|exit| exit)
+        let result = match &self.against {
+            None => self.plain(),
+            Some(other) => self.compare(other),
+        };
+        result.unwrap_or_else(|exit| exit)
     }
 
-    fn prepare(&self) -> Result<(policy_host::replay::Replay, Box<dyn Read>), Exit> {
-        let document = PolicyDocument::read(&self.policy).map_err(|findings| output::invalid(&findings))?;
-        document.compile().map_err(|findings| output::invalid(&findings))?;
-        let input: Box<dyn Read> = if self.requests.as_os_str() == "-" {
-            Box::new(stdin().lock())
-        } else {
-            let file = File::open(&self.requests).map_err(|error| {
-                output::diagnostic(&format!("policy-host: {}: cannot be read: {error}", self.requests.display()));
-                Exit::Invalid
-            })?;
-            Box::new(file)
+    fn plain(&self) -> Result<Exit, Exit> {
+        let document = read(&self.policy)?;
+        let mut lines = Lines::open(&self.requests)?;
+        let mut run = self.prepare(&document)?;
+        let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
+        while let Some(Next { number, request }) = lines.next()? {
+            let outcome = match request {
+                None => Outcome::undecided(number),
+                Some((line, text)) => match run.decide_line(number, line, &text, Timestamp::now()) {
+                    Ok(outcome) => outcome,
+                    Err(ReplayError::Bad(bad)) => {
+                        lines.bad(&bad);
+                        Outcome::undecided(number)
+                    }
+                    Err(other) => return Err(stopped(&other)),
+                },
+            };
+            lines.trapped(outcome.trap.as_deref());
+            let written = serde_json::to_writer(&mut out, &outcome).map_err(std::io::Error::from);
+            let written = written.and_then(|()| out.write_all(b"\n"));
+            // Whoever waits for the answer to the last line sent should not wait for the next one.
+            let flushed = written.and_then(|()| if lines.must_wait() { out.flush() } else { Ok(()) });
+            flushed.map_err(|error| unwritten(&error))?;
+        }
+        out.flush().map_err(|error| unwritten(&error))?;
+        if lines.is_empty() {
+            // Even without a request, a policy that the filter rejects is an error.
+            run.start(Timestamp::now()).map_err(|error| stopped(&error))?;
+        }
+        Ok(lines.finish())
+    }
+
+    fn compare(&self, other: &Path) -> Result<Exit, Exit> {
+        let (old, new) = (read(&self.policy)?, read(other)?);
+        let mut lines = Lines::open(&self.requests)?;
+        let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
+        let mut comparison = Comparison::default();
+        while let Some(Next { number, request }) = lines.next()? {
+            let Some((line, text)) = request else { continue };
+            let (method, path) = (line.request.method.clone(), line.request.path.clone());
+            let now = Timestamp::now();
+            let copy: Line = line.clone();
+            let decided = old_run.decide_line(number, line, &text, now);
+            let decided = decided.and_then(|old| Ok((old, new_run.decide_line(number, copy, &text, now)?)));
+            match decided {
+                Ok((old, new)) => {
+                    lines.trapped(old.trap.as_deref().or(new.trap.as_deref()));
+                    comparison.add(&old, &new, &method, &path);
+                }
+                Err(ReplayError::Bad(bad)) => lines.bad(&bad),
+                Err(other) => return Err(stopped(&other)),
+            }
+        }
+        if lines.is_empty() {
+            for run in [&mut old_run, &mut new_run] {
+                run.start(Timestamp::now()).map_err(|error| stopped(&error))?;
+            }
+        }
+        let (decided, undecided) = (comparison.decided(), lines.bad_lines());
+        let exit = lines.finish();
+        let changes = comparison.changes();
+        let text = match self.format {
+            Format::Human => shown(&changes, decided, old.file_name(), new.file_name()),
+            Format::Json => listed(&changes, decided, undecided),
         };
+        Ok(match output::result(&text) {
+            Exit::Fine => exit,
+            failed @ (Exit::Failed | Exit::Usage | Exit::Invalid | Exit::Trapped) => failed,
+        })
+    }
+
+    fn prepare(&self, document: &PolicyDocument) -> Result<Run, Exit> {
         let module = wasm::load(self.wasm.as_ref())?;
         let environment = wasm::environment(document.value());
-        let replay = policy_host::replay::Replay::new(module, document.value(), environment, wasm::log());
-        Ok((replay.map_err(|error| stopped(&error))?, input))
-    }
-
-    fn lines(&self, mut replay: policy_host::replay::Replay, input: Box<dyn Read>) -> Result<Exit, Exit> {
-        let mut input = BufReader::with_capacity(1 << 16, input);
-        let mut output = BufWriter::with_capacity(1 << 16, stdout().lock());
-        let name = if self.requests.as_os_str() == "-" { "<stdin>".to_owned() } else { self.requests.display().to_string() };
-        let (mut number, mut bad, mut trapped) = (0_u64, 0_u64, false);
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            let read = input.read_until(b'\n', &mut bytes);
-            if read.map_err(|error| output::failed(&format!("{name}: cannot be read on: {error}")))? == 0 {
-                break;
-            }
-            number += 1;
-            if bytes.trim_ascii().is_empty() {
-                continue;
-            }
-            let outcome = match decide(&mut replay, number, &bytes) {
-                Ok(outcome) => outcome,
-                Err(ReplayError::Bad(line)) => {
-                    bad += 1;
-                    let column = String::from_utf8_lossy(bytes.get(..line.offset).unwrap_or_default()).chars().count() + 1;
-                    let help = line.help.map_or_else(String::new, |help| format!("\n  help: {help}"));
-                    output::diagnostic(&format!("{name}:{number}:{column}: {}{help}", line.message));
-                    Outcome::undecided(number)
-                }
-                Err(other) => return Err(stopped(&other)),
-            };
-            if let Some(trap) = outcome.trap.as_ref().filter(|_| !trapped) {
-                trapped = true;
-                output::diagnostic(&format!("{name}:{number}: {trap}"));
-            }
-            // Whoever waits for the answer to the last line sent should not wait for the next one.
-            let last = input.buffer().is_empty();
-            let written = serde_json::to_writer(&mut output, &outcome).map_err(std::io::Error::from);
-            let written = written.and_then(|()| output.write_all(b"\n"));
-            written.and_then(|()| if last { output.flush() } else { Ok(()) }).map_err(|error| unwritten(&error))?;
-        }
-        output.flush().map_err(|error| unwritten(&error))?;
-        if number == 0 {
-            // Even without a request, a policy that the filter rejects is an error.
-            replay.start(Timestamp::now()).map_err(|error| stopped(&error))?;
-        }
-        if bad > 0 {
-            output::diagnostic(&format!("{bad} of {number} lines could not be read and were not decided"));
-        }
-        Ok(if trapped {
-            Exit::Trapped
-        } else if bad > 0 {
-            Exit::Invalid
-        } else {
-            Exit::Fine
-        })
+        Run::new(module, document.value(), environment, wasm::log()).map_err(|error| stopped(&error))
     }
 }
 
-fn decide(replay: &mut policy_host::replay::Replay, number: u64, bytes: &[u8]) -> Result<Outcome, ReplayError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => replay.decide(number, text.trim_end(), Timestamp::now()),
-        Err(error) => Err(ReplayError::Bad(policy_host::replay::BadLine {
-            offset: error.valid_up_to(),
-            message: "is not UTF-8 from here on".to_owned(),
-            help: Some("write other bytes of a body as body_base64".to_owned()),
-        })),
+/// A policy that the filter would take.
+pub(crate) fn read(path: &Path) -> Result<PolicyDocument, Exit> {
+    let document = PolicyDocument::read(path).map_err(|findings| output::invalid(&findings))?;
+    document.compile().map_err(|findings| output::invalid(&findings))?;
+    Ok(document)
+}
+
+/// What would change, for people.
+fn shown(changes: &[Change], decided: u64, old: &str, new: &str) -> String {
+    let changed: u64 = changes.iter().map(|change| change.count).sum();
+    let mut text = format!("{changed} of {} would change from {old} to {new}\n", output::count(decided, "decision"));
+    let mut kind = None;
+    for change in changes {
+        if kind.replace(change.kind()) != Some(change.kind()) {
+            text.push_str(match change.kind() {
+                Kind::NewlyAllowed => "\nnewly allowed\n",
+                Kind::NewlyDenied => "\nnewly denied\n",
+                Kind::Otherwise => "\notherwise\n",
+            });
+        }
+        let command = match (&change.old.command, &change.new.command) {
+            (old, new) if old == new => named(old.as_deref()).to_owned(),
+            (old, new) => format!("{} → {}", named(old.as_deref()), named(new.as_deref())),
+        };
+        let count = output::count(change.count, "request");
+        let _ = writeln!(text, "  {command}: {} → {}, {count}", verdict(&change.old), verdict(&change.new));
+        for example in &change.examples {
+            let session = example.session.as_ref().map_or_else(String::new, |session| format!("  (session {session})"));
+            let _ = writeln!(text, "    line {}: {} {}{session}", example.line, example.method, example.path);
+        }
+        let more = change.count.saturating_sub(change.examples.len() as u64);
+        if more > 0 {
+            let _ = writeln!(text, "    and {more} more");
+        }
     }
+    text
+}
+
+fn named(command: Option<&str>) -> &str {
+    command.unwrap_or("no command")
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    match &verdict.reason {
+        Some(reason) => format!("{} {reason}", verdict.decision.word()),
+        None => verdict.decision.word().to_owned(),
+    }
+}
+
+/// The same for programs.
+fn listed(changes: &[Change], decided: u64, undecided: u64) -> String {
+    let changed: u64 = changes.iter().map(|change| change.count).sum();
+    let list: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            json!({
+                "kind": change.kind(), "old": change.old, "new": change.new, "count": change.count, "examples": change.examples,
+            })
+        })
+        .collect();
+    format!("{:#}\n", json!({"decided": decided, "undecided": undecided, "changed": changed, "changes": list}))
 }
 
 /// Why nothing can be decided at all.
-fn stopped(error: &ReplayError) -> Exit {
+pub(crate) fn stopped(error: &ReplayError) -> Exit {
     output::diagnostic(&format!("policy-host: {error}"));
     match error {
         ReplayError::Bad(_) => Exit::Invalid,

@@ -3,7 +3,8 @@
 use super::{Decision, Outcome, Request, client_reason};
 use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Deserialize;
+use std::borrow::Cow;
 
 /// One proxy with the filter in it. A trap is final, as under Envoy's FAIL_CLOSED: what comes after it is denied.
 pub struct Filter {
@@ -45,29 +46,75 @@ impl Filter {
 
     /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
     pub fn send(&mut self, worker: usize, request: &Request) -> Outcome {
-        let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
-        outcome(&self.proxy.exchange(worker, request.for_host(), |_| reply))
+        outcome(&self.exchange(worker, request.clone()))
     }
+
+    /// As [`Filter::send`], for whoever needs neither the request nor the whole record afterwards.
+    pub fn decide(&mut self, worker: usize, request: Request) -> Outcome {
+        without_record(&self.exchange(worker, request))
+    }
+
+    fn exchange(&mut self, worker: usize, request: Request) -> Exchange {
+        let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
+        self.proxy.exchange(worker, request.into_host(), |_| reply)
+    }
+}
+
+/// The property that holds the filter's record.
+const RECORD: &str = "session_audit";
+
+/// What an outcome takes from the filter's record. Borrowed: a log has many records.
+#[derive(Deserialize)]
+struct Said<'r> {
+    #[serde(borrow, default)]
+    status_code: Cow<'r, str>,
+    #[serde(borrow, default)]
+    api: Api<'r>,
+    #[serde(borrow, default)]
+    actor: Actor<'r>,
+}
+
+#[derive(Deserialize, Default)]
+struct Api<'r> {
+    #[serde(borrow, default)]
+    operation: Cow<'r, str>,
+}
+
+#[derive(Deserialize, Default)]
+struct Actor<'r> {
+    #[serde(borrow, default)]
+    session: SessionOf<'r>,
+}
+
+#[derive(Deserialize, Default)]
+struct SessionOf<'r> {
+    #[serde(borrow, default)]
+    uid: Cow<'r, str>,
 }
 
 /// What an exchange says, once it is over, by the filter's own record.
 fn outcome(exchange: &Exchange) -> Outcome {
-    let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
-    let said = |pointer: &str| record.as_ref()?.pointer(pointer)?.as_str().filter(|text| !text.is_empty());
+    let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
+    Outcome { record, ..without_record(exchange) }
+}
+
+fn without_record(exchange: &Exchange) -> Outcome {
+    let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice::<Said<'_>>(bytes).ok());
+    let text_of = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
     let local = exchange.local_reply.as_ref();
     let forwarded = exchange.upstream.as_ref().filter(|_| local.is_none());
     Outcome {
         line: 0,
         decision: if forwarded.is_some() { Decision::Allow } else { Decision::Deny },
-        reason: said("/status_code").filter(|code| *code != "allowed").map(str::to_owned),
+        reason: record.as_ref().and_then(|said| text_of(&said.status_code)).filter(|code| code != "allowed"),
         status: local.and_then(|reply| u16::try_from(reply.status).ok()),
-        command: said("/api/operation").map(str::to_owned),
-        session: said("/actor/session/uid").map(str::to_owned),
+        command: record.as_ref().and_then(|said| text_of(&said.api.operation)),
+        session: record.as_ref().and_then(|said| text_of(&said.actor.session.uid)),
         upstream_headers: forwarded.map(|request| text(&request.headers)),
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
-        record,
+        record: None,
     }
 }
 

@@ -15,8 +15,6 @@ pub struct Line {
     pub request: Request,
     /// Claims to be signed and sent with it: the JSON text as it was given.
     pub claims: Option<Vec<u8>>,
-    /// The `iss` of the claims, where it is a string and there once.
-    pub issuer: Option<String>,
     /// When it was sent.
     pub at: Option<Timestamp>,
 }
@@ -88,7 +86,7 @@ impl Line {
     /// # Errors
     /// When it is not one JSON object with the contract's members and types.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
-        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error))?;
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text))?;
         let wrong = |member: &str, message: &str, help: &str| BadLine {
             offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
             message: format!("`{member}` {message}"),
@@ -114,7 +112,6 @@ impl Line {
         if raw.claims.is_some_and(|claims| !claims.get().starts_with('{')) {
             return Err(wrong("claims", "is not an object", "the claims of the session's token"));
         }
-        let issuer = raw.claims.and_then(|claims| serde_json::from_str::<Issuer>(claims.get()).ok());
         Ok(Self {
             request: Request {
                 method: raw.method.into(),
@@ -129,10 +126,15 @@ impl Line {
                 peer_uri_san: raw.peer_uri_san,
             },
             claims: raw.claims.map(|claims| claims.get().as_bytes().to_vec()),
-            issuer: issuer.and_then(|issuer| Some(issuer.iss?.as_str()?.to_owned())),
             at,
         })
     }
+}
+
+/// The `iss` of claims, where it is a string and there once.
+pub(super) fn issuer(claims: &[u8]) -> Option<String> {
+    let issuer = serde_json::from_slice::<Issuer>(claims).ok()?;
+    Some(issuer.iss?.as_str()?.to_owned())
 }
 
 fn bytes(headers: Vec<(String, String)>) -> Headers {
@@ -140,7 +142,9 @@ fn bytes(headers: Vec<(String, String)>) -> Headers {
 }
 
 /// serde_json's error in our words.
-fn bad(error: &serde_json::Error) -> BadLine {
+fn bad(error: &serde_json::Error, line: &str) -> BadLine {
+    // One request may stand in several lines where it has a file of its own.
+    let before: usize = line.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
     let unknown = text.strip_prefix("unknown field `").and_then(|rest| Some(rest.split_once('`')?.0));
@@ -153,7 +157,7 @@ fn bad(error: &serde_json::Error) -> BadLine {
         (Category::Eof, _) => ("the line ends in the middle".to_owned(), Some("one JSON object a line".to_owned())),
         (Category::Syntax | Category::Io, _) => (text.to_owned(), Some("one JSON object a line".to_owned())),
     };
-    BadLine { offset: error.column().saturating_sub(1), message, help }
+    BadLine { offset: (before + error.column().saturating_sub(1)).min(line.len()), message, help }
 }
 
 #[cfg(test)]
@@ -172,7 +176,7 @@ mod tests {
         assert_eq!(line.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
         assert_eq!(line.request.body, b"hi");
         assert_eq!(line.claims.as_deref(), Some(&br#"{"iss":"https://broker.example","exp":1e400}"#[..]), "byte by byte");
-        assert_eq!(line.issuer.as_deref(), Some("https://broker.example"));
+        assert_eq!(issuer(&line.claims.unwrap()).as_deref(), Some("https://broker.example"));
         assert_eq!(line.request.source_address.unwrap().to_string(), "192.0.2.7:0");
         assert_eq!(line.at.unwrap().as_second(), 1_795_428_000);
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Let through or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// The request goes upstream.

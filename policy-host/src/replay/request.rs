@@ -84,13 +84,16 @@ impl Request {
     }
 
     /// The request as the host takes it.
-    pub(crate) fn for_host(&self) -> crate::host::Request {
-        crate::host::Request {
-            headers: self.head(),
-            body: self.body.clone(),
-            trailers: (!self.trailers.is_empty()).then(|| self.lower_trailers()),
-            properties: Arc::new(self.properties()),
-        }
+    pub(crate) fn into_host(self) -> crate::host::Request {
+        let properties = Arc::new(self.properties());
+        let Self { method, path, authority, scheme, mut headers, body, mut trailers, .. } = self;
+        let pseudo = [(":authority", authority), (":path", path), (":method", method), (":scheme", scheme)];
+        let mut all: Headers = Vec::with_capacity(pseudo.len() + headers.len());
+        all.extend(pseudo.map(|(name, value)| (name.as_bytes().to_vec(), value)));
+        lower_in_place(&mut headers);
+        lower_in_place(&mut trailers);
+        all.append(&mut headers);
+        crate::host::Request { headers: all, body, trailers: (!trailers.is_empty()).then_some(trailers), properties }
     }
 }
 
@@ -101,4 +104,8 @@ pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
 
 fn lower(headers: &Headers) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+}
+
+fn lower_in_place(headers: &mut Headers) {
+    headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
 }

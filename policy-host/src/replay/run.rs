@@ -1,6 +1,6 @@
 //! Recorded requests through one filter, line by line: `replay`'s loop, without files and without a terminal.
 
-use super::{BadLine, Filter, Line, Outcome};
+use super::{BadLine, Filter, Line, Outcome, Request, line::issuer};
 use crate::{
     host::{LogSink, Module, Trap, UpdateError},
     token::{KeyError, RunKeys},
@@ -20,7 +20,7 @@ pub struct Replay {
     /// The policy with the run's keys.
     policy: Value,
     keys: RunKeys,
-    signed: HashMap<Vec<u8>, String>,
+    signed: HashMap<Vec<u8>, Vec<u8>>,
     /// Where tokens go: the header's name, and what stands before the token.
     carrier: (String, String),
     /// The filter, once the first line has said what time it is.
@@ -85,11 +85,15 @@ impl Replay {
     /// # Errors
     /// When the filter traps or does not take the policy.
     pub fn start(&mut self, at: Timestamp) -> Result<(), ReplayError> {
+        self.running = Some(self.launch(at)?);
+        Ok(())
+    }
+
+    fn launch(&self, at: Timestamp) -> Result<(Filter, Timestamp), ReplayError> {
         let environment = self.environment.clone();
         let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
         filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
-        self.running = Some((filter, at));
-        Ok(())
+        Ok((filter, at))
     }
 
     /// Decides one line. Time stands still from line to line until an `at` moves it forward; before the first `at` it is
@@ -98,18 +102,31 @@ impl Replay {
     /// # Errors
     /// When the line is no recorded request, or the filter does not start.
     pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let mut line = Line::parse(text).map_err(ReplayError::Bad)?;
-        if self.running.is_none() {
-            self.start(line.at.unwrap_or(now))?;
-        }
-        if let Some(claims) = line.claims.take() {
-            let token = self.sign(line.issuer.as_deref(), claims)?;
-            let (header, prefix) = &self.carrier;
-            line.request.headers.push((header.clone().into_bytes(), format!("{prefix}{token}").into_bytes()));
-        }
-        // Started above, so that this is never none.
-        let Some((filter, time)) = &mut self.running else { return Ok(Outcome::undecided(number)) };
-        if let Some(at) = line.at {
+        let line = Line::parse(text).map_err(ReplayError::Bad)?;
+        let (filter, request) = self.ready(line, text, now)?;
+        Ok(Outcome { line: number, ..filter.send(0, &request) })
+    }
+
+    /// As [`Replay::decide`], with the line already parsed and without the filter's record, which takes a while to read; `text`
+    /// is for the place of a mistake.
+    ///
+    /// # Errors
+    /// When its time is before that of an earlier line, or the filter does not start.
+    pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
+        let (filter, request) = self.ready(line, text, now)?;
+        Ok(Outcome { line: number, ..filter.decide(0, request) })
+    }
+
+    /// The filter at the line's time, and the line's request.
+    fn ready(&mut self, line: Line, text: &str, now: Timestamp) -> Result<(&mut Filter, Request), ReplayError> {
+        let at = line.at;
+        let request = self.request(line)?;
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => self.launch(at.unwrap_or(now))?,
+        };
+        let (filter, time) = self.running.insert(running);
+        if let Some(at) = at {
             if at < *time {
                 return Err(ReplayError::Bad(BadLine {
                     offset: text.find("\"at\"").unwrap_or(0),
@@ -120,18 +137,39 @@ impl Replay {
             *time = at;
             filter.set_time(at);
         }
-        Ok(Outcome { line: number, ..filter.send(0, &line.request) })
+        Ok((filter, request))
     }
 
-    fn sign(&mut self, issuer: Option<&str>, claims: Vec<u8>) -> Result<String, ReplayError> {
-        if let Some(token) = self.signed.get(&claims) {
-            return Ok(token.clone());
+    /// The line's request, with the token of its claims; the same one for the same claims.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub(crate) fn request(&mut self, line: Line) -> Result<Request, ReplayError> {
+        let Line { mut request, claims, at: _ } = line;
+        if let Some(claims) = claims {
+            let value = self.sign(claims)?;
+            request.headers.push((self.carrier.0.clone().into_bytes(), value));
         }
-        let token = self.keys.sign(&self.policy, issuer, &claims).map_err(ReplayError::Key)?;
+        Ok(request)
+    }
+
+    /// The policy with the keys of this run.
+    pub(crate) fn policy(&self) -> &Value {
+        &self.policy
+    }
+
+    /// The header value that carries a token of these claims: signed once, as a log repeats its sessions.
+    fn sign(&mut self, claims: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
+        if let Some(value) = self.signed.get(&claims) {
+            return Ok(value.clone());
+        }
+        let issuer = issuer(&claims);
+        let token = self.keys.sign(&self.policy, issuer.as_deref(), &claims).map_err(ReplayError::Key)?;
+        let value = format!("{}{token}", self.carrier.1).into_bytes();
         if self.signed.len() >= SIGNED_TOKENS {
             self.signed.clear();
         }
-        self.signed.insert(claims, token.clone());
-        Ok(token)
+        self.signed.insert(claims, value.clone());
+        Ok(value)
     }
 }

@@ -75,14 +75,28 @@ impl Document {
         }
     }
 
+    /// A member's name as it stands in the file, quotes included.
+    pub(super) fn raw_key(&self, pointer: &str) -> Option<&str> {
+        self.source.text.get(self.places.get(pointer)?.key.clone()?)
+    }
+
+    /// A scalar as it stands in the file, quotes included.
+    pub(super) fn raw_value(&self, pointer: &str) -> Option<&str> {
+        let place = self.places.get(pointer).filter(|place| !place.container)?;
+        self.source.text.get(place.value.clone())
+    }
+
     /// The bytes of the value itself.
     pub(super) fn value_range(&self, pointer: &str) -> Range<usize> {
         self.places.nearest(pointer).map_or(0..0, |place| place.value.clone())
     }
 }
 
-/// The name to show and the text of a file.
-pub(crate) fn read_text(path: &Path) -> Result<(String, String), Findings> {
+/// The name to show and the text of a file, `-` for standard input.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<(String, String), Findings> {
     let stdin = path.as_os_str() == "-";
     let name = if stdin { "<stdin>".to_owned() } else { path.display().to_string() };
     let mut bytes = Vec::new();

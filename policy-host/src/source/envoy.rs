@@ -17,6 +17,17 @@ pub(super) fn is_envoy(value: &Value) -> bool {
     ["@type", "resources", "static_resources", "typed_config"].iter().any(|name| value.get(name).is_some())
 }
 
+/// Is the policy at this pointer what Istio itself takes (WasmPlugin, TrafficExtension)?
+pub(super) fn is_istio(pointer: &str) -> bool {
+    pointer.ends_with("/pluginConfig")
+}
+
+/// The plugin that has its policy at this pointer, in Envoy's own resources and in Kubernetes'.
+pub(super) fn plugin(pointer: &str) -> Option<&str> {
+    let ends = ["/configuration/value", "/pluginConfig", "/config"];
+    ends.iter().find_map(|end| pointer.strip_suffix(end))
+}
+
 /// Every plugin configuration in the file.
 pub(super) fn find(value: &Value) -> Vec<Found> {
     let mut found = Vec::new();

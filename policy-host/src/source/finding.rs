@@ -1,5 +1,6 @@
 //! One mistake in a file, with its line and column and what to write instead; drawn for people, or as JSON for programs.
 
+use super::Lint;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
     SpanContents,
@@ -39,7 +40,18 @@ pub enum Severity {
     /// The document is refused.
     Error,
     /// The document is taken, and probably not meant so.
-    Warning,
+    Warning(Lint),
+}
+
+impl Severity {
+    /// The stable name of a warning.
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Error => None,
+            Self::Warning(lint) => Some(lint.code()),
+        }
+    }
 }
 
 /// One mistake.
@@ -93,7 +105,8 @@ impl Finding {
         let (line, column) = self.line_column().unzip();
         json!({
             "file": self.source.name, "line": line, "column": column, "pointer": self.pointer,
-            "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
+            "severity": match self.severity { Severity::Error => "error", Severity::Warning(_) => "warning" },
+            "code": self.severity.code(),
             "message": self.message, "help": self.help,
         })
     }
@@ -114,8 +127,12 @@ impl Diagnostic for Finding {
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.severity {
             Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
+            Severity::Warning(_) => miette::Severity::Warning,
         })
+    }
+
+    fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        self.severity.code().map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
 
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
@@ -198,7 +215,13 @@ impl Findings {
         out
     }
 
-    /// For programs: a list of `{file, line, column, pointer, message, help}`.
+    /// How many of them are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.0.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
+    /// For programs: a list of `{file, line, column, pointer, severity, code, message, help}`; `code` is a warning's name.
     #[must_use]
     pub fn json(&self) -> Value {
         self.0.iter().map(Finding::json).collect()

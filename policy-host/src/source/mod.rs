@@ -7,15 +7,17 @@ mod document;
 mod envoy;
 mod finding;
 mod json;
+mod kubernetes;
+mod lint;
 mod places;
 mod policy;
 mod scalar;
-mod warnings;
 mod yaml;
 
-pub use document::Document;
+pub use document::{Document, read_text};
 pub use finding::{Finding, Findings, Severity, Source, Style};
-pub use policy::PolicyDocument;
+pub use lint::{Lint, Target};
+pub use policy::{PolicyDocument, credential_variables};
 
 pub(crate) use places::{nearest, push_index, push_member};
 

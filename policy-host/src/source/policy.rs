@@ -3,6 +3,7 @@
 use super::{
     Document, Finding, Findings,
     envoy::{self, Found},
+    kubernetes,
 };
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
@@ -11,12 +12,12 @@ use std::{ops::Range, path::Path, sync::Arc};
 /// A policy and the file that it came from.
 #[derive(Debug, Clone)]
 pub struct PolicyDocument {
-    file: Document,
-    inside: Inside,
+    pub(super) file: Document,
+    pub(super) inside: Inside,
 }
 
 #[derive(Debug, Clone)]
-enum Inside {
+pub(super) enum Inside {
     /// The file is the policy, or this node of the file is.
     Node(String),
     /// The policy is JSON text in this node.
@@ -24,7 +25,8 @@ enum Inside {
 }
 
 impl PolicyDocument {
-    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) with one policy in it; `-` is stdin.
+    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a manifest of Kubernetes with one policy in it;
+    /// `-` is stdin.
     ///
     /// # Errors
     /// When the file cannot be read or parsed, or holds no policy or several.
@@ -37,11 +39,19 @@ impl PolicyDocument {
     /// # Errors
     /// When the file holds no policy or several.
     pub fn find(file: Document) -> Result<Self, Findings> {
-        if !envoy::is_envoy(file.value()) {
+        let manifest = kubernetes::is_manifest(file.value());
+        if !manifest && !envoy::is_envoy(file.value()) {
             return Ok(Self { file, inside: Inside::Node(String::new()) });
         }
-        let found = envoy::find(file.value());
+        let found = if manifest { kubernetes::find(file.value()) } else { envoy::find(file.value()) };
         match found.as_slice() {
+            [] if manifest => Err(file
+                .finding(
+                    "",
+                    "a manifest without a policy in it",
+                    Some("a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, or in an EnvoyFilter".to_owned()),
+                )
+                .into()),
             [] => Err(file
                 .finding(
                     "",
@@ -82,6 +92,58 @@ impl PolicyDocument {
         match &self.inside {
             Inside::Node(pointer) => self.file.value().pointer(pointer).unwrap_or(&Value::Null),
             Inside::Text { inner, .. } => inner.value(),
+        }
+    }
+
+    /// The file that holds it.
+    pub(super) fn file(&self) -> &Document {
+        &self.file
+    }
+
+    /// Is the file nothing but the policy?
+    pub(super) fn is_whole_file(&self) -> bool {
+        self.pointer().is_empty()
+    }
+
+    /// Is it what Istio itself takes?
+    pub(super) fn is_istio(&self) -> bool {
+        envoy::is_istio(self.pointer())
+    }
+
+    /// Does it travel as a Struct, written in the manifest's own YAML?
+    pub(super) fn is_struct(&self) -> bool {
+        matches!(&self.inside, Inside::Node(pointer) if !pointer.is_empty())
+    }
+
+    /// Is this node of the file the policy?
+    pub(super) fn holds_policy(&self, pointer: &str) -> bool {
+        !self.is_whole_file() && self.pointer() == pointer
+    }
+
+    /// The wasm plugin around the policy, by its pointer into the file.
+    pub(super) fn plugin_pointer(&self) -> Option<String> {
+        envoy::plugin(self.pointer()).map(str::to_owned)
+    }
+
+    /// A member's name as it stands in the file, quotes included.
+    pub(super) fn raw_key(&self, pointer: &str) -> Option<&str> {
+        match &self.inside {
+            Inside::Node(prefix) => self.file.raw_key(&format!("{prefix}{pointer}")),
+            Inside::Text { .. } => None,
+        }
+    }
+
+    /// A scalar as it stands in the file, quotes included.
+    pub(super) fn raw_value(&self, pointer: &str) -> Option<&str> {
+        match &self.inside {
+            Inside::Node(prefix) => self.file.raw_value(&format!("{prefix}{pointer}")),
+            Inside::Text { .. } => None,
+        }
+    }
+
+    fn pointer(&self) -> &str {
+        match &self.inside {
+            Inside::Node(pointer) | Inside::Text { pointer, .. } => pointer,
         }
     }
 
@@ -169,4 +231,12 @@ fn within(file: &Document, outer: &Range<usize>, inner: &Finding, range: Range<u
     let indent = row.strip_suffix(wanted)?.len();
     let from = start + indent + wanted.char_indices().nth(column - 1).map_or(wanted.len(), |(at, _)| at);
     Some(from..(from + range.len()).min(start + row.len()).max(from))
+}
+
+/// `NAME` of each `${env:NAME}` in the policy's credential.
+#[must_use]
+pub fn credential_variables(policy: &Value) -> Vec<String> {
+    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
+    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
+    names.map(|(name, _)| name.to_owned()).collect()
 }

@@ -11,7 +11,10 @@ use crate::claims::Claims;
 use crate::commands::Command;
 use crate::document::{At, Errors, Object, duration, each, name, nearest, string};
 use crate::pattern::Pattern;
+use crate::policy::Rules;
 use crate::router::CommandId;
+use crate::time::Timestamp;
+use crate::trace::{ConditionSeen, GrantSeen};
 
 /// One grant: whoever meets all its conditions may use its commands.
 #[derive(Debug)]
@@ -71,6 +74,43 @@ impl Grant {
 
     pub(crate) fn allows(&self, command: CommandId) -> bool {
         self.allow.binary_search(&command).is_ok()
+    }
+
+    /// The grant for whoever asks why, and how a session stands to it at this instant; without one nothing holds.
+    pub(crate) fn seen(&self, rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Timestamp)>) -> GrantSeen {
+        let Self { name, when, allow, max_lifetime } = self;
+        let When { issuer, subject, session: session_id, agent, claims: conditions } = when;
+        let claims = session.map(|(claims, _, _)| claims);
+        let one = |text: Option<&String>| text.cloned().into_iter().collect::<Vec<_>>();
+        let issuer = issuer.clone().map(Pattern::Exact);
+        let fixed = [
+            ("issuer", issuer.as_ref(), one(claims.map(|claims| &claims.issuer))),
+            ("subject", subject.as_ref(), one(claims.map(|claims| &claims.subject))),
+            ("session", session_id.as_ref(), one(claims.map(|claims| &claims.session))),
+            ("agent", agent.as_ref(), one(claims.and_then(|claims| claims.agents.first()))),
+        ];
+        let fixed = fixed.into_iter().filter_map(|(about, pattern, seen)| Some((about.to_owned(), pattern?, seen)));
+        let others = conditions.iter().map(|(claim, pattern)| {
+            let value = session.and_then(|(_, all, _)| all.get(claim));
+            (format!("claims.{claim}"), pattern, texts(value).map(str::to_owned).collect())
+        });
+        let conditions = fixed.chain(others).map(|(about, pattern, seen)| ConditionSeen {
+            about,
+            wanted: pattern.to_string(),
+            holds: seen.iter().any(|text| pattern.matches(text)),
+            seen,
+        });
+        let command = |id: &CommandId| rules.commands.get(id.0 as usize).map(|command| command.name.to_string());
+        let ended = session.zip(*max_lifetime).is_some_and(|((claims, _, now), longest)| {
+            now.seconds() >= claims.started.saturating_add(longest).saturating_add(rules.session.clock_skew)
+        });
+        GrantSeen {
+            name: name.to_string(),
+            allow: allow.iter().filter_map(command).collect(),
+            max_lifetime: *max_lifetime,
+            ended,
+            conditions: conditions.collect(),
+        }
     }
 }
 

@@ -1,0 +1,316 @@
+//! `policy-host explain`: each check of one request in order, with what it saw, and what would have allowed it.
+
+use super::{Exit, Format, output, replay, wasm};
+use chaperone_policy::{GrantSeen, Seen};
+use clap::Args;
+use jiff::Timestamp;
+use policy_host::{
+    explain::{Checked, ExplainError, Explained, Verdict, explain},
+    replay::{Decision, Line},
+    source::{Finding, Findings, Severity, Source, read_text},
+};
+use serde_json::json;
+use std::{fmt::Write as _, io::stdout, path::PathBuf, sync::Arc};
+
+/// Explain one decision: each check in order, with what it saw, and the grant that was nearest to allowing it.
+#[derive(Debug, Args)]
+#[command(after_help = r#"Example:
+  echo '{"method":"GET","path":"/v1/orders","authority":"orders.example","headers":[]}' |
+    policy-host explain --policy examples/agent-orders/policy.yaml -
+
+The request is one JSON object, as a line of replay's input is (`policy-host replay --help`): `claims` are signed by a key of
+this run, a token of your own goes into `headers`. The decision is the filter's. No token, key, credential or query is shown.
+
+Exits with 0 when the request is allowed, with 1 when it is denied."#)]
+pub(crate) struct Explain {
+    /// A policy, or an Envoy file or a Kubernetes manifest with one in it.
+    #[arg(long, value_name = "POLICY")]
+    policy: PathBuf,
+    /// The filter, when it is not the one that this workspace built.
+    #[arg(long, value_name = "FILE")]
+    wasm: Option<PathBuf>,
+    /// How to write the explanation.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+    /// A request; - is stdin.
+    request: PathBuf,
+}
+
+impl Explain {
+    pub(crate) fn run(&self) -> Exit {
+        self.explained().unwrap_or_else(|exit| exit)
+    }
+
+    fn explained(&self) -> Result<Exit, Exit> {
+        let policy = replay::read(&self.policy)?;
+        let (name, text) = read_text(&self.request).map_err(|findings| output::invalid(&findings))?;
+        let line = Line::parse(text.trim_end()).map_err(|bad| {
+            let source = Arc::new(Source { name, text: text.clone() });
+            let range = Some(bad.offset..bad.offset);
+            let finding = Finding {
+                severity: Severity::Error,
+                source,
+                range,
+                pointer: String::new(),
+                message: bad.message,
+                help: bad.help,
+            };
+            output::invalid(&Findings::from(finding))
+        })?;
+        let (method, path) = (line.request.method.clone(), line.request.path.clone());
+        let module = wasm::load(self.wasm.as_ref())?;
+        let environment = wasm::environment(policy.value());
+        let explained = explain(module, policy.value(), environment, wasm::log(), (line, &text), Timestamp::now());
+        let explained = explained.map_err(|error| match &error {
+            ExplainError::Replay(error) => replay::stopped(error),
+            ExplainError::Disagreement { .. } => {
+                output::diagnostic(&format!("policy-host: {error}"));
+                Exit::Trapped
+            }
+        })?;
+        if let Some(trap) = &explained.outcome.trap {
+            output::diagnostic(&format!("policy-host: {trap}"));
+            return Err(Exit::Trapped);
+        }
+        let text = match self.format {
+            Format::Human => shown(&explained, &method, &path, Paint(output::colours(&stdout()))),
+            Format::Json => listed(&explained),
+        };
+        Ok(match (output::result(&text), explained.outcome.decision) {
+            (Exit::Fine, Decision::Deny) => Exit::Failed,
+            (written, Decision::Allow | Decision::Deny) => written,
+        })
+    }
+}
+
+fn listed(explained: &Explained) -> String {
+    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
+    let report = json!({
+        "decision": outcome.decision, "reason": outcome.reason, "status": outcome.status, "client_reason": outcome.client_reason,
+        "command": command, "session": outcome.session,
+        "checks": checks, "grants": grants, "nearest": nearest, "advice": advice,
+    });
+    format!("{report:#}\n")
+}
+
+/// Colours, where somebody looks at them.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn mark(self, verdict: Verdict) -> String {
+        let (mark, colour) = match verdict {
+            Verdict::Passed => ("✓", "32"),
+            Verdict::Observed => ("!", "33"),
+            Verdict::Failed => ("✗", "31"),
+        };
+        if self.0 { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() }
+    }
+
+    fn holds(self, holds: bool) -> String {
+        self.mark(if holds { Verdict::Passed } else { Verdict::Failed })
+    }
+}
+
+fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> String {
+    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let request = clean(&format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path)));
+    let mut text = match (&outcome.reason, outcome.status, outcome.decision) {
+        (Some(reason), Some(status), _) => format!("{request}: deny {reason}, status {status}\n\n"),
+        (Some(reason), None, Decision::Allow) => format!("{request}: allow, with {reason} observed\n\n"),
+        (_, _, decision) => format!("{request}: {}\n\n", decision.word()),
+    };
+    for Checked { verdict, seen } in checks {
+        if matches!((seen, verdict), (Seen::Pace { .. }, Verdict::Passed)) {
+            // One request is never too many, and the run has lifted the limit.
+            continue;
+        }
+        let (name, saw) = described(seen);
+        let _ = writeln!(text, "  {} {name:<15} {}", paint.mark(*verdict), clean(&saw));
+        if let Seen::Grants { .. } = seen {
+            let command = command.as_deref().unwrap_or_default();
+            grants.iter().for_each(|grant| draw_grant(&mut text, grant, command, paint));
+        }
+    }
+    let reached: Vec<&str> = checks.iter().map(|checked| described(&checked.seen).0).collect();
+    let after = reached.last().and_then(|last| ORDER.iter().position(|name| name == last)).map_or(0, |place| place + 1);
+    let left: Vec<&str> = ORDER.get(after..).unwrap_or_default().to_vec();
+    let unmediated = checks.iter().any(|checked| matches!(checked.seen, Seen::Lookup { unmediated: true, .. }));
+    if unmediated {
+        text.push_str("\nThe command is unmediated: no session is asked for, and no credential is given.\n");
+    } else if !left.is_empty() && outcome.reason.is_some() {
+        let _ = writeln!(text, "\nnot reached: {}", left.join(", "));
+    }
+    if let Some(nearest) = nearest {
+        let known = checks.iter().any(|checked| matches!(checked.seen, Seen::Claims { identity: Some(_) }));
+        let _ = writeln!(text, "\nnearest grant: {}", nearest.grant);
+        for condition in &nearest.failing {
+            let seen = seen_as(&condition.seen);
+            let is = if known { format!(", and is {}", clean(&seen)) } else { String::new() };
+            let _ = writeln!(text, "  {} must be {}{is}", condition.about, condition.wanted);
+        }
+        if nearest.ended {
+            text.push_str("  its max_lifetime has gone by since the session's start\n");
+        }
+        if nearest.failing.is_empty() && !nearest.ended {
+            text.push_str("  its conditions hold: the denial is about something else\n");
+        }
+    }
+    if let Some(advice) = advice {
+        let _ = writeln!(text, "\nto allow it: {advice}");
+    }
+    text
+}
+
+fn draw_grant(text: &mut String, grant: &GrantSeen, command: &str, paint: Paint) {
+    let allows = grant.allow.iter().any(|allowed| allowed == command);
+    let holds = allows && !grant.ended && grant.conditions.iter().all(|condition| condition.holds);
+    let why = match (allows, grant.ended) {
+        (false, _) => format!("does not allow {command}"),
+        (true, true) => "allows it, and has run out for this session".to_owned(),
+        (true, false) => "allows it".to_owned(),
+    };
+    let _ = writeln!(text, "      {} {}: {why}", paint.holds(holds), grant.name);
+    for condition in &grant.conditions {
+        let seen = clean(&seen_as(&condition.seen));
+        let _ = writeln!(text, "          {} {} {}: {seen}", paint.holds(condition.holds), condition.about, condition.wanted);
+    }
+}
+
+fn seen_as(seen: &[String]) -> String {
+    if seen.is_empty() { "absent".to_owned() } else { seen.join(", ") }
+}
+
+/// The checks by the names that people see, in their order.
+const ORDER: [&str; 21] = [
+    "request",
+    "path",
+    "which command",
+    "token",
+    "token's form",
+    "token's kind",
+    "issuer",
+    "audience",
+    "key",
+    "pace",
+    "signature",
+    "claims",
+    "binding",
+    "not before",
+    "expiry",
+    "lifetime",
+    "revocation",
+    "command",
+    "token's list",
+    "grants",
+    "credential",
+];
+
+/// A check's name, and what it saw.
+fn described(seen: &Seen) -> (&'static str, String) {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    match seen {
+        Seen::Request { method, authority, path } => ("request", format!("{method} {path} at {authority}")),
+        Seen::Path { canonical } => ("path", canonical.clone()),
+        Seen::Lookup { command, unmediated } => {
+            ("which command", format!("{}{}", or_none(command), if *unmediated { ", unmediated" } else { "" }))
+        }
+        Seen::Token { places } => {
+            let place = |place: &chaperone_policy::Place| {
+                let scheme = place.scheme.map_or_else(String::new, |scheme| format!(" ({scheme})"));
+                format!("{}{scheme}: {}", place.header, output::count(place.fields as u64, "field"))
+            };
+            ("token", places.iter().map(place).collect::<Vec<_>>().join(", "))
+        }
+        Seen::Form { bytes } => ("token's form", format!("{bytes} bytes")),
+        Seen::Kind { algorithm, kind, critical, accepted, types } => {
+            let types = if types.is_empty() { "any type".to_owned() } else { types.join(", ") };
+            let critical = if *critical { ", crit" } else { "" };
+            let has = format!("{}, typ {}{critical}", algorithm.unwrap_or("another algorithm"), or_none(kind));
+            ("token's kind", format!("{has}; accepted: {}; {types}", accepted.join(", ")))
+        }
+        Seen::Issuer { issuer, known } => {
+            ("issuer", format!("{}{}", or_none(issuer), if *known { "" } else { ", not in the policy" }))
+        }
+        Seen::Audience { audiences, accepted } => {
+            ("audience", format!("{}; accepted: {}", seen_as(audiences), accepted.join(", ")))
+        }
+        Seen::Key { key_id, algorithm } => ("key", format!("kid {}, {algorithm}", or_none(key_id))),
+        Seen::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
+        Seen::Signature => ("signature", "over header and claims".to_owned()),
+        Seen::Claims { identity } => (
+            "claims",
+            identity.as_ref().map_or_else(
+                || "one is missing or of the wrong type".to_owned(),
+                |who| {
+                    let agents =
+                        if who.agents.is_empty() { String::new() } else { format!(", agent {}", who.agents.join(" for ")) };
+                    let token = who.token_id.as_ref().map_or_else(String::new, |id| format!(", token {id}"));
+                    format!("session {}, subject {}{agents}{token}", who.session, who.subject)
+                },
+            ),
+        ),
+        Seen::Binding { asked } => ("binding", if *asked { "the token has a cnf" } else { "none asked for" }.to_owned()),
+        Seen::Begin { now, not_before, issued, started, clock_skew } => {
+            let not_before = not_before.map_or_else(String::new, |at| format!(", nbf {}", instant(at)));
+            (
+                "not before",
+                format!(
+                    "now {}{not_before}, iat {}, started {}{}",
+                    instant(*now),
+                    instant(*issued),
+                    instant(*started),
+                    skew(*clock_skew)
+                ),
+            )
+        }
+        Seen::Expiry { now, expires, clock_skew } => {
+            ("expiry", format!("now {}, exp {}{}", instant(*now), instant(*expires), skew(*clock_skew)))
+        }
+        Seen::Lifetime { token, session, longest } => {
+            ("lifetime", format!("of the token {token}s, of the session so far {session}s; at most {longest}s"))
+        }
+        Seen::Revocation { named, because } => (
+            "revocation",
+            match (named, because) {
+                (false, _) => "no entry names it".to_owned(),
+                (true, Some(because)) => format!("an entry names it, because: {because}"),
+                (true, None) => "an entry names it".to_owned(),
+            },
+        ),
+        Seen::Command { command } => ("command", or_none(command)),
+        Seen::TokenCommands { claim, details, required, listed: _ } => {
+            let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));
+            let lists: Vec<String> =
+                [list("claim", claim), list("authorization_details", details)].into_iter().flatten().collect();
+            let none = if *required { "none, and the policy requires one" } else { "none, and the policy requires none" };
+            ("token's list", if lists.is_empty() { none.to_owned() } else { lists.join("; ") })
+        }
+        Seen::Grants { granted_by, ends } => (
+            "grants",
+            match (granted_by, ends) {
+                (Some(grant), Some(ends)) => format!("{grant}, until {}", instant(*ends)),
+                (Some(grant), None) => grant.clone(),
+                (None, _) => "none allows it".to_owned(),
+            },
+        ),
+        Seen::Credential { reference, available } => {
+            ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
+        }
+    }
+}
+
+fn instant(seconds: u64) -> String {
+    let known = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    known.map_or_else(|| seconds.to_string(), |at| at.to_string())
+}
+
+fn skew(seconds: u64) -> String {
+    if seconds == 0 { String::new() } else { format!(", give or take {seconds}s") }
+}
+
+/// What a terminal would obey is shown, not sent: claims and paths are what somebody wrote.
+fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}

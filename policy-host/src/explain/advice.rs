@@ -1,0 +1,56 @@
+//! What would have to change for a denied request to be allowed.
+
+use super::Nearest;
+use chaperone_policy::{Reason, Seen};
+
+/// One or two sentences for whoever wrote the policy, or asks for tokens.
+pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], nearest: Option<&Nearest>) -> String {
+    let last = seen.iter().rev().find(|seen| seen.reasons().contains(&reason));
+    let text = match reason {
+        Reason::NoPolicy => "load a policy that compiles: `policy-host check` shows what is wrong with this one",
+        Reason::InternalError => "the proxy failed the filter: look into its log",
+        Reason::AmbiguousRequest => {
+            "send one method, one host and a path of one reading; what a command's captures may hold besides is its `permit`"
+        }
+        Reason::TokenMissing => "send a session token where the policy looks for one",
+        Reason::TokenAmbiguous => "send one token, in one field",
+        Reason::TokenMalformed => {
+            "send a compact JWS (RFC 7515): three parts of base64url, JSON without duplicate members inside"
+        }
+        Reason::TokenUnsupported => {
+            "let the issuer sign with an algorithm and a `typ` that `tokens.issuers` lists, without `crit`"
+        }
+        Reason::IssuerUnknown => "list the issuer under `tokens.issuers`, or get the token from one that is",
+        Reason::AudienceMismatch => "ask the issuer for a token with one of the policy's audiences",
+        Reason::KeyUnknown => "add the issuer's key of this `kid` and `alg` to `keys.jwks`",
+        Reason::Overloaded => "raise `limits.verifications_per_second`, or try again",
+        Reason::SignatureInvalid => {
+            "get a token from the issuer: this one was changed, or signed with another key than the one that it names"
+        }
+        Reason::ClaimsInvalid => {
+            "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look"
+        }
+        Reason::BindingMismatch => "this version cannot check a `cnf`: ask the issuer for a token without one",
+        Reason::NotYetValid => "wait until then, or put the clocks of issuer and proxy in step",
+        Reason::Expired => "get a new token",
+        Reason::LifetimeExceeded if matches!(last, Some(Seen::Grants { .. })) => {
+            "every grant of this command has run out for the session: open a new session"
+        }
+        Reason::LifetimeExceeded => {
+            "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that"
+        }
+        Reason::Revoked => "open a new session, unless the entry names more than the session; or take the entry out of `revoked`",
+        Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
+        Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
+        Reason::CommandNotGranted => return not_granted(command, nearest),
+        Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
+    };
+    text.to_owned()
+}
+
+fn not_granted(command: Option<&str>, nearest: Option<&Nearest>) -> String {
+    match nearest {
+        Some(nearest) => format!("be somebody whom `{}` names; or grant the command to who this is", nearest.grant),
+        None => format!("grant `{}` to somebody: no grant allows it", command.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,55 @@
+//! The grant that is nearest to allowing a command: the fewest of its conditions would have to be met besides.
+
+use chaperone_policy::{ConditionSeen, GrantSeen};
+use serde::Serialize;
+
+/// A grant that allows the command, and what is in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Nearest {
+    /// Its name.
+    pub grant: String,
+    /// Conditions that do not hold.
+    pub failing: Vec<ConditionSeen>,
+    /// It has run out for this session.
+    pub ended: bool,
+}
+
+pub(super) fn find(command: &str, grants: &[GrantSeen]) -> Option<Nearest> {
+    let allowing = grants.iter().filter(|grant| grant.allow.iter().any(|allowed| allowed == command));
+    let nearest = allowing.map(|grant| Nearest {
+        grant: grant.name.clone(),
+        failing: grant.conditions.iter().filter(|condition| !condition.holds).cloned().collect(),
+        ended: grant.ended,
+    });
+    // The first of those equally near, as the document has them.
+    nearest.min_by_key(|nearest| nearest.failing.len() + usize::from(nearest.ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(name: &str, allow: &str, holds: &[bool], ended: bool) -> GrantSeen {
+        let condition = |holds: &bool| ConditionSeen { about: "subject".into(), wanted: "x".into(), seen: vec![], holds: *holds };
+        GrantSeen {
+            name: name.into(),
+            allow: vec![allow.into()],
+            max_lifetime: None,
+            ended,
+            conditions: holds.iter().map(condition).collect(),
+        }
+    }
+
+    #[test]
+    fn the_fewest_obstacles_win_and_other_commands_do_not_count() {
+        let grants = [
+            grant("far", "a", &[false, false], false),
+            grant("near", "a", &[true, false], false),
+            grant("as near", "a", &[true], true),
+            grant("other", "b", &[true], false),
+        ];
+        let nearest = find("a", &grants).unwrap();
+        assert_eq!((nearest.grant.as_str(), nearest.failing.len(), nearest.ended), ("near", 1, false));
+        assert_eq!(find("c", &grants), None);
+    }
+}

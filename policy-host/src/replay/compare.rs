@@ -1,0 +1,152 @@
+//! What another policy would change: two outcomes of each request, kept where they differ, by kind of difference.
+
+use super::{Decision, Outcome};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Examples kept of each change; the first ones, as those of a log explain those after them.
+const EXAMPLES: usize = 3;
+
+/// What was decided, without what differs from request to request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Verdict {
+    /// Let through or not.
+    pub decision: Decision,
+    /// Why it was denied, or, under `allow`, what was only observed.
+    pub reason: Option<String>,
+    /// The command, where the request is one.
+    pub command: Option<String>,
+}
+
+/// A request of which the two policies think differently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Example {
+    /// The line of the input, from 1.
+    pub line: u64,
+    /// The method.
+    pub method: String,
+    /// The path without its query, in which tokens end up.
+    pub path: String,
+    /// The session, where there is one.
+    pub session: Option<String>,
+}
+
+/// All requests that changed in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Under the policy in force.
+    pub old: Verdict,
+    /// Under the other one.
+    pub new: Verdict,
+    /// How many requests.
+    pub count: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// The changes so far.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    decided: u64,
+    changes: BTreeMap<(Verdict, Verdict), (u64, Vec<Example>)>,
+}
+
+impl Verdict {
+    fn of(outcome: &Outcome) -> Self {
+        Self { decision: outcome.decision, reason: outcome.reason.clone(), command: outcome.command.clone() }
+    }
+}
+
+impl Comparison {
+    /// Takes the two outcomes of one request. `method` and `path` are shown where they differ.
+    pub fn add(&mut self, old: &Outcome, new: &Outcome, method: &[u8], path: &[u8]) {
+        self.decided += 1;
+        if (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command) {
+            return;
+        }
+        let (count, examples) = self.changes.entry((Verdict::of(old), Verdict::of(new))).or_default();
+        *count += 1;
+        if examples.len() < EXAMPLES {
+            let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+            examples.push(Example {
+                line: old.line,
+                method: String::from_utf8_lossy(method).into_owned(),
+                path: String::from_utf8_lossy(path).into_owned(),
+                session: old.session.clone().or_else(|| new.session.clone()),
+            });
+        }
+    }
+
+    /// How many requests were decided.
+    #[must_use]
+    pub fn decided(&self) -> u64 {
+        self.decided
+    }
+
+    /// The changes: first what would newly be allowed, then what would newly be denied, then what would be denied or allowed
+    /// for another reason; the most frequent first.
+    #[must_use]
+    pub fn changes(self) -> Vec<Change> {
+        let changes = self.changes.into_iter();
+        let mut list: Vec<Change> = changes.map(|((old, new), (count, examples))| Change { old, new, count, examples }).collect();
+        list.sort_by_key(|change| (change.kind(), std::cmp::Reverse(change.count)));
+        list
+    }
+}
+
+/// What a change means for the caller. In the order in which a reviewer wants to see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Denied so far.
+    NewlyAllowed,
+    /// Allowed so far.
+    NewlyDenied,
+    /// The same, for another reason or as another command.
+    Otherwise,
+}
+
+impl Change {
+    /// What it means for the caller.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match (self.old.decision, self.new.decision) {
+            (Decision::Deny, Decision::Allow) => Kind::NewlyAllowed,
+            (Decision::Allow, Decision::Deny) => Kind::NewlyDenied,
+            (Decision::Allow, Decision::Allow) | (Decision::Deny, Decision::Deny) => Kind::Otherwise,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(line: u64, decision: Decision, reason: Option<&str>) -> Outcome {
+        Outcome {
+            decision,
+            reason: reason.map(str::to_owned),
+            command: Some("orders.read".to_owned()),
+            ..Outcome::undecided(line)
+        }
+    }
+
+    #[test]
+    fn changes_are_grouped_counted_and_sorted_and_examples_have_no_query() {
+        let mut comparison = Comparison::default();
+        let allow = |line| outcome(line, Decision::Allow, None);
+        let deny = |line, reason| outcome(line, Decision::Deny, Some(reason));
+        for line in 1..=5 {
+            comparison.add(&allow(line), &deny(line, "command_not_granted"), b"GET", b"/v1/orders/7?token=secret");
+        }
+        comparison.add(&deny(6, "revoked"), &allow(6), b"GET", b"/");
+        comparison.add(&deny(7, "revoked"), &deny(7, "expired"), b"GET", b"/");
+        comparison.add(&allow(8), &allow(8), b"GET", b"/");
+        assert_eq!(comparison.decided(), 8);
+        let changes = comparison.changes();
+        let seen: Vec<_> = changes.iter().map(|change| (change.kind(), change.count)).collect();
+        assert_eq!(seen, [(Kind::NewlyAllowed, 1), (Kind::NewlyDenied, 5), (Kind::Otherwise, 1)]);
+        assert_eq!(changes[1].examples.iter().map(|example| example.line).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(changes[1].examples.iter().all(|example| example.path == "/v1/orders/7"));
+    }
+}

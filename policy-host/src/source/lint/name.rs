@@ -1,0 +1,138 @@
+//! The lints by name. The names are stable: programs match them, and comments allow them.
+
+use crate::source::Severity;
+
+macro_rules! lints {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal),* $(,)?) => {
+        /// A lint.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Lint { $($(#[$doc])* $variant),* }
+
+        impl Lint {
+            /// All of them.
+            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant),*];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+        }
+    };
+}
+
+lints! {
+    /// A comment allows a lint that there is not.
+    AllowUnknown = "allow_unknown",
+    /// `upstream.forward_token: true`.
+    ForwardToken = "forward_token",
+    /// The manifest or Envoy file lets requests through when the filter is down.
+    FailOpen = "fail_open",
+    /// An image or module that is not pinned by its digest.
+    ImageNotPinned = "image_not_pinned",
+    /// The credential's variable is not among those that the filter's VM gets.
+    CredentialEnvironment = "credential_environment",
+    /// The credential's variable has its value in the manifest.
+    CredentialInline = "credential_inline",
+    /// An unmediated command that does more than read.
+    UnmediatedWrites = "unmediated_writes",
+    /// `*` names every command, those to come included.
+    AllowEverything = "allow_everything",
+    /// A pattern of commands for a wide subject: whatever is added under it is granted at once.
+    AllowPattern = "allow_pattern",
+    /// Nothing in `when` names anybody in particular.
+    WhenWide = "when_wide",
+    /// A command in no grant, not unmediated, and no exception to a wider one.
+    CommandUnused = "command_unused",
+    /// Every request of a command is taken by more specific ones.
+    CommandShadowed = "command_shadowed",
+    /// A matcher of a command that another one of the same command covers.
+    MatcherRepeated = "matcher_repeated",
+    /// Another grant allows all of it, to everybody whom it names.
+    GrantRepeated = "grant_repeated",
+    /// All commands of a grant are unmediated: nobody needs it.
+    GrantUnmediated = "grant_unmediated",
+    /// A grant's `max_lifetime` that is no shorter than the session's.
+    LifetimeNotTightened = "lifetime_not_tightened",
+    /// A grant's `max_lifetime` that another grant for the same makes moot.
+    LifetimeMoot = "lifetime_moot",
+    /// `session.max_lifetime` beyond an hour.
+    LifetimeLong = "lifetime_long",
+    /// `session.clock_skew` beyond 30 seconds.
+    ClockSkewLarge = "clock_skew_large",
+    /// `mode: observe`.
+    ObserveMode = "observe_mode",
+    /// Reasons under `observe`.
+    ObserveReasons = "observe_reasons",
+    /// An issuer whose tokens of any type will do.
+    TypesMissing = "types_missing",
+    /// A revocation of an issuer whose tokens are refused anyway.
+    RevokedIssuerUnknown = "revoked_issuer_unknown",
+    /// A revocation of tokens that have all expired.
+    RevokedExpired = "revoked_expired",
+    /// A revocation that also ends sessions that are yet to begin.
+    RevokedFuture = "revoked_future",
+    /// A revocation that another one includes.
+    RevokedRepeated = "revoked_repeated",
+    /// A revocation that does not say why.
+    RevokedWithoutBecause = "revoked_without_because",
+    /// A Kubernetes object near its greatest size.
+    ObjectSize = "object_size",
+    /// A text that YAML 1.1 readers (Kubernetes, Envoy) take for something else.
+    YamlAmbiguous = "yaml_ambiguous",
+    /// A command that is decided by the body, where the body cannot be waited for.
+    BodyUnavailable = "body_unavailable",
+}
+
+impl Lint {
+    /// The lint with this name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lint| lint.code() == code)
+    }
+
+    /// Does it follow from what other parts of the policy say, so that a mistake there would bring it up, too?
+    const fn follows(self) -> bool {
+        match self {
+            Self::CommandUnused
+            | Self::CommandShadowed
+            | Self::MatcherRepeated
+            | Self::GrantRepeated
+            | Self::GrantUnmediated
+            | Self::LifetimeNotTightened
+            | Self::LifetimeMoot
+            | Self::RevokedIssuerUnknown
+            | Self::RevokedExpired
+            | Self::CredentialEnvironment => true,
+            Self::AllowUnknown
+            | Self::ForwardToken
+            | Self::FailOpen
+            | Self::ImageNotPinned
+            | Self::CredentialInline
+            | Self::UnmediatedWrites
+            | Self::AllowEverything
+            | Self::AllowPattern
+            | Self::WhenWide
+            | Self::LifetimeLong
+            | Self::ClockSkewLarge
+            | Self::ObserveMode
+            | Self::ObserveReasons
+            | Self::TypesMissing
+            | Self::RevokedFuture
+            | Self::RevokedRepeated
+            | Self::RevokedWithoutBecause
+            | Self::ObjectSize
+            | Self::YamlAmbiguous
+            | Self::BodyUnavailable => false,
+        }
+    }
+}
+
+impl Severity {
+    pub(super) const fn needs_a_valid_policy(self) -> bool {
+        match self {
+            Self::Error => false,
+            Self::Warning(lint) => lint.follows(),
+        }
+    }
+}
