@@ -4,6 +4,7 @@ pub mod cases;
 pub mod demo;
 pub mod host;
 pub mod replay;
+pub mod revoke;
 pub mod serve;
 pub mod source;
 pub mod token;

@@ -4,6 +4,7 @@ mod check;
 mod output;
 mod render;
 mod replay;
+mod revoke;
 mod serve;
 mod token;
 mod wasm;
@@ -30,6 +31,7 @@ enum Verb {
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
+    Revoke(revoke::Revoke),
     Serve(serve::Serve),
     #[command(subcommand)]
     Token(token::Token),
@@ -79,6 +81,7 @@ pub(crate) fn run() -> Exit {
         Verb::Check(check) => check.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
+        Verb::Revoke(revoke) => revoke.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),
     }

@@ -7,6 +7,8 @@ mod document;
 mod envoy;
 mod finding;
 mod json;
+mod kubernetes;
+mod layout;
 mod places;
 mod policy;
 mod scalar;
@@ -17,6 +19,8 @@ pub use document::Document;
 pub use finding::{Finding, Findings, Severity, Source, Style};
 pub use policy::PolicyDocument;
 
+pub(crate) use document::read_text;
+pub(crate) use layout::Held;
 pub(crate) use places::{nearest, push_index, push_member};
 
 /// The largest file that is read: ten times what a document of 100,000 revocations needs.

@@ -3,6 +3,7 @@
 use super::{
     Document, Finding, Findings,
     envoy::{self, Found},
+    kubernetes,
 };
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
@@ -11,12 +12,12 @@ use std::{ops::Range, path::Path, sync::Arc};
 /// A policy and the file that it came from.
 #[derive(Debug, Clone)]
 pub struct PolicyDocument {
-    file: Document,
-    inside: Inside,
+    pub(super) file: Document,
+    pub(super) inside: Inside,
 }
 
 #[derive(Debug, Clone)]
-enum Inside {
+pub(super) enum Inside {
     /// The file is the policy, or this node of the file is.
     Node(String),
     /// The policy is JSON text in this node.
@@ -24,7 +25,8 @@ enum Inside {
 }
 
 impl PolicyDocument {
-    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) with one policy in it; `-` is stdin.
+    /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a manifest of Kubernetes with one policy in it;
+    /// `-` is stdin.
     ///
     /// # Errors
     /// When the file cannot be read or parsed, or holds no policy or several.
@@ -37,11 +39,19 @@ impl PolicyDocument {
     /// # Errors
     /// When the file holds no policy or several.
     pub fn find(file: Document) -> Result<Self, Findings> {
-        if !envoy::is_envoy(file.value()) {
+        let manifest = kubernetes::is_manifest(file.value());
+        if !manifest && !envoy::is_envoy(file.value()) {
             return Ok(Self { file, inside: Inside::Node(String::new()) });
         }
-        let found = envoy::find(file.value());
+        let found = if manifest { kubernetes::find(file.value()) } else { envoy::find(file.value()) };
         match found.as_slice() {
+            [] if manifest => Err(file
+                .finding(
+                    "",
+                    "a manifest without a policy in it",
+                    Some("a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, or in an EnvoyFilter".to_owned()),
+                )
+                .into()),
             [] => Err(file
                 .finding(
                     "",
