@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod demo;
 pub mod host;
+pub mod render;
 pub mod replay;
 pub mod revoke;
 pub mod serve;

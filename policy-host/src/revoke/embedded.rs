@@ -1,7 +1,7 @@
 //! A policy as JSON in a text of another file: the changed text put back in the form in which the old one stands there.
 
-use super::splice::{self, Splice, before, line_break, quoted};
-use crate::source::Document;
+use super::splice::{self, Splice, before, line_break};
+use crate::source::{Document, quoted};
 
 /// The file's text with the text at `pointer` replaced. `None` when it stands there in a form that cannot hold the new one.
 pub(super) fn embed(file: &Document, pointer: &str, new: &str) -> Option<String> {

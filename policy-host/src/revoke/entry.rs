@@ -1,5 +1,6 @@
 //! One entry of `revoked`: what it names, how far it reaches, and why it is there.
 
+use crate::source::quoted;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -93,8 +94,7 @@ impl Entry {
 /// On one line, as an author would write it: every value in quotes, as YAML and Envoy's Struct both change what looks like a number.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let members: Vec<String> =
-            self.members().into_iter().map(|(name, text)| format!("{name}: {}", super::splice::quoted(&text))).collect();
+        let members: Vec<String> = self.members().into_iter().map(|(name, text)| format!("{name}: {}", quoted(&text))).collect();
         write!(f, "{{{}}}", members.join(", "))
     }
 }

@@ -1,6 +1,6 @@
 //! Replacements of bytes in a text, and what is asked about lines on the way.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 /// These bytes become this text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,17 +71,4 @@ pub(super) fn whole_lines(text: &str, range: &Range<usize>) -> Range<usize> {
             shorter..text.len()
         }
     }
-}
-
-/// A text in double quotes that YAML 1.2 and JSON read alike: JSON's escapes, and everything that is not printable escaped, too
-/// (YAML 1.2.2 §5.1 is stricter there than RFC 8259 §7).
-pub(super) fn quoted(text: &str) -> String {
-    let json = serde_json::Value::from(text).to_string();
-    let unprintable = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
-    if !json.contains(unprintable) {
-        return json;
-    }
-    json.chars()
-        .map(|c| if unprintable(c) { Cow::from(format!("\\u{:04x}", u32::from(c))) } else { Cow::from(c.to_string()) })
-        .collect()
 }

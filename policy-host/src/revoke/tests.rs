@@ -178,7 +178,7 @@ fn a_policy_in_other_files_is_edited_in_place() {
         for id in ["s-1", "it's \"odd\"\n\u{85}\u{2028}: #"] {
             let revision = change(&text, &add(id)).unwrap();
             assert!(revision.text.contains(kept), "{}", revision.text);
-            assert_eq!(revision.text.matches('#').count() >= text.matches('#').count(), true);
+            assert!(revision.text.matches('#').count() >= text.matches('#').count());
             text = revision.text;
         }
         assert_eq!(document(&text).value()["revoked"].as_array().unwrap().len(), 2, "{text}");
@@ -270,7 +270,7 @@ fn written(entries: &[Entry], layout: Layout, comments: bool) -> String {
             let one = |(i, entry): (usize, &Entry)| {
                 let members = entry.members();
                 let members =
-                    members.iter().map(|(name, text)| format!("{name}: {}{}\n{pad}  ", super::splice::quoted(text), remark(i)));
+                    members.iter().map(|(name, text)| format!("{name}: {}{}\n{pad}  ", crate::source::quoted(text), remark(i)));
                 format!("{}{pad}- {}\n", line(i), members.collect::<String>().trim_end())
             };
             let list: String = entries.iter().enumerate().map(one).collect();
@@ -330,7 +330,7 @@ proptest! {
             prop_assert_eq!(remarks(&revision.text), remarks(&text), "{}", revision.text);
             if matches!(each, Change::Add(_)) {
                 for line in text.lines().filter(|line| line.contains("  # ")) {
-                    let remark = &line[line.rfind("  # ").unwrap()..];
+                    let (_, remark) = line.rsplit_once("  # ").unwrap();
                     prop_assert!(revision.text.contains(remark), "{}\n{}", remark, revision.text);
                 }
             }

@@ -4,9 +4,9 @@
 use super::{
     Entry,
     change::Plan,
-    splice::{self, Splice, before, line_break, line_end, line_start, quoted, whole_lines},
+    splice::{self, Splice, before, line_break, line_end, line_start, whole_lines},
 };
-use crate::source::{Document, push_member};
+use crate::source::{Document, push_member, quoted};
 use std::ops::Range;
 
 /// The document's text with the policy at `policy` changed. `None` when the text has a form that cannot be edited.

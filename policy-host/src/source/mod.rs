@@ -11,6 +11,7 @@ mod kubernetes;
 mod layout;
 mod places;
 mod policy;
+mod quoted;
 mod scalar;
 mod warnings;
 mod yaml;
@@ -22,6 +23,7 @@ pub use policy::PolicyDocument;
 pub(crate) use document::read_text;
 pub(crate) use layout::Held;
 pub(crate) use places::{nearest, push_index, push_member};
+pub(crate) use quoted::{printable, quoted};
 
 /// The largest file that is read: ten times what a document of 100,000 revocations needs.
 const MAX_BYTES: u64 = 64 << 20;
