@@ -6,6 +6,7 @@ pub mod host;
 pub mod render;
 pub mod replay;
 pub mod revoke;
+pub mod schema;
 pub mod serve;
 pub mod source;
 pub mod token;

@@ -5,6 +5,7 @@ mod output;
 mod render;
 mod replay;
 mod revoke;
+mod schema;
 mod serve;
 mod token;
 mod wasm;
@@ -32,6 +33,7 @@ enum Verb {
     Render(render::Render),
     Replay(replay::Replay),
     Revoke(revoke::Revoke),
+    Schema(schema::Schema),
     Serve(serve::Serve),
     #[command(subcommand)]
     Token(token::Token),
@@ -82,6 +84,7 @@ pub(crate) fn run() -> Exit {
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Revoke(revoke) => revoke.run(),
+        Verb::Schema(schema) => schema.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),
     }
