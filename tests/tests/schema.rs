@@ -9,7 +9,10 @@ use policy_host::{
     source::Document,
 };
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The files of the corpus and the examples with this ending.
 fn files(ending: &str) -> Vec<PathBuf> {
@@ -22,12 +25,12 @@ fn files(ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &PathBuf) -> Value {
+fn read(path: &Path) -> Value {
     Document::read(path).unwrap_or_else(|findings| panic!("{findings}")).value().clone()
 }
 
 fn all_valid(schema: &Value, files: &[PathBuf]) {
-    let documents: Vec<Value> = files.iter().map(read).collect();
+    let documents: Vec<Value> = files.iter().map(|file| read(file)).collect();
     for (file, verdict) in files.iter().zip(verdicts(schema, &documents)) {
         assert_eq!(verdict, None, "{}", file.display());
     }

@@ -46,3 +46,46 @@ fn member(value: &Value, pointer: &str, inner: &str, found: &mut Vec<Found>) {
         found.push(Found::Struct(format!("{pointer}{inner}")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::source::{Document, PolicyDocument};
+    use serde_json::json;
+
+    fn find(text: &str) -> Result<PolicyDocument, String> {
+        let file = Document::parse("m.yaml", text.to_owned()).unwrap();
+        PolicyDocument::find(file).map_err(|findings| findings.to_string())
+    }
+
+    #[test]
+    fn a_policy_is_found_in_each_kind_of_object_and_errors_point_into_it() {
+        let plugin = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    name: p\n";
+        let extension =
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nspec:\n  wasm:\n    pluginConfig: {name: p}\n";
+        let gateway = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nspec:\n  wasm:\n  - code: {}\n    config: {name: p}\n";
+        let filter = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nspec:\n  configPatches:\n  - patch:\n      value:\n        config:\n          configuration:\n            '@type': type.googleapis.com/google.protobuf.StringValue\n            value: '{\"name\": \"p\"}'\n";
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n- kind: Service\n- {}", plugin.replace('\n', "\n  "));
+        for (text, place) in [
+            (plugin, "m.yaml:5:11"),
+            (extension, "m.yaml:5:26"),
+            (gateway, "m.yaml:6:20"),
+            (filter, "m.yaml:10:30"),
+            (&list, "m.yaml:9:13"),
+        ] {
+            let policy = find(text).unwrap();
+            assert_eq!(policy.value(), &json!({"name": "p"}));
+            assert_eq!(policy.finding("/name", "wrong", None).place(), place, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_policy_or_two_are_one_error() {
+        assert!(
+            find("apiVersion: v1\nkind: ConfigMap\ndata: {policy: x}\n")
+                .unwrap_err()
+                .contains("a manifest without a policy in it")
+        );
+        let two = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nspec: {wasm: [{config: {name: a}}, {config: {name: b}}]}\n";
+        assert!(find(two).unwrap_err().contains("a second plugin configuration"));
+    }
+}
