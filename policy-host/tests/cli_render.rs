@@ -247,7 +247,7 @@ fn istio_gets_objects_that_its_schemas_allow_wherever_they_are_attached() {
         assert_eq!(spec["match"], json!([{"mode": mode}]));
         assert_eq!(spec.get("selector").or(spec.get("targetRefs")), Some(&target));
         assert_eq!(spec["vmConfig"]["env"], json!([{"name": "ORDERS_TOKEN", "valueFrom": "HOST"}]));
-        assert_eq!(spec["url"], json!(format!("oci://{}", image())));
+        assert_eq!(spec["url"], json!(format!("oci://{}", image().replace(":0.1.0", ""))));
         assert_eq!(plugin["metadata"], json!({"name": "chaperone-agent-orders", "namespace": "orders"}));
         match attach {
             "waypoint" => {

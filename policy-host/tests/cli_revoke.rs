@@ -271,8 +271,10 @@ fn a_disk_that_takes_no_more_leaves_the_old_file() {
 #[cfg(unix)]
 #[test]
 fn mode_and_links_are_kept_and_mounted_files_refused() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
     let (folder, path) = folder();
+    // Another group than our own, where we may: the proxy's.
+    let group = if chown(&path, None, Some(4242)).is_ok() { 4242 } else { fs::metadata(&path).unwrap().gid() };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     fs::create_dir(folder.path().join("etc")).unwrap();
     let link = folder.path().join("etc/policy.yaml");
@@ -280,6 +282,7 @@ fn mode_and_links_are_kept_and_mounted_files_refused() {
     assert_eq!(revoke(folder.path(), &["etc/policy.yaml", "--session", "s-9"]).status.code(), Some(0));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "the link stays, what it names is replaced");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(&path).unwrap().gid(), group);
     assert_eq!(policy(&path)["revoked"][2]["session"], "s-9");
 
     // As the kubelet mounts a ConfigMap.

@@ -1,6 +1,8 @@
 //! Where the filter is, and what a VM of it is given.
 
 use super::{Exit, output};
+pub(crate) use policy_host::render::credential_variables;
+
 use policy_host::host::{ConfigureError, LogLevel, LogSink, Module, UpdateError};
 use serde_json::Value;
 use std::{env, path::PathBuf};
@@ -50,11 +52,4 @@ pub(crate) fn log() -> LogSink {
 pub(crate) fn environment(policy: &Value) -> Vec<(String, String)> {
     let names = credential_variables(policy);
     names.into_iter().filter_map(|name| env::var(&name).ok().map(|value| (name, value))).collect()
-}
-
-/// `NAME` of each `${env:NAME}` in the policy's credential.
-pub(crate) fn credential_variables(policy: &Value) -> Vec<String> {
-    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
-    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
-    names.map(|(name, _)| name.to_owned()).collect()
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 /// `registry/name[:tag]@sha256:…`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Without the digest.
+    /// Registry and name. A tag beside a digest says nothing more, and not every reader of manifests takes both.
     pub name: String,
     /// 64 hex digits.
     pub sha256: String,
@@ -48,6 +48,28 @@ impl FromStr for Image {
         if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(ImageError::Digest);
         }
+        // The colon of a tag comes after the last slash, that of a port before it.
+        let tag = name.rfind(':').filter(|colon| name.rfind('/').is_none_or(|slash| *colon > slash));
+        let name = tag.and_then(|tag| name.get(..tag)).unwrap_or(name);
         Ok(Self { name: name.to_owned(), sha256: sha256.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_by_its_digest() {
+        let digest = "0123456789abcdef".repeat(4);
+        let image = |name: &str| format!("{name}@sha256:{digest}").parse::<Image>().map(|image| image.name);
+        assert_eq!(image("registry.example/chaperone:0.1.0").as_deref(), Ok("registry.example/chaperone"));
+        assert_eq!(image("oci://registry.example:5000/a/chaperone").as_deref(), Ok("registry.example:5000/a/chaperone"));
+        assert_eq!(image("chaperone"), Err(ImageError::Name));
+        assert_eq!(image("r.example/a b"), Err(ImageError::Name));
+        assert_eq!("r.example/c:latest".parse::<Image>(), Err(ImageError::Unpinned));
+        for wrong in ["r.example/c@sha256:12", "r.example/c@sha512:0", &format!("r.example/c@sha256:{}", digest.to_uppercase())] {
+            assert_eq!(wrong.parse::<Image>(), Err(ImageError::Digest), "{wrong}");
+        }
     }
 }

@@ -41,13 +41,11 @@ impl Rendered {
         if let Value::Object(members) = &mut policy {
             members.insert("generation".to_owned(), json!(next_generation(compiled.generation(), now)));
         }
-        let text = |pointer: &str| policy.pointer(pointer).and_then(Value::as_str);
-        let credential = text("/upstream/credential/value").unwrap_or_default();
-        let variables = credential.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
+        let prefix = policy.pointer("/audit/header_prefix").and_then(Value::as_str);
         Ok(Self {
             name: compiled.name().unwrap_or_default().to_owned(),
-            prefix: text("/audit/header_prefix").unwrap_or(HEADER_PREFIX).to_owned(),
-            variables: variables.map(|(name, _)| name.to_owned()).collect(),
+            prefix: prefix.unwrap_or(HEADER_PREFIX).to_owned(),
+            variables: credential_variables(&policy),
             policy,
         })
     }
@@ -74,4 +72,12 @@ impl Rendered {
             self.name.to_ascii_lowercase().chars().map(|c| if matches!(c, 'a'..='z' | '0'..='9') { c } else { '-' }).collect();
         format!("chaperone-{}", name.trim_matches('-')).chars().take(63).collect::<String>().trim_end_matches('-').to_owned()
     }
+}
+
+/// `NAME` of each `${env:NAME}` in the policy's credential.
+#[must_use]
+pub fn credential_variables(policy: &Value) -> Vec<String> {
+    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
+    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
+    names.map(|(name, _)| name.to_owned()).collect()
 }
