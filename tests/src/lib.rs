@@ -18,6 +18,7 @@ pub mod ecds;
 pub mod envoy;
 mod frames;
 pub mod install;
+pub mod json_schema;
 pub mod mesh;
 pub mod pair;
 pub mod raw;

@@ -1,20 +1,82 @@
-//! The manifests that no test can run are at least true about the policy: what they carry compiles, but for the placeholder keys.
+//! What is rendered and shipped for proxies, shown to the real Envoy as far as that can look into it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_policy::Policy;
-use chaperone_tests::root;
+use chaperone_tests::{install, root};
 use policy_host::{
-    source::Document,
-    token::{Alg, TestKey},
+    render::{self, Bootstrap, Rendered},
+    source::{Document, PolicyDocument},
 };
+use serde_json::{Value, json};
+use std::{fs, path::Path, process::Command};
+
+/// Does Envoy take this bootstrap? What it says, if not.
+fn validate(folder: &Path, bootstrap: &str) -> Result<(), String> {
+    let path = folder.join("bootstrap.yaml");
+    fs::write(&path, bootstrap).expect("the folder can be written");
+    let output = Command::new(install::envoy()).args(["--mode", "validate", "-c"]).arg(&path).output().expect("envoy runs");
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn example() -> Rendered {
+    let document = PolicyDocument::read(&root().join("examples/agent-orders/policy.yaml")).expect("the example");
+    Rendered::new(&document, "2026-11-24T00:00:00Z".parse().expect("an instant")).expect("a valid policy")
+}
 
 #[test]
-fn the_policy_in_the_istio_example_compiles_once_it_has_real_keys() {
-    let manifest = Document::read(&root().join("envoy").join("istio.yaml")).expect("valid YAML");
-    let mut policy = manifest.value()["spec"]["pluginConfig"].clone();
-    assert!(Policy::compile(policy.to_string().as_bytes()).is_err(), "an example that is not edited must not serve anybody");
-    policy["tokens"]["issuers"][0]["keys"]["jwks"]["keys"][0] = TestKey::generate(Alg::Es256).expect("randomness").public_jwk();
-    let compiled = Policy::compile(policy.to_string().as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(compiled.name(), Some("orders"));
-    assert_eq!(manifest.value()["spec"]["failStrategy"], "FAIL_RELOAD");
+fn envoy_takes_the_bootstrap_that_is_rendered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Bootstrap {
+        listen: "127.0.0.1:10000".parse().expect("an endpoint"),
+        admin_port: 9901,
+        upstream: "orders.internal:8080".parse().expect("an endpoint"),
+        ecds_dir: folder.path().to_path_buf(),
+        access_log: "/dev/stdout".into(),
+    };
+    fs::write(folder.path().join("ecds.yaml"), render::ecds(&example(), "/etc/envoy/chaperone.wasm")).expect("a file");
+    let bootstrap = render::bootstrap(&example(), &options);
+    validate(folder.path(), &bootstrap).unwrap_or_else(|said| panic!("{said}"));
+    let broken = bootstrap.replace("normalize_path: false", "normalise_path: false");
+    assert!(validate(folder.path(), &broken).is_err(), "it does look");
+}
+
+/// The patches of the shipped EnvoyFilter, put where Istio would put them.
+fn patched(manifest: &Value) -> Value {
+    let filter = manifest["items"].as_array().unwrap().iter().find(|item| item["kind"] == "EnvoyFilter").expect("an EnvoyFilter");
+    let mut manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "x", "route_config": {},
+        "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+    });
+    for patch in filter["spec"]["configPatches"].as_array().unwrap() {
+        let value = patch["patch"]["value"].clone();
+        match patch["applyTo"].as_str().unwrap() {
+            "NETWORK_FILTER" => manager.as_object_mut().unwrap().extend(value["typed_config"].as_object().unwrap().clone()),
+            "HTTP_FILTER" => manager["http_filters"].as_array_mut().unwrap().insert(0, value),
+            other => panic!("{other}"),
+        }
+    }
+    let filters = json!([{"filters": [{"name": "http", "typed_config": manager}]}]);
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+    json!({"static_resources": {"listeners": [{"name": "l", "address": address, "filter_chains": filters}]}})
+}
+
+#[test]
+fn envoy_takes_the_patches_that_istio_would_make() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = Document::read(&root().join("envoy/istio.yaml")).expect("valid YAML");
+    let bootstrap = patched(manifest.value());
+    validate(folder.path(), &bootstrap.to_string()).unwrap_or_else(|said| panic!("{said}"));
+    let broken = bootstrap.to_string().replace("present_match", "presence_match");
+    assert!(validate(folder.path(), &broken).is_err(), "it does look");
+}
+
+#[test]
+fn the_policies_in_the_shipped_manifests_compile_and_their_images_cannot_be_pulled_unedited() {
+    for file in ["envoy/istio.yaml", "envoy/envoy-gateway.yaml"] {
+        let path = root().join(file);
+        let document = PolicyDocument::read(&path).unwrap_or_else(|findings| panic!("{findings}"));
+        let policy = document.compile().unwrap_or_else(|findings| panic!("{findings}"));
+        assert_eq!(policy.name(), Some("agent-orders"));
+        assert!(fs::read_to_string(&path).unwrap().contains(&"0".repeat(64)), "a digest that no image has");
+    }
 }

@@ -6,6 +6,8 @@ mod lines;
 mod output;
 mod render;
 mod replay;
+mod revoke;
+mod schema;
 mod serve;
 mod token;
 mod wasm;
@@ -33,6 +35,8 @@ enum Verb {
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
+    Revoke(revoke::Revoke),
+    Schema(schema::Schema),
     Serve(serve::Serve),
     #[command(subcommand)]
     Token(token::Token),
@@ -83,6 +87,8 @@ pub(crate) fn run() -> Exit {
         Verb::Explain(explain) => explain.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
+        Verb::Revoke(revoke) => revoke.run(),
+        Verb::Schema(schema) => schema.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::Token(token) => token.run(),
     }

@@ -1,59 +1,185 @@
 //! `policy-host render`: a policy in the form in which a proxy takes it.
 
-use super::{Exit, output, wasm};
-use clap::{Args, Subcommand};
+use super::{Exit, output};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use policy_host::{cases::with_generation, source::PolicyDocument};
+use policy_host::{
+    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Place, Rendered},
+    source::PolicyDocument,
+};
 use std::path::PathBuf;
-
-/// The shipped file, so that what is printed here is what the tests run.
-const ECDS: &str = include_str!("../../../envoy/ecds.yaml");
 
 /// Print a policy in the form in which a proxy takes it.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm")]
+#[command(after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm
+
+The policy's `generation` becomes the current time in seconds: Envoy may not tell a filter about bytes that it has seen before.")]
 pub(crate) enum Render {
+    Envoy(Envoy),
     Ecds(Ecds),
+    Istio(Istio),
+    EnvoyGateway(EnvoyGateway),
+}
+
+/// The policy that is rendered.
+#[derive(Debug, Args)]
+struct Policy {
+    /// A policy, or an Envoy file or manifest with one in it.
+    #[arg(long, value_name = "POLICY")]
+    policy: PathBuf,
+}
+
+/// A whole bootstrap for Envoy (envoy/bootstrap.yaml) that takes the policy from a watched folder.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 --ecds-dir /etc/envoy/ecds > bootstrap.yaml
+
+The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml"
+)]
+pub(crate) struct Envoy {
+    #[command(flatten)]
+    policy: Policy,
+    /// Where callers connect.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10000")]
+    listen: Endpoint,
+    /// Envoy's admin interface, on loopback.
+    #[arg(long, value_name = "PORT", default_value_t = 9901)]
+    admin_port: u16,
+    /// The target that is protected.
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Endpoint,
+    /// The folder of ecds.yaml.
+    #[arg(long, value_name = "DIR", default_value = "/etc/envoy/ecds")]
+    ecds_dir: PathBuf,
+    /// Where the access log with the records goes.
+    #[arg(long, value_name = "FILE", default_value = "/dev/stdout")]
+    access_log: PathBuf,
 }
 
 /// The file that Envoy watches (envoy/ecds.yaml), with the policy in it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > ecds.yaml.next && mv ecds.yaml.next ecds.yaml
-
-The policy's `generation` becomes the current time in seconds: Envoy may not tell a filter about bytes that it has seen before."
+    after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > ecds.yaml.next && mv ecds.yaml.next ecds.yaml"
 )]
 pub(crate) struct Ecds {
-    /// A policy, or an Envoy file with one in it.
-    #[arg(long, value_name = "POLICY")]
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: Policy,
     /// Where Envoy finds the filter.
     #[arg(long, value_name = "FILE")]
     wasm: PathBuf,
 }
 
-impl Render {
-    pub(crate) fn run(&self) -> Exit {
-        match self {
-            Self::Ecds(ecds) => ecds.run(),
-        }
+/// Istio's WasmPlugin, with what denies when a worker runs without it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  policy-host render istio --attach sidecar --at app=orders --policy policy.yaml --namespace orders \\
+    --image registry.example/chaperone:0.1.0@sha256:DIGEST | kubectl apply -f -
+  policy-host render istio --attach gateway --at Gateway/edge --policy policy.yaml --image ...
+  policy-host render istio --attach waypoint --at Service/orders --policy policy.yaml --image ...
+
+envoy/Containerfile builds the image, and says how to learn its digest.")]
+pub(crate) struct Istio {
+    #[command(flatten)]
+    policy: Policy,
+    /// Which proxy runs the filter.
+    #[arg(long, value_enum)]
+    attach: AttachTo,
+    /// Whose proxy: LABEL=VALUE of its pods (sidecar, gateway), Gateway/NAME (gateway, waypoint) or Service/NAME (waypoint).
+    #[arg(long, value_name = "PLACE")]
+    at: Place,
+    /// The namespace of the objects.
+    #[arg(long, default_value = "default", value_parser = namespace)]
+    namespace: String,
+    /// The image with the filter, by digest: registry.example/chaperone:0.1.0@sha256:DIGEST.
+    #[arg(long)]
+    image: Image,
+}
+
+/// Envoy Gateway's EnvoyExtensionPolicy.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: policy-host render envoy-gateway --at Gateway/edge --policy policy.yaml --namespace orders \\
+  --image registry.example/chaperone:0.1.0@sha256:DIGEST | kubectl apply -f -")]
+pub(crate) struct EnvoyGateway {
+    #[command(flatten)]
+    policy: Policy,
+    /// Gateway/NAME, HTTPRoute/NAME or GRPCRoute/NAME.
+    #[arg(long, value_name = "PLACE", value_parser = gateway)]
+    at: (&'static str, String),
+    /// The namespace of the object and of what it is attached to.
+    #[arg(long, default_value = "default", value_parser = namespace)]
+    namespace: String,
+    /// The image with the filter, by digest: registry.example/chaperone:0.1.0@sha256:DIGEST.
+    #[arg(long)]
+    image: Image,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AttachTo {
+    /// The sidecar of the protected workload.
+    Sidecar,
+    /// A gateway at the edge.
+    Gateway,
+    /// A waypoint of ambient mode.
+    Waypoint,
+}
+
+/// RFC 1123 §2.1, as Kubernetes has it for namespaces.
+fn namespace(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.len() <= 63 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if good { Ok(text.to_owned()) } else { Err("up to 63 lower-case letters, digits and `-`".to_owned()) }
+}
+
+fn gateway(text: &str) -> Result<(&'static str, String), String> {
+    let good = |name: &str| !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+    let found = text.split_once('/').and_then(|(kind, name)| {
+        let kind = ["Gateway", "HTTPRoute", "GRPCRoute"].into_iter().find(|known| *known == kind)?;
+        good(name).then(|| (kind, name.to_owned()))
+    });
+    found.ok_or_else(|| "write Gateway/NAME, HTTPRoute/NAME or GRPCRoute/NAME".to_owned())
+}
+
+impl Policy {
+    fn read(&self) -> Result<Rendered, Exit> {
+        let document = PolicyDocument::read(&self.policy);
+        let rendered = document.and_then(|document| Rendered::new(&document, Timestamp::now()));
+        rendered.map_err(|findings| output::invalid(&findings))
     }
 }
 
-impl Ecds {
-    fn run(&self) -> Exit {
-        let document = match PolicyDocument::read(&self.policy).and_then(|document| document.compile().map(|_| document)) {
-            Ok(document) => document,
-            Err(findings) => return output::invalid(&findings),
-        };
-        let generation = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-        let policy = with_generation(document.value().to_string().as_bytes(), generation);
-        let variables = serde_json::json!(wasm::credential_variables(document.value())).to_string();
-        let text = ECDS.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect::<String>();
-        let text = text
-            .replace("[\"${CREDENTIAL_ENV}\"]", &variables)
-            .replace("${WASM}", &self.wasm.display().to_string())
-            .replace("${POLICY_JSON}", &String::from_utf8_lossy(&policy));
-        output::result(text.trim_start())
+impl Render {
+    pub(crate) fn run(&self) -> Exit {
+        self.text().map_or_else(|exit| exit, |text| output::result(&text))
+    }
+
+    fn text(&self) -> Result<String, Exit> {
+        match self {
+            Self::Envoy(Envoy { policy, listen, admin_port, upstream, ecds_dir, access_log }) => {
+                let options = Bootstrap {
+                    listen: listen.clone(),
+                    admin_port: *admin_port,
+                    upstream: upstream.clone(),
+                    ecds_dir: ecds_dir.clone(),
+                    access_log: access_log.clone(),
+                };
+                Ok(render::bootstrap(&policy.read()?, &options))
+            }
+            Self::Ecds(Ecds { policy, wasm }) => Ok(render::ecds(&policy.read()?, &wasm.display().to_string())),
+            Self::Istio(Istio { policy, attach, at, namespace, image }) => {
+                let attach = match attach {
+                    AttachTo::Sidecar => Attach::Sidecar,
+                    AttachTo::Gateway => Attach::Gateway,
+                    AttachTo::Waypoint => Attach::Waypoint,
+                };
+                let options = IstioOptions { attach, place: at.clone(), namespace: namespace.clone(), image: image.clone() };
+                render::istio(&policy.read()?, &options).map_err(|message| {
+                    output::diagnostic(&format!("error: {message}"));
+                    Exit::Usage
+                })
+            }
+            Self::EnvoyGateway(EnvoyGateway { policy, at: (kind, name), namespace, image }) => {
+                let options = GatewayOptions { kind, name: name.clone(), namespace: namespace.clone(), image: image.clone() };
+                Ok(render::envoy_gateway(&policy.read()?, &options))
+            }
+        }
     }
 }

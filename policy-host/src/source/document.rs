@@ -46,6 +46,11 @@ impl Document {
         &self.source
     }
 
+    /// Where each node stands.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// A mistake at this JSON pointer, or at the nearest node above it that exists.
     #[must_use]
     pub fn finding(&self, pointer: &str, message: impl Into<String>, help: Option<String>) -> Finding {

@@ -9,8 +9,10 @@ mod finding;
 mod json;
 mod kubernetes;
 mod lint;
+mod layout;
 mod places;
 mod policy;
+mod quoted;
 mod scalar;
 mod yaml;
 
@@ -19,7 +21,9 @@ pub use finding::{Finding, Findings, Severity, Source, Style};
 pub use lint::{Lint, Target};
 pub use policy::{PolicyDocument, credential_variables};
 
+pub(crate) use layout::Held;
 pub(crate) use places::{nearest, push_index, push_member};
+pub(crate) use quoted::{printable, quoted};
 
 /// The largest file that is read: ten times what a document of 100,000 revocations needs.
 const MAX_BYTES: u64 = 64 << 20;

@@ -95,11 +95,6 @@ impl PolicyDocument {
         }
     }
 
-    /// The file that holds it.
-    pub(super) fn file(&self) -> &Document {
-        &self.file
-    }
-
     /// Is the file nothing but the policy?
     pub(super) fn is_whole_file(&self) -> bool {
         self.pointer().is_empty()

@@ -1,0 +1,101 @@
+//! Envoy itself: the shipped files with the placeholders filled in, so that what is printed is what the tests run.
+
+use super::Rendered;
+use crate::{source::quoted, token::seconds};
+use serde_json::{Value, json};
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
+
+const BOOTSTRAP: &str = include_str!("../../../envoy/bootstrap.yaml");
+const ECDS: &str = include_str!("../../../envoy/ecds.yaml");
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address, an IPv6 address without brackets.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT")?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let named = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        if host.is_empty() || !(named || host.parse::<IpAddr>().is_ok()) {
+            return Err(format!("`{host}` is neither a name nor an address"));
+        }
+        let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// What an operator chooses about a bootstrap.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// Where callers connect.
+    pub listen: Endpoint,
+    /// Envoy's admin interface, on loopback.
+    pub admin_port: u16,
+    /// The target.
+    pub upstream: Endpoint,
+    /// The folder of `ecds.yaml`.
+    pub ecds_dir: PathBuf,
+    /// A file, or /dev/stdout.
+    pub access_log: PathBuf,
+}
+
+/// The whole bootstrap for this policy, which Envoy then reads from the ECDS folder.
+#[must_use]
+pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> String {
+    let Bootstrap { listen, admin_port, upstream, ecds_dir, access_log } = options;
+    let head = format!(
+        "# Envoy for the policy {}, which comes from {}: policy-host render ecds writes that file.\n# Start: envoy -c bootstrap.yaml --concurrency 2\n# It speaks plain text: put a `transport_socket` on the listener and on the cluster before a network is between.\n\n",
+        rendered.name,
+        ecds_dir.join("ecds.yaml").display(),
+    );
+    let mut text = without_head(BOOTSTRAP);
+    // A longer stream would outlive its session, a shorter one is cut for nothing.
+    let lifetime = rendered.policy.pointer("/session/max_lifetime").and_then(Value::as_str).and_then(seconds);
+    if let Some(lifetime) = lifetime {
+        text = text.replace("max_stream_duration: 900s", &format!("max_stream_duration: {lifetime}s"));
+    }
+    if rendered.prefix != chaperone_policy::HEADER_PREFIX {
+        text = text
+            .replace("x-chaperone-decision", &rendered.decision_header())
+            .replace("X-CHAPERONE-AUDIT-ID", &format!("{}audit-id", rendered.prefix).to_ascii_uppercase());
+    }
+    let values = [
+        ("LISTEN_ADDRESS", within_quotes(&listen.host)),
+        ("LISTEN_PORT", listen.port.to_string()),
+        ("ADMIN_PORT", admin_port.to_string()),
+        ("UPSTREAM_ADDRESS", within_quotes(&upstream.host)),
+        ("UPSTREAM_PORT", upstream.port.to_string()),
+        ("ECDS_DIR", within_quotes(&ecds_dir.display().to_string())),
+        ("ACCESS_LOG", within_quotes(&access_log.display().to_string())),
+    ];
+    head + &values.iter().fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+}
+
+/// The file that Envoy watches, with the policy in it.
+#[must_use]
+pub fn ecds(rendered: &Rendered, wasm: &str) -> String {
+    without_head(ECDS)
+        .replace("[\"${CREDENTIAL_ENV}\"]", &json!(rendered.variables).to_string())
+        .replace("${WASM}", &within_quotes(wasm))
+        .replace("${POLICY_JSON}", &rendered.line())
+}
+
+/// The file without the comment that explains its placeholders.
+fn without_head(text: &str) -> String {
+    let lines = text.lines().skip_while(|line| line.starts_with('#') || line.is_empty());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// A text for a place that has its quotes already.
+fn within_quotes(text: &str) -> String {
+    let quoted = quoted(text);
+    quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
+}

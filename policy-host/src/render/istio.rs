@@ -1,0 +1,229 @@
+//! Istio: a WasmPlugin, and beside it what keeps a worker that runs without the filter from letting anything through.
+//!
+//! One document (a `List`), so that `check` and `revoke` read it as they read a policy.
+
+use super::{Image, Rendered};
+use crate::source::quoted;
+use std::str::FromStr;
+
+/// Which proxy runs the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// The sidecar of the protected workload, for what comes in.
+    Sidecar,
+    /// A gateway at the edge.
+    Gateway,
+    /// A waypoint of ambient mode.
+    Waypoint,
+}
+
+/// Whose proxy it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The pods with this label.
+    Label(String, String),
+    /// The proxy of this object: a Gateway, or a Service behind a waypoint.
+    Target {
+        /// `Gateway` or `Service`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = |text: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+            !text.is_empty() && text.len() <= 253 && text.bytes().all(plain)
+        };
+        match (text.split_once('='), text.split_once('/')) {
+            (Some((key, value)), _) if good(key) && good(value) => Ok(Self::Label(key.to_owned(), value.to_owned())),
+            (None, Some(("Gateway", name))) if good(name) => Ok(Self::Target { kind: "Gateway", name: name.to_owned() }),
+            (None, Some(("Service", name))) if good(name) => Ok(Self::Target { kind: "Service", name: name.to_owned() }),
+            _ => Err("write LABEL=VALUE for pods, Gateway/NAME or Service/NAME".to_owned()),
+        }
+    }
+}
+
+/// What an operator chooses about the manifests.
+#[derive(Debug, Clone)]
+pub struct IstioOptions {
+    /// Which proxy.
+    pub attach: Attach,
+    /// Whose.
+    pub place: Place,
+    /// The namespace of all objects.
+    pub namespace: String,
+    /// The filter.
+    pub image: Image,
+}
+
+/// The manifests.
+///
+/// # Errors
+/// When the kind of proxy cannot be found in that way.
+pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, String> {
+    let IstioOptions { attach, place, namespace, image } = options;
+    let target = place_of(*attach, place)?;
+    let (mode, why) = match attach {
+        Attach::Sidecar => ("SERVER", "what comes in: the workload's own calls are not sessions"),
+        // Istio counts a gateway's traffic as CLIENT and a waypoint's as inbound: a match that is too narrow is no filter at all.
+        Attach::Gateway | Attach::Waypoint => ("CLIENT_AND_SERVER", "all that passes: this proxy makes no calls of its own"),
+    };
+    let variables = rendered.variables.iter().map(|name| {
+        format!(
+            "\n        - name: {}     # by name, from the proxy's own environment: a value written here could be read by everyone who reads the plugin\n          valueFrom: HOST",
+            quoted(name)
+        )
+    });
+    let variables: String = variables.collect();
+    let vm_config = if variables.is_empty() { String::new() } else { format!("\n    vmConfig:\n      env:{variables}") };
+    let Image { name: image, sha256 } = image;
+    let (name, namespace) = (rendered.object_name(), quoted(namespace));
+    let backstop = backstop(rendered, *attach, &name, &namespace, &target);
+    Ok(format!(
+        r#"# The policy {policy} for a {proxy} of Istio. This project's tests check these objects against the published schemas, and run Envoy
+# itself, not Istio: try them on a staging mesh first.
+#  - pluginConfig is a Struct: numbers arrive as doubles, and YAML reads look-alike texts as something else: keep every id in quotes.
+#  - There is no allow_on_headers_stop_iteration here: no command may be decided by the body.
+#  - Set meshConfig.pathNormalization.normalization to NONE: the filter sees, refuses and records what Istio would repair.
+#  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
+#  - A stream that was admitted goes on: bound it with the proxy's max_stream_duration.
+apiVersion: v1
+kind: List
+items:
+- apiVersion: extensions.istio.io/v1alpha1
+  kind: WasmPlugin
+  metadata:
+    name: {name}
+    namespace: {namespace}
+  spec:
+    {target}
+    url: {url}
+    sha256: {sha256}   # of the image, as a tag can be moved
+    imagePullPolicy: IfNotPresent
+    failStrategy: FAIL_CLOSE     # also while the image cannot be pulled. Where your Istio knows FAIL_RELOAD, that heals a worker after a trap
+    type: HTTP
+    phase: AUTHN                 # before Istio's own authentication and authorization: nothing answers before the filter
+    priority: 1000               # first within the phase
+    match:
+    - mode: {mode}   # {why}{vm_config}
+    pluginConfig:
+      {policy_lines}
+{backstop}"#,
+        policy = rendered.name,
+        proxy = match attach {
+            Attach::Sidecar => "sidecar",
+            Attach::Gateway => "gateway",
+            Attach::Waypoint => "waypoint",
+        },
+        url = quoted(&format!("oci://{image}@sha256:{sha256}")),
+        sha256 = quoted(sha256),
+        policy_lines = rendered.lines(6),
+    ))
+}
+
+/// The member of a spec that finds the proxy.
+fn place_of(attach: Attach, place: &Place) -> Result<String, String> {
+    match (attach, place) {
+        (Attach::Sidecar | Attach::Gateway, Place::Label(key, value)) => {
+            Ok(format!("selector:\n      matchLabels: {{ {}: {} }}", quoted(key), quoted(value)))
+        }
+        (Attach::Gateway, Place::Target { kind: kind @ "Gateway", name })
+        | (Attach::Waypoint, Place::Target { kind: kind @ "Gateway", name }) => {
+            Ok(format!("targetRefs:\n    - {{ group: gateway.networking.k8s.io, kind: {kind}, name: {} }}", quoted(name)))
+        }
+        (Attach::Waypoint, Place::Target { kind, name }) => {
+            Ok(format!("targetRefs:\n    - {{ group: \"\", kind: {kind}, name: {} }}", quoted(name)))
+        }
+        (Attach::Sidecar, Place::Target { .. }) => Err("a sidecar is found by its pod's label: --at app=orders".to_owned()),
+        (Attach::Gateway, Place::Target { .. }) => {
+            Err("a gateway is found by its label or its name: --at istio=ingressgateway or --at Gateway/edge".to_owned())
+        }
+        (Attach::Waypoint, Place::Label(..)) => {
+            Err("a waypoint takes no labels: --at Gateway/waypoint, or --at Service/orders for one service behind it".to_owned())
+        }
+    }
+}
+
+/// Envoy runs a worker without a wasm filter whose update failed there. Then the header that only the filter sets is missing.
+fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, target: &str) -> String {
+    let header = rendered.decision_header();
+    let context = match attach {
+        Attach::Sidecar => "SIDECAR_INBOUND",
+        Attach::Gateway => "GATEWAY",
+        Attach::Waypoint => {
+            return format!(
+                r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. An
+# EnvoyFilter that takes a caller's own header off cannot be relied on at a waypoint: whoever knows of this and sends
+# {header} passes such a worker.
+- apiVersion: security.istio.io/v1
+  kind: AuthorizationPolicy
+  metadata:
+    name: {name}-judged
+    namespace: {namespace}
+  spec:
+    {target}
+    action: DENY
+    rules:
+    - when:
+      - key: "request.headers[{header}]"
+        notValues: ["*"]
+"#
+            );
+        }
+    };
+    // EnvoyFilter calls it workloadSelector.labels; targetRefs are the same.
+    let target = target.replace("selector:\n      matchLabels:", "workloadSelector:\n      labels:");
+    format!(
+        r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. Then the
+# RBAC filter misses the header that only the filter sets; a caller's own is taken off before the first filter.
+- apiVersion: networking.istio.io/v1alpha3
+  kind: EnvoyFilter
+  metadata:
+    name: {name}-judged
+    namespace: {namespace}
+  spec:
+    {target}
+    priority: 10
+    configPatches:
+    - applyTo: NETWORK_FILTER
+      match:
+        context: {context}
+        listener: {{ filterChain: {{ filter: {{ name: envoy.filters.network.http_connection_manager }} }} }}
+      patch:
+        operation: MERGE
+        value:
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+            early_header_mutation_extensions:
+            - name: envoy.http.early_header_mutation.header_mutation
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
+                mutations: [{{ remove: {header} }}]
+    - applyTo: HTTP_FILTER
+      match:
+        context: {context}
+        listener:
+          filterChain:
+            filter:
+              name: envoy.filters.network.http_connection_manager
+              subFilter: {{ name: envoy.filters.http.router }}
+      patch:
+        operation: INSERT_BEFORE     # behind every other filter
+        value:
+          name: chaperone-judged
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+            rules:
+              action: ALLOW
+              policies:
+                judged:
+                  permissions: [{{ any: true }}]
+                  principals: [{{ header: {{ name: {header}, present_match: true }} }}]
+"#
+    )
+}

@@ -1,0 +1,83 @@
+//! A policy in the forms in which proxies take it: Envoy's bootstrap and ECDS file, Istio's and Envoy Gateway's manifests.
+
+mod envoy;
+mod envoy_gateway;
+mod image;
+mod istio;
+
+pub use envoy::{Bootstrap, Endpoint, bootstrap, ecds};
+pub use envoy_gateway::{GatewayOptions, envoy_gateway};
+pub use image::{Image, ImageError};
+pub use istio::{Attach, IstioOptions, Place, istio};
+
+use crate::{
+    revoke::next_generation,
+    source::{Findings, PolicyDocument, printable},
+};
+use chaperone_policy::HEADER_PREFIX;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// A valid policy on its way to a proxy.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// With its `generation` moved on.
+    policy: Value,
+    name: String,
+    /// `x-chaperone-`, unless the policy says otherwise.
+    prefix: String,
+    /// The environment variables of the proxy that its credential is made of.
+    variables: Vec<String>,
+}
+
+impl Rendered {
+    /// Takes a policy from a file.
+    ///
+    /// # Errors
+    /// When it is not valid.
+    pub fn new(document: &PolicyDocument, now: Timestamp) -> Result<Self, Findings> {
+        let compiled = document.compile()?;
+        let mut policy = document.value().clone();
+        if let Value::Object(members) = &mut policy {
+            members.insert("generation".to_owned(), json!(next_generation(compiled.generation(), now)));
+        }
+        let prefix = policy.pointer("/audit/header_prefix").and_then(Value::as_str);
+        Ok(Self {
+            name: compiled.name().unwrap_or_default().to_owned(),
+            prefix: prefix.unwrap_or(HEADER_PREFIX).to_owned(),
+            variables: credential_variables(&policy),
+            policy,
+        })
+    }
+
+    /// What the filter sets on whatever it lets through.
+    fn decision_header(&self) -> String {
+        format!("{}decision", self.prefix)
+    }
+
+    /// The policy as JSON on one line.
+    fn line(&self) -> String {
+        printable(self.policy.to_string())
+    }
+
+    /// The policy as JSON on many lines, those after the first this far from the margin. Every text is in quotes, which is what
+    /// keeps ids from being taken for numbers or dates on their way through a Struct.
+    fn lines(&self, indent: usize) -> String {
+        printable(format!("{:#}", self.policy)).replace('\n', &format!("\n{}", " ".repeat(indent)))
+    }
+
+    /// A name that Kubernetes allows (RFC 1123): the policy's own may have `_` and capitals.
+    fn object_name(&self) -> String {
+        let name: String =
+            self.name.to_ascii_lowercase().chars().map(|c| if matches!(c, 'a'..='z' | '0'..='9') { c } else { '-' }).collect();
+        format!("chaperone-{}", name.trim_matches('-')).chars().take(63).collect::<String>().trim_end_matches('-').to_owned()
+    }
+}
+
+/// `NAME` of each `${env:NAME}` in the policy's credential.
+#[must_use]
+pub fn credential_variables(policy: &Value) -> Vec<String> {
+    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
+    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
+    names.map(|(name, _)| name.to_owned()).collect()
+}

@@ -1,0 +1,20 @@
+//! `revoked` changed in the file that holds it: a policy, an Envoy file or a manifest. The text is edited where the entries stand, so
+//! that comments and order stay; what comes out is read anew and compared with what was meant before it may replace the file.
+
+mod change;
+mod embedded;
+mod entry;
+mod patch;
+mod replace;
+mod revise;
+mod splice;
+mod text;
+
+pub use change::{Change, next_generation};
+pub use entry::{Entry, Selectors};
+pub use patch::patch;
+pub use replace::{Exclusive, ReplaceError};
+pub use revise::{Nothing, Revision, entries, revise};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! From a file and a change to the file's new text, which is nothing but the old one with the change.
+
+use super::{
+    Entry, Selectors,
+    change::{Change, Plan, indices, next_generation, past},
+    embedded, text,
+};
+use crate::source::{Document, Findings, Held, PolicyDocument};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The largest `generation` that every reader of JSON keeps exactly, and the filter takes.
+const LARGEST_GENERATION: u64 = 1 << 53;
+
+/// A changed file.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    /// The file's whole new text.
+    pub text: String,
+    /// The policy in it.
+    pub policy: Value,
+    /// The entry that is new.
+    pub added: Option<Value>,
+    /// The entries that are gone.
+    pub removed: Vec<Value>,
+    /// The document's new `generation`.
+    pub generation: u64,
+    /// `name@` and the first 12 digits of the new revision.
+    pub label: String,
+}
+
+/// Why there is nothing to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nothing {
+    /// This entry ends all that the new one would.
+    Covered(Value),
+    /// No entry has exactly these selectors; these others end what they name.
+    NotThere(Vec<Value>),
+    /// Every entry may still matter.
+    NothingPast,
+}
+
+/// The entries of a policy.
+#[must_use]
+pub fn entries(policy: &Value) -> &[Value] {
+    policy.get("revoked").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Changes the file's text. The file itself stays as it is.
+///
+/// # Errors
+/// When its policy is not valid, before or after the change, or stands in a form that cannot be edited.
+pub fn revise(document: &PolicyDocument, change: &Change, now: Timestamp) -> Result<Result<Revision, Nothing>, Findings> {
+    let compiled = document.compile()?;
+    let policy = document.value();
+    let (add, remove) = match change {
+        Change::Add(entry) => match entries(policy).iter().find(|old| Selectors::of(old).covers(&entry.selectors)) {
+            Some(old) => return Ok(Err(Nothing::Covered(old.clone()))),
+            None => (Some(entry.clone()), Vec::new()),
+        },
+        Change::Undo(selectors) => {
+            let exactly = indices(policy, |entry| Selectors::of(entry) == *selectors);
+            if exactly.is_empty() {
+                let others = entries(policy).iter().filter(|entry| Selectors::of(entry).covers(selectors));
+                return Ok(Err(Nothing::NotThere(others.cloned().collect())));
+            }
+            (None, exactly)
+        }
+        Change::Prune => match past(policy, now) {
+            past if past.is_empty() => return Ok(Err(Nothing::NothingPast)),
+            past => (None, past),
+        },
+    };
+    let generation = next_generation(compiled.generation(), now);
+    if generation > LARGEST_GENERATION {
+        let help = "set it to a smaller number by hand, and deliver that first".to_owned();
+        return Err(document.finding("/generation", "is as large as it can be", Some(help)).into());
+    }
+    let plan = Plan { add, remove, generation };
+    carry_out(document, &plan).map(Ok)
+}
+
+fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Findings> {
+    let policy = document.value();
+    let file = document.file();
+    let unsafe_to_edit = || -> Findings {
+        let help = "write `revoked` as a list of plain lines, or change it by hand";
+        document.finding("/revoked", "stands in a form that cannot be changed safely", Some(help.to_owned())).into()
+    };
+    let text = match document.held() {
+        Held::Node(pointer) => text::edit(file, pointer, plan),
+        Held::Text { pointer, inner } => text::edit(inner, "", plan).and_then(|policy| embedded::embed(file, pointer, &policy)),
+    };
+    let text = text.ok_or_else(unsafe_to_edit)?;
+    let new = Document::parse(&file.source().name, text.clone()).and_then(PolicyDocument::find).map_err(|_| unsafe_to_edit())?;
+    let mut expected = policy.clone();
+    plan.apply(&mut expected);
+    if *new.value() != expected || around(&new) != around(document) {
+        return Err(unsafe_to_edit());
+    }
+    // What the filter would refuse must not replace what it takes. The new text has no name of its own to show mistakes in.
+    let compiled = new.compile()?;
+    let revision = compiled.revision().and_then(|revision| revision.get(..12)).unwrap_or_default();
+    Ok(Revision {
+        text,
+        added: plan.add.as_ref().map(Entry::value),
+        removed: plan.remove.iter().filter_map(|index| entries(policy).get(*index).cloned()).collect(),
+        generation: plan.generation,
+        label: format!("{}@{revision}", compiled.name().unwrap_or_default()),
+        policy: expected,
+    })
+}
+
+/// The file's value without its policy.
+fn around(document: &PolicyDocument) -> Value {
+    let mut file = document.file().value().clone();
+    let (Held::Node(pointer) | Held::Text { pointer, .. }) = document.held();
+    if let Some(policy) = file.pointer_mut(pointer) {
+        *policy = Value::Null;
+    }
+    file
+}

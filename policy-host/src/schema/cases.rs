@@ -1,0 +1,186 @@
+//! A cases file, described: as its reader in `cases/` has it.
+#![allow(dead_code, reason = "descriptions")]
+
+use schemars::{JsonSchema, Schema};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a policy must decide: requests with their decisions, sent through the filter.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Cases {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u64,
+    /// The policy's file, relative to this one.
+    policy: String,
+    /// When every case begins (RFC 3339).
+    at: String,
+    /// Workers of the proxy, 1 without it.
+    #[schemars(range(min = 1, max = 16))]
+    workers: Option<u64>,
+    /// The filter's environment, where the policy's credential is.
+    env: Option<BTreeMap<String, String>>,
+    /// Session tokens by name, signed by a key of this run that the policy is given.
+    tokens: Option<BTreeMap<String, Token>>,
+    /// Requests by name.
+    requests: Option<BTreeMap<String, Request>>,
+    /// The cases.
+    cases: Vec<Case>,
+}
+
+/// Times are relative to `at`: `10m`, `-5s`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Token {
+    /// Another token, all but what is said here.
+    like: Option<String>,
+    /// Issued at.
+    iat: Option<Value>,
+    /// Not before.
+    nbf: Option<Value>,
+    /// Expires.
+    exp: Option<Value>,
+    /// Claims; null removes one that `like` brought. `${at+10m}` is that instant in Unix seconds.
+    claims: Option<BTreeMap<String, Value>>,
+    /// Members of the header; null removes one.
+    header: Option<BTreeMap<String, Value>>,
+    /// `stranger`: signed by a key that the policy does not know, with the `kid` of one that it does.
+    key: Option<String>,
+    /// The algorithm of the key.
+    alg: Option<String>,
+    /// The whole text, not signed at all.
+    raw: Option<String>,
+    /// The payload, signed byte by byte.
+    payload: Option<String>,
+}
+
+/// A request: `get: /path`, or `method` and `path`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Request {
+    /// Another request, all but what is said here.
+    like: Option<String>,
+    /// A token by name, or `none`; it goes where the policy first looks.
+    token: Option<Value>,
+    get: Option<String>,
+    head: Option<String>,
+    post: Option<String>,
+    put: Option<String>,
+    patch: Option<String>,
+    delete: Option<String>,
+    options: Option<String>,
+    trace: Option<String>,
+    connect: Option<String>,
+    /// The method, where it has no short form.
+    method: Option<String>,
+    /// The path, with its query.
+    path: Option<String>,
+    /// The authority; the first that a command asks for without it.
+    host: Option<String>,
+    /// `http` or `https`.
+    scheme: Option<String>,
+    /// `{name: value}`, or `[[name, value], …]` for several of one name.
+    headers: Option<Value>,
+    /// The body.
+    body: Option<Value>,
+    /// The body in pieces.
+    chunks: Option<Vec<String>>,
+    /// Like headers.
+    trailers: Option<Value>,
+    /// The caller's address.
+    source_address: Option<String>,
+    /// In hex.
+    client_certificate_sha256: Option<String>,
+    /// For example a SPIFFE ID.
+    peer_uri_san: Option<String>,
+}
+
+/// A request by name, or written out.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Send {
+    Name(String),
+    Request(Box<Request>),
+}
+
+/// A case has one of `send`, `each` and `steps`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Case {
+    /// In a table it may say `{token} {get}`.
+    name: String,
+    /// When it begins: RFC 3339, or a time after the file's `at`.
+    at: Option<String>,
+    /// One request.
+    send: Option<Send>,
+    /// What must be decided about `send`.
+    expect: Option<Expect>,
+    /// A table: one case a row.
+    each: Option<Vec<Step>>,
+    /// Requests and changes of the policy, one after the other.
+    steps: Option<Vec<Step>>,
+}
+
+/// A row or a step: a request with what is expected, or a change.
+#[derive(JsonSchema)]
+#[schemars(transform = step)]
+struct Step {
+    /// How it is called in a report.
+    name: Option<String>,
+    /// When: RFC 3339, or a time after the file's `at`.
+    at: Option<String>,
+    /// A request by name, or written out; or write its members right here.
+    send: Option<Send>,
+    /// What must be decided.
+    expect: Option<Value>,
+    /// The policy changes: `{add: …}` appends to lists, `{set: …}` replaces.
+    config: Option<Config>,
+}
+
+/// A row may have a request's members beside its own, and others that the case's name asks for.
+fn step(schema: &mut Schema) {
+    schema.remove("additionalProperties");
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct Config {
+    /// Lists grow, objects gain members.
+    add: Option<BTreeMap<String, Value>>,
+    /// RFC 7396: null removes, what is no object is replaced.
+    set: Option<BTreeMap<String, Value>>,
+}
+
+/// One of `allow`, `deny` and `observed`, and what else must hold.
+#[derive(JsonSchema)]
+struct Expect {
+    /// The command as which it is allowed.
+    allow: Option<String>,
+    /// Why it is denied.
+    deny: Option<ReasonCode>,
+    /// Why it would be denied, were it not only observed.
+    observed: Option<ReasonCode>,
+    /// The command, of what is denied.
+    command: Option<String>,
+    /// The status of the answer.
+    #[schemars(range(min = 100, max = 599))]
+    status: Option<u64>,
+    /// What the client is told.
+    client_reason: Option<String>,
+    /// The session that was found.
+    session: Option<String>,
+    /// Headers that the target gets; null: absent.
+    upstream: Option<BTreeMap<String, Value>>,
+    /// Headers of the answer; null: absent.
+    response: Option<BTreeMap<String, Value>>,
+}
+
+/// The reason of a denial.
+#[derive(JsonSchema)]
+#[schemars(transform = any_reason)]
+struct ReasonCode(String);
+
+fn any_reason(schema: &mut Schema) {
+    super::reasons(schema, false);
+}

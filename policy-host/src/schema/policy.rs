@@ -1,0 +1,379 @@
+//! The policy document, described. Nothing is read through these types: the core reads by hand, without dependencies.
+#![allow(dead_code, reason = "descriptions")]
+
+use schemars::{JsonSchema, Schema};
+use std::collections::BTreeMap;
+
+/// Who may send which request to the target behind a proxy, and until when. What is not granted is denied.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Policy {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u64,
+    /// Stands in audit headers and records.
+    name: Name,
+    /// Written by `render` and `revoke`, never equal to an earlier one; not part of the revision.
+    generation: Option<WholeNumber>,
+    /// Are denials carried out? `enforce` without it.
+    mode: Option<Mode>,
+    /// Under `enforce`: reasons of status 403 that are only recorded for now. Later checks still run, and may deny.
+    observe: Option<Vec<Observable>>,
+    /// Whose session tokens are accepted, and where they are.
+    tokens: Tokens,
+    /// How long a session lives.
+    session: Session,
+    /// Names for the requests that are known; every other request is `unknown_command`.
+    commands: BTreeMap<String, OneOrMore<Matcher>>,
+    /// Commands that need no session. They are recorded, and never given a credential.
+    unmediated: Option<Vec<Pattern>>,
+    /// Who may use which commands.
+    grants: Vec<Grant>,
+    /// What has ended: any entry that holds ends what it names. `policy-host revoke` writes these.
+    revoked: Option<Vec<Revocation>>,
+    /// What the target is given.
+    upstream: Option<Upstream>,
+    /// Bounds.
+    limits: Option<Limits>,
+    /// Audit headers.
+    audit: Option<Audit>,
+}
+
+/// Letters, digits, `.`, `_` and `-`.
+#[derive(JsonSchema)]
+struct Name(#[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"), length(min = 1, max = 256))] String);
+
+/// A text that is not empty. Put ids that look like numbers in quotes.
+#[derive(JsonSchema)]
+struct Text(#[schemars(length(min = 1))] String);
+
+/// An exact text, or a beginning and `*`. The `*` stands only at the end, and never reaches across a `/`.
+#[derive(JsonSchema)]
+struct Pattern(#[schemars(regex(pattern = r"^[^*]*\*?$"), length(min = 1, max = 256))] String);
+
+/// A whole number and a unit: `30s`, `15m`, `8h` or `1d`.
+#[derive(JsonSchema)]
+struct Duration(#[schemars(regex(pattern = r"^[0-9]+[smhd]$"))] String);
+
+/// A duration of some time: `30s`, `15m`, `8h` or `1d`.
+#[derive(JsonSchema)]
+struct SomeTime(#[schemars(regex(pattern = r"^0*[1-9][0-9]*[smhd]$"))] String);
+
+/// From 0 to 2^53.
+#[derive(JsonSchema)]
+struct WholeNumber(#[schemars(range(max = 9_007_199_254_740_992_u64))] u64);
+
+/// One, or a list of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrMore<T> {
+    One(T),
+    More(#[schemars(length(min = 1))] Vec<T>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Mode {
+    /// Denials are carried out.
+    Enforce,
+    /// Decide and record, change nothing but the audit headers: for trying a policy on live traffic.
+    Observe,
+}
+
+/// A reason of status 403.
+#[derive(JsonSchema)]
+#[schemars(transform = observable)]
+struct Observable(String);
+
+fn observable(schema: &mut Schema) {
+    super::reasons(schema, true);
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Tokens {
+    /// The headers that may carry the token; `authorization` with scheme `Bearer` without it.
+    #[schemars(length(min = 1))]
+    from: Option<Vec<Source>>,
+    /// For the challenge (RFC 9728): where callers learn about sessions.
+    #[schemars(regex(pattern = r#"^https://[!#-\[\]-~]+$"#))]
+    resource_metadata: Option<String>,
+    /// Who issues session tokens.
+    #[schemars(length(min = 1))]
+    issuers: Vec<Issuer>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Source {
+    /// For example `authorization`; never `cookie`.
+    header: HeaderName,
+    /// The authentication scheme before the token; mandatory for `authorization`.
+    scheme: Option<Scheme>,
+}
+
+/// Letters, digits and `-`.
+#[derive(JsonSchema)]
+struct HeaderName(#[schemars(regex(pattern = r"^[A-Za-z0-9-]+$"), length(min = 1, max = 64))] String);
+
+#[derive(JsonSchema)]
+enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// RFC 9449.
+    DPoP,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Issuer {
+    /// The `iss` claim of its tokens.
+    issuer: Text,
+    /// The `aud` claims of tokens that are for you: a token for somebody else is no use here.
+    #[schemars(length(min = 1))]
+    audiences: Vec<Text>,
+    /// The algorithms of its signatures; never a shared secret.
+    #[schemars(length(min = 1))]
+    algorithms: Vec<Algorithm>,
+    /// The `typ` headers that are accepted; any without it.
+    #[schemars(length(min = 1))]
+    types: Option<Vec<Text>>,
+    /// Its public keys.
+    keys: Keys,
+    /// Where in a token to look.
+    claims: Option<Claims>,
+}
+
+#[derive(JsonSchema)]
+enum Algorithm {
+    ES256,
+    ES384,
+    EdDSA,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Keys {
+    /// A JWK Set (RFC 7517 §5).
+    jwks: Jwks,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Jwks {
+    /// Public keys; `policy-host token keygen` prints one.
+    #[schemars(length(min = 1))]
+    keys: Vec<Jwk>,
+}
+
+/// A public key (RFC 7517 §4).
+#[derive(JsonSchema)]
+struct Jwk {
+    /// The kind of key.
+    kty: KeyType,
+    /// The key's name, as tokens have it in their header.
+    #[schemars(length(min = 1, max = 256))]
+    kid: Option<String>,
+    /// The one algorithm that it is for.
+    alg: Option<Algorithm>,
+}
+
+#[derive(JsonSchema)]
+enum KeyType {
+    /// With `crv`, `x` and `y`.
+    #[schemars(rename = "EC")]
+    Ec,
+    /// With `crv` and `x`.
+    #[schemars(rename = "OKP")]
+    Okp,
+    /// With `n` and `e`, 2048 to 4096 bits.
+    #[schemars(rename = "RSA")]
+    Rsa,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Claims {
+    /// The session; `sid` without it.
+    session: Option<OneOrMore<Text>>,
+    /// Who acts; `[act, sub]` without it.
+    agent: Option<OneOrMore<Text>>,
+    /// What the token itself is limited to; `commands` without it.
+    commands: Option<OneOrMore<Text>>,
+    /// When the session began; `iat` without it. A broker that refreshes tokens names the claim that stays the same.
+    started: Option<OneOrMore<Text>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Session {
+    /// `exp - iat` of a token may not exceed it, and the session ends this long after it began.
+    max_lifetime: SomeTime,
+    /// How far clocks may differ, 5m at most; none without it.
+    clock_skew: Option<Duration>,
+    /// Is a token without its own command list acceptable? `optional` without it.
+    token_commands: Option<TokenCommands>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum TokenCommands {
+    /// A token says what it is limited to, or is refused.
+    Required,
+    /// A token without a list is bounded by the grants alone.
+    Optional,
+}
+
+/// A kind of request.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Matcher {
+    /// By method, path and, where it matters, host.
+    Http(Http),
+    /// A gRPC method.
+    Grpc(Grpc),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Http {
+    /// In capitals; TRACE and CONNECT are always refused.
+    #[schemars(length(min = 1))]
+    methods: Vec<Method>,
+    /// Literal segments, `{id}` for one segment, `{*rest}` at the end for all that is left. The query never counts.
+    #[schemars(regex(pattern = r"^/[^?#]*$"))]
+    path: String,
+    /// Port and case are ignored; any host without it.
+    #[schemars(length(min = 1))]
+    hosts: Option<Vec<Text>>,
+    /// Spellings that captures may have although two readers could understand them differently.
+    #[schemars(length(min = 1))]
+    permit: Option<Vec<Spelling>>,
+    /// Is a request for an HTTP/1.1 upgrade this command, too?
+    upgrade: Option<bool>,
+}
+
+/// A method in capitals.
+#[derive(JsonSchema)]
+struct Method(#[schemars(regex(pattern = r"^[A-Z-]+$"))] String);
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Spelling {
+    /// `a%2Fb`
+    EncodedSlash,
+    /// `a;b`
+    Semicolon,
+    /// `a//b`
+    DoubleSlash,
+    /// `%2541`
+    DoubleEncoding,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Grpc {
+    /// With its package: `users.v1.Users`.
+    service: Name,
+    /// The service's methods.
+    #[schemars(length(min = 1))]
+    methods: Vec<Name>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Grant {
+    /// Stands in the record of what it allowed.
+    name: Name,
+    /// Whom it is for: all that is named must hold.
+    when: When,
+    /// Commands: names, or a beginning and `*`.
+    #[schemars(length(min = 1))]
+    allow: Vec<Pattern>,
+    /// Ends this long after the session began; only tightens.
+    max_lifetime: Option<SomeTime>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct When {
+    /// One of `tokens.issuers`; mandatory with several of them.
+    issuer: Option<Text>,
+    /// `sub`
+    subject: Option<Pattern>,
+    /// The session.
+    session: Option<Pattern>,
+    /// Who acts now.
+    agent: Option<Pattern>,
+    /// Claims that are such a text, or a list with one.
+    #[schemars(extend("minProperties" = 1))]
+    claims: Option<BTreeMap<String, Pattern>>,
+}
+
+/// A conjunction: all that is named must hold.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = names_something)]
+struct Revocation {
+    /// One session.
+    session: Option<Text>,
+    /// All sessions of this `sub`.
+    subject: Option<Text>,
+    /// All sessions with this agent at any hop of the `act` chain.
+    agent: Option<Text>,
+    /// One token, by its `jti`.
+    token: Option<Text>,
+    /// All sessions of this issuer.
+    issuer: Option<Text>,
+    /// Only what began or was issued before this instant (RFC 3339).
+    #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"))]
+    issued_before: Option<String>,
+    /// Why; stands in the record of what is denied.
+    because: Option<Text>,
+}
+
+fn names_something(schema: &mut Schema) {
+    let selectors = ["session", "subject", "agent", "token", "issuer", "issued_before"];
+    let any = selectors.into_iter().map(|name| serde_json::json!({"required": [name]}));
+    schema.insert("anyOf".to_owned(), any.collect());
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Upstream {
+    /// The target's own credential.
+    credential: Option<Credential>,
+    /// Does the session token go on to the target? No without it.
+    forward_token: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Credential {
+    /// The header that it goes into.
+    header: HeaderName,
+    /// For example `Bearer ${env:ORDERS_TOKEN}`, from the proxy's environment; never a credential itself.
+    #[schemars(regex(pattern = r"\$\{env:[A-Za-z0-9_]+\}"))]
+    value: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Limits {
+    /// Signature checks a second of one worker; 200 without it.
+    #[schemars(range(min = 1, max = 100_000))]
+    verifications_per_second: Option<u64>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Audit {
+    /// What audit headers begin with; `x-chaperone-` without it.
+    #[schemars(regex(pattern = r"^x-[a-z0-9-]*-$"), length(min = 4, max = 32))]
+    header_prefix: Option<String>,
+}
