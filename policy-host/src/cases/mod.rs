@@ -35,17 +35,29 @@
 //! `host` takes the first that a command of the policy asks for, else `localhost`. Under observe, `expect: {observed: reason}`.
 
 mod change;
+mod coverage;
 mod expect;
 mod file;
+mod files;
 mod plan;
 mod read;
+mod report;
 mod request;
+mod run;
+mod step;
 mod steps;
+mod stream;
 mod tokens;
+mod watch;
 
 pub use change::with_generation;
+pub use coverage::{Coverage, Names};
 pub use expect::{Expect, HeaderExpect, Mismatch, Verdict, check};
-pub use plan::{Action, Case, Clock, Plan, Step};
+pub use files::find;
+pub use plan::{Action, Case, Clock, Exchange, Place, Plan, Reply, Step, StreamState};
+pub use report::{Counts, Palette, Report};
+pub use run::{Failure, Ran, Runner};
+pub use watch::{Change, Watch};
 
 #[cfg(test)]
 mod tests;

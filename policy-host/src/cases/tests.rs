@@ -65,8 +65,8 @@ fn mistakes(cases: &str) -> String {
 
 fn sent(step: &Step) -> (&crate::replay::Request, &Expect) {
     match &step.action {
-        Action::Send { request, expect } => (request, expect),
-        Action::Configure(_) => panic!("not a request"),
+        Action::Send { exchange, expect } => (&exchange.request, expect),
+        Action::Open { .. } | Action::Configure(_) | Action::Look(_) => panic!("not a request"),
     }
 }
 

@@ -133,7 +133,7 @@ impl<'v> Tokens<'v> {
                 node.wrong(errors, "is like itself in the end", "end the chain of `like`");
                 return None;
             }
-            let members = node.members(errors, &KNOWN, &[])?;
+            let members = node.members(errors, &KNOWN)?;
             if let Some(like) = members.get("like") {
                 let text = like.text(errors)?;
                 if !self.specs.contains_key(text) {

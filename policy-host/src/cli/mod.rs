@@ -5,6 +5,7 @@ mod output;
 mod render;
 mod replay;
 mod serve;
+mod test;
 mod token;
 mod wasm;
 
@@ -31,6 +32,7 @@ enum Verb {
     Render(render::Render),
     Replay(replay::Replay),
     Serve(serve::Serve),
+    Test(test::Test),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -80,6 +82,7 @@ pub(crate) fn run() -> Exit {
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Serve(serve) => serve.run(),
+        Verb::Test(test) => test.run(),
         Verb::Token(token) => token.run(),
     }
 }

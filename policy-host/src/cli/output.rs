@@ -36,8 +36,12 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn style() -> Style {
+/// Are colours wanted where this goes?
+pub(crate) fn colours(to: &impl IsTerminal) -> bool {
     // https://no-color.org
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if stderr().is_terminal() && wanted { Style::Colour } else { Style::Plain }
+    to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn style() -> Style {
+    if colours(&stderr()) { Style::Colour } else { Style::Plain }
 }

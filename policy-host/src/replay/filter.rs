@@ -50,8 +50,15 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// The proxy, for who drives streams callback by callback.
+    pub(crate) fn proxy(&mut self) -> &mut Proxy {
+        &mut self.proxy
+    }
+}
+
 /// What an exchange says, once it is over, by the filter's own record.
-fn outcome(exchange: &Exchange) -> Outcome {
+pub(crate) fn outcome(exchange: &Exchange) -> Outcome {
     let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
     let said = |pointer: &str| record.as_ref()?.pointer(pointer)?.as_str().filter(|text| !text.is_empty());
     let local = exchange.local_reply.as_ref();
@@ -65,6 +72,8 @@ fn outcome(exchange: &Exchange) -> Outcome {
         session: said("/actor/session/uid").map(str::to_owned),
         upstream_headers: forwarded.map(|request| text(&request.headers)),
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
+        upstream_bytes: Some(forwarded.map_or(0, |request| request.body.len() as u64)),
+        cut: None,
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
         record,

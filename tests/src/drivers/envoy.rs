@@ -23,6 +23,21 @@ use tokio::time::sleep;
 /// How long the workers may take to follow the main thread after an update.
 const FOLLOW: Duration = Duration::from_secs(3);
 
+/// Why a case cannot be put to this Envoy: its clock is the machine's, it has one worker, and its upstream says what it says.
+#[must_use]
+pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
+    if case.moves_clock(plan) {
+        return Some("moves the clock");
+    }
+    if case.opens_streams() {
+        return Some("leaves streams open");
+    }
+    if case.names_workers() {
+        return Some("names a second worker");
+    }
+    case.scripts_bodies().then_some("scripts bodies or replies")
+}
+
 /// An Envoy with one worker, which makes it as deterministic as the other drivers, under a plan's policy.
 pub struct Driver {
     envoy: Envoy,
@@ -64,9 +79,10 @@ impl Driver {
                     self.configure(policy).await;
                     updated = Some(Instant::now());
                 }
-                Action::Send { request, expect } => {
+                Action::Open { .. } | Action::Look(_) => panic!("{}: see `cannot`", step.place),
+                Action::Send { exchange, expect } => {
                     let (outcome, mismatches) = loop {
-                        let outcome = self.send(request).await;
+                        let outcome = self.send(&exchange.request).await;
                         let mismatches = check(expect, &outcome);
                         let following = updated.is_some_and(|since| since.elapsed() < FOLLOW);
                         if mismatches.is_empty() || !following {
@@ -112,6 +128,7 @@ impl Driver {
             command: said("/api/operation"),
             session: said("/actor/session/uid"),
             upstream_headers: received.as_ref().map(upstream_fields),
+            upstream_bytes: Some(received.as_ref().map_or(0, |received| received.body_len as u64)),
             client_reason: own.then(|| client_reason(answer.body.as_bytes())).flatten(),
             response_headers: own.then_some(answer.fields),
             ..Outcome::undecided(0)
