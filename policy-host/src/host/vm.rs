@@ -1,7 +1,7 @@
 //! One VM: a filter's instance with its root contexts. It lives until its first trap.
 
-use super::state::{Context, HostState, Phase, Root, Settings};
-use super::{Clock, HostCall, LogLevel, LogSink, Module, Shared, Trap};
+use super::state::{Context, Effect, HostState, Phase, Root, Settings};
+use super::{Clock, Clusters, HostCall, LogLevel, LogSink, Module, Shared, Trap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,10 @@ pub struct VmOptions {
     pub log_level: LogLevel,
     /// The proxy that it is part of.
     pub shared: Shared,
+    /// The clusters that callouts can reach, and what they answer.
+    pub clusters: Clusters,
+    /// `allow_on_headers_stop_iteration` of the plugin: while a headers callback pauses, body callbacks run.
+    pub hold_headers_alone: bool,
     /// Fuel of one callback, roughly wasm instructions.
     pub fuel: u64,
     /// Bytes of memory; growing beyond fails in the guest. At most 1 GiB, as in Envoy.
@@ -45,6 +49,8 @@ impl Default for VmOptions {
             log: LogSink::discard(),
             log_level: LogLevel::Info,
             shared: Shared::default(),
+            clusters: Clusters::default(),
+            hold_headers_alone: false,
             fuel: FUEL_PER_CALLBACK,
             memory_bytes: MEMORY_MAX_BYTES,
         }
@@ -111,6 +117,7 @@ pub(super) struct Exports {
     pub(super) done: Option<TypedFunc<u32, u32>>,
     pub(super) log: Option<TypedFunc<u32, ()>>,
     pub(super) delete: Option<TypedFunc<u32, ()>>,
+    pub(super) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
 }
 
 /// A state for a store that only lists names.
@@ -119,8 +126,20 @@ pub(super) fn blank_state() -> HostState {
 }
 
 fn settings(options: VmOptions) -> Settings {
-    let VmOptions { vm_id, configuration, environment, clock, log, log_level, shared, fuel: _, memory_bytes: _ } = options;
-    Settings { vm_id, configuration, environment, clock, log, log_level, shared }
+    let VmOptions {
+        vm_id,
+        configuration,
+        environment,
+        clock,
+        log,
+        log_level,
+        shared,
+        clusters,
+        hold_headers_alone: _,
+        fuel: _,
+        memory_bytes: _,
+    } = options;
+    Settings { vm_id, configuration, environment, clock, log, log_level, shared, clusters }
 }
 
 fn export<P: WasmParams, R: WasmResults>(
@@ -164,6 +183,7 @@ impl Vm {
             done: export(store_ref, instance, "proxy_on_done")?,
             log: export(store_ref, instance, "proxy_on_log")?,
             delete: export(store_ref, instance, "proxy_on_delete")?,
+            http_call_response: export(store_ref, instance, "proxy_on_http_call_response")?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Self { store, exports, id, dead: None, fuel, next_context: 1 })
@@ -184,6 +204,9 @@ impl Vm {
             streams: 0,
             retired: false,
             pending_done: false,
+            tick_due: None,
+            callout_answer: None,
+            status: (0, ""),
         };
         self.store.data_mut().contexts.insert(context, Context::Root(root));
         let accepted = self.start_root(context, bytes);
@@ -266,6 +289,10 @@ impl Vm {
         self.store.data_mut().root_by_id(root.context)?.tick_period
     }
 
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        self.store.data_mut().effects.pop_front()
+    }
+
     /// The trap that this VM died of.
     #[must_use]
     pub fn trap(&self) -> Option<&Arc<Trap>> {
@@ -312,6 +339,7 @@ impl Vm {
         let state = self.store.data_mut();
         state.current = context;
         state.effective = 0;
+        state.stop_iteration = false;
         let result = self.store.set_fuel(self.fuel).and_then(|()| function.call(&mut self.store, parameters));
         match result {
             Ok(result) => Ok(Some(result)),

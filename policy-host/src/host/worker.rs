@@ -1,5 +1,6 @@
 //! A canary and a worker: how Envoy brings a configuration to a VM, and what becomes of a VM that died.
 
+use super::flow::Flow;
 use super::{ConfigureError, LocalReply, Module, Plugin, Properties, RootId, StreamId, Trap, Vm, VmOptions};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,14 +64,16 @@ impl Canary {
 /// One worker thread's VM and the configuration that it serves.
 pub struct Worker {
     module: Module,
-    options: VmOptions,
+    pub(super) options: VmOptions,
     plugin: Plugin,
     policy: FailurePolicy,
-    vm: Vm,
+    pub(super) vm: Vm,
     current: Option<(RootId, Arc<[u8]>)>,
     /// Roots that may still be alive, with their bytes.
     roots: Vec<(RootId, Arc<[u8]>)>,
     died_at: Option<u64>,
+    /// Streams that this worker drives.
+    pub(super) flows: HashMap<StreamId, Flow>,
 }
 
 impl Worker {
@@ -88,6 +91,7 @@ impl Worker {
             current: None,
             roots: Vec::new(),
             died_at: None,
+            flows: HashMap::new(),
         })
     }
 
@@ -160,8 +164,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Notes the time of a trap, so that FAIL_RELOAD counts from there.
+    /// Notes the time of a trap, so that FAIL_RELOAD counts from there. Needed only by who calls a [`Vm`]'s callbacks directly.
     pub fn after_request(&mut self) {
+        self.note_trap();
+    }
+
+    pub(super) fn note_trap(&mut self) {
         if self.vm.trap().is_some() {
             let now = self.options.clock.monotonic();
             self.died_at.get_or_insert(now);
@@ -171,16 +179,5 @@ impl Worker {
     /// The VM, for the callbacks of open streams.
     pub fn vm(&mut self) -> &mut Vm {
         &mut self.vm
-    }
-
-    /// Runs the tick of the current configuration, if it asked for ticks.
-    ///
-    /// # Errors
-    /// When the filter traps.
-    pub fn tick(&mut self) -> Result<bool, Arc<Trap>> {
-        match self.current {
-            Some((root, _)) => self.vm.tick(root),
-            None => Ok(false),
-        }
     }
 }

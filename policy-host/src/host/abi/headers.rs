@@ -31,7 +31,7 @@ fn buffer_type(kind: u32) -> Result<BufferType, Status> {
 fn pairs(guest: &mut Guest<'_>, map: u32, address_at: u32, length_at: u32) -> Answer {
     let map = map_type(map)?;
     guest.give_with(address_at, length_at, |state, out| {
-        if let Some(map) = state.stream().and_then(|stream| stream.map(map)).filter(|map| !map.entries().is_empty()) {
+        if let Some(map) = state.map(map).filter(|map| !map.entries().is_empty()) {
             write_pairs(map.entries(), out);
         }
         if let Some(spoil) = &mut state.spoil_map {
@@ -54,9 +54,9 @@ fn get(guest: &mut Guest<'_>, map: u32, key: u32, key_length: u32, address_at: u
     let map = map_type(map)?;
     let (memory, state) = guest.split()?;
     let key = slice(memory, key, key_length)?;
-    let stream = state.stream().ok_or(Status::BadArgument)?;
-    let missing = if stream.logging { Status::NotFound } else { Status::BadArgument };
-    let value = stream.map(map).ok_or(missing)?.get(key).ok_or(Status::NotFound)?.to_vec();
+    let logging = state.stream().is_some_and(|stream| stream.logging);
+    let missing = if logging { Status::NotFound } else { Status::BadArgument };
+    let value = state.map(map).ok_or(missing)?.get(key).ok_or(Status::NotFound)?.to_vec();
     guest.give(&value, address_at, length_at)
 }
 
@@ -100,7 +100,9 @@ fn contents(state: &HostState, kind: BufferType) -> Result<&[u8], Status> {
         BufferType::RequestBody => Ok(state.stream().and_then(|stream| stream.request_body.as_deref()).unwrap_or_default()),
         BufferType::ResponseBody => Ok(state.stream().and_then(|stream| stream.response_body.as_deref()).unwrap_or_default()),
         BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcMessage | BufferType::CallData => Ok(&[]),
-        BufferType::HttpCallBody => Err(Status::NotFound),
+        BufferType::HttpCallBody => {
+            state.root().and_then(|root| root.callout_answer.as_ref()).map(|answer| &*answer.body).ok_or(Status::NotFound)
+        }
     }
 }
 
