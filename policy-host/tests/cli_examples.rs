@@ -1,4 +1,4 @@
-//! The examples, as their READMEs tell them: every case through the filter, every shown command and record checked.
+//! The examples, as their READMEs tell them: every shown command and record checked.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use policy_host::{
@@ -55,6 +55,11 @@ fn what_the_readmes_show_is_what_happens() {
 
         assert!(console.contains(&format!("$ policy-host check {policy}\n")), "{console}");
         assert!(console.contains(&binary(&["check", &policy])), "{example}: {}", binary(&["check", &policy]));
+
+        let folder = format!("examples/{example}");
+        let tested = binary(&["test", &folder]);
+        let first = tested.lines().next().unwrap();
+        assert!(console.contains(&format!("$ policy-host test {folder} | head -1\n{first}\n")), "{console}\n{first}");
 
         let requests = format!("examples/{example}/{requests}");
         assert!(console.contains(&format!("$ policy-host replay --policy {policy} {requests} \\\n")), "{console}");

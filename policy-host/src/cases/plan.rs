@@ -175,6 +175,13 @@ pub struct Reply {
     pub trailers: Option<Headers>,
 }
 
+impl Reply {
+    /// 200, and nothing more.
+    pub(super) fn quick() -> Self {
+        Self { status: 200, headers: Vec::new(), chunks: Vec::new(), trailers: None }
+    }
+}
+
 /// How a stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamState {

@@ -26,7 +26,11 @@ impl<'v> Builder<'v> {
     pub(super) fn cases(&self, node: &Node<'v>, errors: &Errors<'_>) -> Vec<Case> {
         let mut cases = Vec::new();
         let mut names = BTreeSet::new();
-        for node in node.items(errors).unwrap_or_default() {
+        let items = node.items(errors);
+        if items.as_ref().is_some_and(Vec::is_empty) {
+            node.wrong(errors, "has no cases", "a file that tests nothing would pass for ever");
+        }
+        for node in items.unwrap_or_default() {
             for case in self.case(&node, errors).unwrap_or_default() {
                 if !names.insert(case.name.clone()) {
                     node.wrong(errors, format!("a second case with the name `{}`", case.name), "give each a name of its own");
@@ -54,6 +58,9 @@ impl<'v> Builder<'v> {
             ["each"] => {
                 self.only_of_requests(&members, errors);
                 let rows = members.get("each")?.items(errors)?;
+                if rows.is_empty() {
+                    members.get("each")?.wrong(errors, "has no rows", "");
+                }
                 Some(rows.iter().filter_map(|row| self.row(name, row, at, errors)).collect())
             }
             ["steps"] => {

@@ -46,12 +46,8 @@ impl Report {
                     let word = if failure.mismatches.is_empty() { "TRAPPED" } else { "FAILED" };
                     let about = title(case, failure.step, &failure.name);
                     let place = paint(palette.place, &failure.place);
-                    let _ = writeln!(
-                        out,
-                        "\n{} {place}: {about}\n{}",
-                        paint(palette.bad, word),
-                        diff(&failure.mismatches, palette).trim_end()
-                    );
+                    let _ =
+                        write!(out, "\n{} {place}: {about}\n{}", paint(palette.bad, word), diff(&failure.mismatches, palette));
                 }
                 if let Some(trap) = &ran.trap {
                     if ran.failures.iter().all(|failure| !failure.mismatches.is_empty()) {

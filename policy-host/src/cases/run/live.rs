@@ -9,14 +9,8 @@ use crate::{
     host::{LogSink, Module, UpdateError},
     replay::{Filter, Outcome},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
-
-/// The most ticks in one stretch of time. A quarter of an hour in ticks of 200 ms is 4,500 of them, of which nobody could
-/// tell the difference; each costs a call into the filter.
-const MOST_TICKS: i64 = 64;
-/// Ticks are no closer than this.
-const TICK_MILLISECONDS: i64 = 200;
 
 /// Runs a case from its beginning to its end.
 pub(super) fn run(module: &Module, log: &LogSink, plan: &Plan, case: &Case) -> Ran {
@@ -65,6 +59,8 @@ impl<'r> Live<'r> {
         for (index, step) in self.case.steps.iter().enumerate() {
             self.advance(step.at)?;
             self.step(index, step)?;
+            // The filter may act on any stream from any callback.
+            self.look_after_streams()?;
         }
         Some(())
     }
@@ -80,7 +76,7 @@ impl<'r> Live<'r> {
                 let begun = self.begin(step.worker, exchange, true)?;
                 let opened = Opened { step: index, expect: expect.as_ref(), state: State::Open(Box::new(begun)) };
                 self.streams.insert(stream.clone(), opened);
-                self.look_after_streams()
+                Some(())
             }
             Action::Look(expected) => {
                 let mismatches = expected.iter().filter_map(|(name, expected)| {
@@ -115,24 +111,24 @@ impl<'r> Live<'r> {
         }
     }
 
-    /// Moves time, runs the ticks that fall into it, and looks after each what became of the streams.
+    /// Moves time and runs what comes due on the way. While streams are open it stops at each such moment to see what became
+    /// of them.
     fn advance(&mut self, to: Timestamp) -> Alive {
-        let passed = to.duration_since(self.now).as_millis();
-        let ticks = i64::try_from(passed).unwrap_or(i64::MAX) / TICK_MILLISECONDS;
-        let ticks = ticks.clamp(i64::from(passed > 0), MOST_TICKS);
-        let from = self.now;
-        for tick in 1..=ticks {
-            let part = i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(tick) / ticks;
-            self.now = if tick == ticks { to } else { from.checked_add(SignedDuration::from_millis(part)).unwrap_or(to) };
-            self.filter.set_time(self.now);
-            for number in 0..self.filter.proxy().workers() {
-                if let Some(Err(trap)) = self.filter.proxy().worker(number).map(|worker| worker.tick()) {
-                    return self.died(trap.to_string());
-                }
-            }
+        let end = self.filter.now().saturating_add(to.duration_since(self.now).unsigned_abs());
+        self.now = to;
+        loop {
+            let now = self.filter.now();
+            let open = self.streams.values().any(|opened| matches!(opened.state, State::Open(_)));
+            let stop = self.filter.next_due().filter(|due| open && *due < end).unwrap_or(end);
+            self.filter.proxy().advance(stop.saturating_sub(now));
             self.look_after_streams()?;
+            if let Some(trap) = self.filter.trap() {
+                return self.died(trap);
+            }
+            if stop == end {
+                return Some(());
+            }
         }
-        Some(())
     }
 
     /// Streams that are over are ended at once, so that their records have the time at which they were.

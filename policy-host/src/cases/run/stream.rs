@@ -2,7 +2,7 @@
 
 use super::super::plan::{Exchange, Reply};
 use crate::{
-    host::{self, Head, Headers, LogInfo, Outcome as Step, Response, StreamId, Worker},
+    host::{self, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Worker},
     replay::{Outcome, outcome},
 };
 use serde_json::Value;
@@ -12,10 +12,16 @@ use std::sync::Arc;
 pub(super) struct Stream {
     /// On which worker, from 0.
     pub(super) worker: usize,
-    /// `None` where the proxy answered without asking the filter.
-    id: Option<StreamId>,
-    seen: host::Exchange,
-    end: End,
+    properties: Arc<Properties>,
+    on: On,
+    traffic: Traffic,
+}
+
+/// Who answers.
+enum On {
+    Filter(StreamId),
+    /// The proxy has no configuration for the filter yet.
+    Proxy(LocalReply),
 }
 
 /// How far a stream has come.
@@ -29,152 +35,101 @@ pub(super) enum End {
     Reset,
 }
 
-/// Why nothing more goes on.
-struct Stopped;
-
 impl Stream {
-    /// Sends a request, and what the upstream says to it. Without a reply, an upstream that is quick says 200 and nothing
-    /// more; where the stream stays open, nothing has come yet.
+    /// Sends a request, and once all of it is upstream, what the upstream says to it. Without a reply, an upstream that is
+    /// quick says 200 and nothing more; where the stream stays open, nothing has come yet.
     pub(super) fn begin(number: usize, worker: &mut Worker, exchange: &Exchange, stays_open: bool) -> Self {
-        let request = exchange.request.for_host();
-        let mut stream = Self { worker: number, id: None, seen: host::Exchange::default(), end: End::Open };
-        match worker.open(Arc::clone(&request.properties)) {
-            Ok(id) => stream.id = Some(id),
-            Err(reply) => {
-                stream.seen.response = Some(reply.response(false, false));
-                stream.seen.local_reply = Some(reply);
-                stream.end = End::Closed;
-                return stream;
-            }
+        let host::Request { headers, body, trailers, properties } = exchange.request.for_host();
+        let head = Head { headers, end_of_stream: body.is_empty() && trailers.is_none() };
+        let id = match worker.begin(head, Arc::clone(&properties)) {
+            Ok(id) => id,
+            Err(reply) => return Self { worker: number, properties, on: On::Proxy(reply), traffic: Traffic::default() },
+        };
+        let mut stream = Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default() };
+        let whole = [body.len()];
+        let lengths = if exchange.chunks.is_empty() { &whole[..] } else { &exchange.chunks };
+        let mut rest = body.as_slice();
+        for length in lengths.iter().filter(|length| **length > 0) {
+            let (piece, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = after;
+            worker.request_data(id, piece, rest.is_empty() && trailers.is_none());
         }
-        // Whatever stopped it is on record in `seen` and `end`.
-        let _ = stream.all(worker, request, exchange, stays_open);
+        if let Some(trailers) = trailers {
+            worker.request_trailers(id, trailers);
+        }
+        stream.look(worker);
+        let unanswered = stream.traffic.request_ended && stream.traffic.response.is_none() && !stream.traffic.reset;
+        if unanswered {
+            match &exchange.reply {
+                Some(reply) => reply_with(worker, id, reply, stays_open),
+                None if stays_open => {}
+                None => reply_with(worker, id, &Reply::quick(), false),
+            }
+            stream.look(worker);
+        }
         stream
     }
 
-    fn all(&mut self, worker: &mut Worker, request: host::Request, exchange: &Exchange, stays_open: bool) -> Result<(), Stopped> {
-        self.request(worker, request, &exchange.chunks)?;
-        match &exchange.reply {
-            Some(reply) => self.reply(worker, reply, stays_open),
-            None if stays_open => Ok(()),
-            None => self.reply(worker, &Reply { status: 200, headers: Vec::new(), chunks: Vec::new(), trailers: None }, false),
+    fn look(&mut self, worker: &mut Worker) {
+        if let On::Filter(id) = self.on {
+            worker.events(id).into_iter().for_each(|event| self.traffic.record(event));
         }
     }
 
-    fn request(&mut self, worker: &mut Worker, request: host::Request, chunks: &[usize]) -> Result<(), Stopped> {
-        let host::Request { headers, body, trailers, properties } = request;
-        let Some(id) = self.id else { return Err(Stopped) };
-        let end_of_stream = body.is_empty() && trailers.is_none();
-        let step = worker.vm().request_headers(id, Head { headers, end_of_stream });
-        let headers = self.go_on(worker, step)?;
-        self.seen.upstream = Some(host::Request { headers, body: Vec::new(), trailers: None, properties });
-        let mut rest = body.as_slice();
-        let whole = [body.len()];
-        let mut lengths = if chunks.is_empty() { whole.iter() } else { chunks.iter() };
-        while let (false, Some(length)) = (rest.is_empty(), lengths.next()) {
-            let (piece, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
-            rest = after;
-            let piece = if worker.vm().wants_request_body() {
-                let step = worker.vm().request_body(id, piece.to_vec(), rest.is_empty() && trailers.is_none());
-                self.go_on(worker, step)?
-            } else {
-                piece.to_vec()
-            };
-            if let Some(upstream) = &mut self.seen.upstream {
-                upstream.body.extend(piece);
-            }
-        }
-        if let Some(trailers) = trailers {
-            let step = worker.vm().request_trailers(id, trailers);
-            let trailers = self.go_on(worker, step)?;
-            if let Some(upstream) = &mut self.seen.upstream {
-                upstream.trailers = Some(trailers);
-            }
-        }
-        Ok(())
-    }
-
-    fn reply(&mut self, worker: &mut Worker, reply: &Reply, stays_open: bool) -> Result<(), Stopped> {
-        let Reply { status, headers, chunks, trailers } = reply;
-        let Some(id) = self.id else { return Err(Stopped) };
-        let mut all: Headers = vec![(b":status".to_vec(), status.to_string().into_bytes())];
-        all.extend(headers.iter().cloned());
-        let ends = |last: bool| last && !stays_open && trailers.is_none();
-        let step = worker.vm().response_headers(id, Head { headers: all, end_of_stream: ends(chunks.is_empty()) });
-        let headers = self.go_on(worker, step)?;
-        self.seen.response = Some(Response { headers, body: Vec::new() });
-        for (index, chunk) in chunks.iter().enumerate() {
-            let piece = if worker.vm().wants_response_body() {
-                let step = worker.vm().response_body(id, chunk.clone(), ends(index + 1 == chunks.len()));
-                self.go_on(worker, step)?
-            } else {
-                chunk.clone()
-            };
-            if let Some(response) = &mut self.seen.response {
-                response.body.extend(piece);
-            }
-        }
-        if let Some(trailers) = trailers {
-            let step = worker.vm().response_trailers(id, trailers.clone());
-            self.go_on(worker, step)?;
-        }
-        if !stays_open || trailers.is_some() {
-            self.end = End::Closed;
-        }
-        Ok(())
-    }
-
-    fn go_on<T>(&mut self, worker: &mut Worker, step: Step<T>) -> Result<T, Stopped> {
-        let reply = match step {
-            Step::Continue(what) => return Ok(what),
-            // Nobody is there who would end the pause: it is held.
-            Step::Paused => return Err(Stopped),
-            Step::Reset => {
-                self.end = End::Reset;
-                return Err(Stopped);
-            }
-            Step::LocalReply(reply) => reply,
-            Step::Trapped { trap, reply } => {
-                self.seen.trap = Some(trap);
-                reply
-            }
-        };
-        self.end = End::Closed;
-        if let Some(id) = self.id {
-            self.seen.response = Some(worker.vm().local_response(id, &reply));
-        }
-        self.seen.local_reply = Some(reply);
-        Err(Stopped)
-    }
-
-    /// How far it has come by now: the filter may have reset it from elsewhere.
+    /// How far it has come by now: the filter may have acted on it from elsewhere.
     pub(super) fn end(&mut self, worker: &mut Worker) -> End {
-        if self.end == End::Open && self.id.is_some_and(|id| worker.vm().is_closed(id)) {
-            self.end = End::Reset;
+        self.look(worker);
+        match (&self.on, self.traffic.reset, self.traffic.response_ended) {
+            (On::Filter(_), true, _) => End::Reset,
+            (On::Filter(_), false, true) | (On::Proxy(_), _, _) => End::Closed,
+            (On::Filter(_), false, false) => End::Open,
         }
-        self.end
     }
 
     /// Ends the stream: the filter writes its record, which says what became of the request.
     pub(super) fn finish(mut self, worker: &mut Worker) -> Outcome {
-        if let Some(id) = self.id {
-            let info = LogInfo {
-                request_bytes: self.seen.upstream.as_ref().map_or(0, |request| request.body.len() as u64),
-                response_bytes: self.seen.response.as_ref().map_or(0, |response| response.body.len() as u64),
-                response_code: self.seen.response.as_ref().map(Response::status),
-                ..LogInfo::default()
-            };
-            self.seen.filter_state = worker.vm().finish(id, info);
-        }
-        if self.seen.trap.is_none() {
-            self.seen.trap = worker.vm().trap().cloned();
-        }
-        worker.after_request();
-        let mut outcome = outcome(&self.seen);
-        if self.end == End::Reset && outcome.trap.is_none() {
-            outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("for a reason that is not on record").to_owned());
+        let reset = self.end(worker) == End::Reset;
+        let Self { worker: _, properties, on, mut traffic } = self;
+        let filter_state = match on {
+            On::Filter(id) => worker.end(id, LogInfo::default()),
+            On::Proxy(reply) => {
+                traffic.response = Some(reply.response(false, false).headers);
+                traffic.local_reply = Some(reply);
+                Vec::new()
+            }
+        };
+        let bytes = traffic.request_body.len() as u64;
+        let upstream = traffic.request.map(|headers| host::Request {
+            headers,
+            body: traffic.request_body,
+            trailers: traffic.request_trailers,
+            properties,
+        });
+        let response = traffic.response.map(|headers| Response { headers, body: traffic.response_body });
+        let trap = worker.vm().trap().cloned();
+        let exchange = host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap };
+        let mut outcome = outcome(&exchange);
+        // Also where the filter answered after it had let something through, which is no denial that anybody wants.
+        outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
+        outcome.upstream_bytes = Some(bytes);
+        if reset && outcome.trap.is_none() {
+            outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
         }
         outcome
+    }
+}
+
+fn reply_with(worker: &mut Worker, id: StreamId, reply: &Reply, stays_open: bool) {
+    let Reply { status, headers, chunks, trailers } = reply;
+    let mut all: Headers = vec![(b":status".to_vec(), status.to_string().into_bytes())];
+    all.extend(headers.iter().cloned());
+    let ends = |last: bool| last && !stays_open && trailers.is_none();
+    worker.response_head(id, Head { headers: all, end_of_stream: ends(chunks.is_empty()) });
+    for (index, chunk) in chunks.iter().enumerate() {
+        worker.response_data(id, chunk.as_slice(), ends(index + 1 == chunks.len()));
+    }
+    if let Some(trailers) = trailers {
+        worker.response_trailers(id, trailers.clone());
     }
 }
 
