@@ -99,13 +99,11 @@ impl Case {
         self.steps.iter().any(|step| step.worker > 0)
     }
 
-    /// Does a request of this case come with its body in pieces, or with a reply of its own?
+    /// Does the upstream say something of its own to a request of this case?
     #[must_use]
-    pub fn scripts_bodies(&self) -> bool {
+    pub fn scripts_replies(&self) -> bool {
         self.steps.iter().any(|step| match &step.action {
-            Action::Send { exchange, .. } | Action::Open { exchange, .. } => {
-                !exchange.chunks.is_empty() || exchange.reply.is_some()
-            }
+            Action::Send { exchange, .. } | Action::Open { exchange, .. } => exchange.reply.is_some(),
             Action::Configure(_) | Action::Look(_) => false,
         })
     }

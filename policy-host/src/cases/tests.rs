@@ -330,5 +330,5 @@ cases:
     assert_eq!((exchange.request.body.as_slice(), exchange.chunks.as_slice()), (&b"abc"[..], &[1, 2][..]));
     assert_eq!(exchange.request.trailers, [(b"x-sum".to_vec(), b"1".to_vec())]);
     assert_eq!((exchange.reply.as_ref().unwrap().trailers.as_deref(), expect.upstream_bytes), (Some(&[][..]), Some(0)));
-    assert!(plan.cases[1].scripts_bodies() && !plan.cases[1].opens_streams());
+    assert!(plan.cases[1].scripts_replies() && !plan.cases[1].opens_streams());
 }

@@ -98,7 +98,8 @@ impl Test {
             return self.watch();
         }
         let report = find(&self.paths).map_err(Stop::from).and_then(|files| {
-            let plans = read(&files)?;
+            let (plans, wrong) = read(&files);
+            wrong.map_or(Ok(()), Err)?;
             let module = wasm::load(self.wasm.as_ref()).map_err(Stop::Other)?;
             self.report(module, plans)
         });
@@ -132,15 +133,7 @@ impl Test {
                     continue;
                 }
             };
-            let report = read(&files).and_then(|plans| self.report(module.clone(), plans));
-            let shown = match report {
-                Ok(report) => self.show(&report).map(|_| ()),
-                Err(stop) => {
-                    self.stopped(stop);
-                    // Is there still anybody?
-                    stdout().flush()
-                }
-            };
+            let shown = self.again(module.clone(), &files);
             if let Err(error) = shown {
                 return unwritten(&error);
             }
@@ -148,6 +141,24 @@ impl Test {
                 output::diagnostic(&format!("-- watching {}; Ctrl-C ends", output::count(watch.files(), "cases file")));
             }
         }
+    }
+
+    /// Runs those of the files that can be; the others are shown, and run when they have been saved anew.
+    fn again(&self, module: Module, files: &[PathBuf]) -> io::Result<()> {
+        let (plans, wrong) = read(files);
+        if let Some(findings) = wrong {
+            self.stopped(Stop::Invalid(findings));
+        }
+        if !plans.is_empty() {
+            match self.report(module, plans) {
+                Ok(report) => self.show(&report).map(|_| ())?,
+                Err(stop) => {
+                    self.stopped(stop);
+                }
+            }
+        }
+        // Is there still anybody?
+        stdout().flush()
     }
 
     fn report(&self, module: Module, mut plans: Vec<Plan>) -> Result<Report, Stop> {
@@ -203,20 +214,24 @@ impl Test {
     }
 }
 
-/// All files, or all that is wrong with any of them.
-fn read(files: &[PathBuf]) -> Result<Vec<Plan>, Stop> {
+/// The files that can be run, and all that is wrong with the others.
+fn read(files: &[PathBuf]) -> (Vec<Plan>, Option<Findings>) {
     let mut wrong: Vec<Finding> = Vec::new();
     let mut plans = Vec::new();
     for file in files {
         match Plan::read(file, Clock::AsWritten) {
             Ok(plan) => plans.push(plan),
-            // A policy that several files are about is wrong once.
             Err(findings) => {
-                wrong.extend(findings.list().iter().filter(|finding| !wrong.contains(finding)).cloned().collect::<Vec<_>>())
+                for finding in findings.list() {
+                    // A policy that several files are about is wrong once.
+                    if !wrong.contains(finding) {
+                        wrong.push(finding.clone());
+                    }
+                }
             }
         }
     }
-    Findings::new(wrong).map_or(Ok(plans), |findings| Err(findings.into()))
+    (plans, Findings::new(wrong))
 }
 
 /// Whoever closed the pipe has seen enough.

@@ -65,6 +65,15 @@ impl Filter {
         &mut self.proxy
     }
 
+    /// [`Filter::configure`] with a policy that a canary of this filter has taken before.
+    pub(crate) fn configure_workers(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
+        for number in 0..self.proxy.workers() {
+            let given = self.proxy.worker(number).map(|worker| worker.apply(policy_json));
+            given.transpose().map_err(|error| UpdateError::Worker { worker: number, error })?;
+        }
+        Ok(())
+    }
+
     /// The filter's monotonic time.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.clock.monotonic())

@@ -84,6 +84,15 @@ fn a_saved_file_is_run_again_within_a_second() {
 }
 
 #[test]
+fn a_file_that_is_wrong_does_not_keep_others_from_running() {
+    let folder = folder(MIXED);
+    write(folder.path(), "wrong.cases.yaml", "version: 2\n");
+    let watching = Watching::start(folder.path(), &[]);
+    assert_eq!(watching.next()["errors"][0]["file"], "wrong.cases.yaml");
+    assert_eq!(failed(&watching.next()), 2);
+}
+
+#[test]
 fn files_that_come_later_are_waited_for() {
     let folder = folder(MIXED);
     let cases = fs::read_to_string(folder.path().join("cases.yaml")).unwrap();

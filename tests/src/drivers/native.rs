@@ -9,13 +9,14 @@ use policy_host::{
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
 
-/// Why the core alone cannot be asked about a case: what it does beyond judging requests.
+/// Why the core alone cannot be asked about a case: what it does beyond judging requests. (A body in pieces is a whole one
+/// here: putting it together is the filter's work.)
 #[must_use]
 pub fn cannot(case: &Case) -> Option<&'static str> {
     if case.opens_streams() {
         return Some("leaves streams open");
     }
-    case.scripts_bodies().then_some("scripts bodies or replies")
+    case.scripts_replies().then_some("scripts a reply")
 }
 
 /// Runs a case with workers of its own.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Action, Case, Expect, Mismatch, Plan, Step, StreamState, check},
-    Failure, Ran,
+    Failure, Ran, Taken,
     stream::{End, Stream},
 };
 use crate::{
@@ -13,12 +13,12 @@ use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Runs a case from its beginning to its end.
-pub(super) fn run(module: &Module, log: &LogSink, plan: &Plan, case: &Case) -> Ran {
+pub(super) fn run(module: &Module, log: &LogSink, taken: &Taken, plan: &Plan, case: &Case) -> Ran {
     let mut ran = Ran { failures: Vec::new(), outcomes: Vec::new(), trap: None, took: Duration::ZERO };
     let environment = plan.env.clone().into_iter().collect();
     match Filter::start(module, environment, plan.workers, plan.at, log.clone()) {
         Ok(filter) => {
-            let mut live = Live { filter, now: plan.at, streams: BTreeMap::new(), case, ran: &mut ran };
+            let mut live = Live { filter, now: plan.at, streams: BTreeMap::new(), taken, case, ran: &mut ran };
             if live.all(plan).is_some() {
                 live.finish();
             }
@@ -34,6 +34,7 @@ struct Live<'r> {
     filter: Filter,
     now: Timestamp,
     streams: BTreeMap<String, Opened<'r>>,
+    taken: &'r Taken,
     case: &'r Case,
     ran: &'r mut Ran,
 }
@@ -98,7 +99,14 @@ impl<'r> Live<'r> {
     }
 
     fn configure(&mut self, index: usize, policy: &[u8]) -> Alive {
-        let Err(error) = self.filter.configure(policy) else { return Some(()) };
+        let given = match self.taken.holds(policy) {
+            true => self.filter.configure_workers(policy),
+            false => self.filter.configure(policy),
+        };
+        let Err(error) = given else {
+            self.taken.add(policy);
+            return Some(());
+        };
         let (UpdateError::Canary(why) | UpdateError::Worker { error: why, .. }) = &error;
         match why {
             crate::host::ConfigureError::Trapped(trap) => self.died(trap.to_string()),

@@ -9,8 +9,9 @@ use crate::{
     replay::Outcome,
 };
 use std::{
+    collections::HashSet,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -22,6 +23,24 @@ use std::{
 pub struct Runner {
     module: Module,
     log: LogSink,
+    taken: Taken,
+}
+
+/// Policies that a canary has taken. Its verdict is about the bytes alone, and Envoy remembers it too: another canary for
+/// each case would be a third of the time.
+#[derive(Clone, Default)]
+struct Taken(Arc<Mutex<HashSet<Vec<u8>>>>);
+
+impl Taken {
+    fn holds(&self, policy: &[u8]) -> bool {
+        self.0.lock().is_ok_and(|taken| taken.contains(policy))
+    }
+
+    fn add(&self, policy: &[u8]) {
+        if let Ok(mut taken) = self.0.lock() {
+            taken.insert(policy.to_vec());
+        }
+    }
 }
 
 /// What became of a case.
@@ -62,14 +81,14 @@ impl Runner {
     /// A runner for this filter; `log` gets what it says.
     #[must_use]
     pub fn new(module: Module, log: LogSink) -> Self {
-        Self { module, log }
+        Self { module, log, taken: Taken::default() }
     }
 
     /// Runs one case.
     #[must_use]
     pub fn case(&self, plan: &Plan, case: &Case) -> Ran {
         let started = Instant::now();
-        let ran = live::run(&self.module, &self.log, plan, case);
+        let ran = live::run(&self.module, &self.log, &self.taken, plan, case);
         Ran { took: started.elapsed(), ..ran }
     }
 
