@@ -17,6 +17,7 @@ pub mod drivers;
 pub mod ecds;
 pub mod envoy;
 mod frames;
+pub mod guests;
 pub mod install;
 pub mod mesh;
 pub mod pair;
