@@ -72,6 +72,22 @@ pub(crate) fn reader(folder: &Path) -> PathBuf {
     )
 }
 
+/// Lets requests through, and resets a stream as soon as its response has a body.
+pub(crate) fn limiter(folder: &Path) -> PathBuf {
+    compiled(
+        folder,
+        "limiter.wasm",
+        r#"(data (i32.const 0) "session_audit")
+        (data (i32.const 64) "{\"status_code\":\"allowed\",\"api\":{\"operation\":\"orders.list\"}}")
+        (data (i32.const 256) "{\"status_code\":\"revoked\"}")
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+          (drop (call $set_property (i32.const 0) (i32.const 13) (i32.const 64) (i32.const 59))) (i32.const 0))
+        (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+          (drop (call $set_property (i32.const 0) (i32.const 13) (i32.const 256) (i32.const 25)))
+          (drop (call $close (i32.const 1))) (i32.const 0))"#,
+    )
+}
+
 /// Dies of every request.
 pub(crate) fn trapper(folder: &Path) -> PathBuf {
     compiled(

@@ -47,7 +47,7 @@ cases:
 fn folder(cases: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "policy.yaml", POLICY);
-    write(folder.path(), "cases.yaml", &format!("{HEAD}{cases}"));
+    write(folder.path(), "cases.yaml", format!("{HEAD}{cases}"));
     folder
 }
 
