@@ -31,7 +31,7 @@
 //!   - name: cut on the way
 //!     send: list
 //!     reply: {status: 200, headers: {x-a: b}, chunks: [one, two], trailers: {x-sum: "1"}}     # of the upstream; 200 without it
-//!     expect: {cut: transfer_not_allowed}                                    # let through at first, and then reset
+//!     expect: {cut: revoked}                                                 # let through at first, and then reset
 //!   - name: revoked in the middle of a stream
 //!     steps:
 //!       - {open: feed, worker: 2, send: list, reply: {chunks: ["data: 1\n\n"]}}             # stays open; trailers would end it

@@ -129,6 +129,15 @@ cases:
 }
 
 #[test]
+fn the_format_as_it_is_documented_resolves() {
+    let documented = include_str!("mod.rs").split("//! ```").nth(1).unwrap().strip_prefix("yaml\n").unwrap();
+    let cases: String = documented.lines().map(|line| format!("{}\n", line.strip_prefix("//! ").unwrap())).collect();
+    let plan = plan(&cases);
+    assert_eq!(plan.cases.len(), 4);
+    assert!(plan.cases[3].steps.len() == 6 && plan.cases[3].opens_streams());
+}
+
+#[test]
 fn tokens_say_what_they_are_told_to() {
     let send = |token: &str| {
         plan(&format!(
