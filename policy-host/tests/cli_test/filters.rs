@@ -108,6 +108,15 @@ pub(crate) fn sleeper(folder: &Path) -> PathBuf {
     )
 }
 
+/// Dies of its configuration.
+pub(crate) fn starter(folder: &Path) -> PathBuf {
+    compiled(
+        folder,
+        "starter.wasm",
+        r#"(func $on_configure (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#,
+    )
+}
+
 /// Takes no configuration.
 pub(crate) fn refuser(folder: &Path) -> PathBuf {
     compiled(folder, "refuser.wasm", r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 0))"#)

@@ -97,7 +97,13 @@ fn a_trap_ends_with_its_backtrace() {
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&seen["trapped"], &seen["files"][0]["cases"][0]["result"]), (&json!(1), &json!("trapped")));
 
-    let asleep = super::folder("  - {name: time, steps: [{after: 500ms}]}\n".replace("500ms", "2s").as_str());
+    let starter = filters::starter(folder.path());
+    let output = run(folder.path(), &["--wasm", starter.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stdout).contains("4 cases, 4 trapped"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("at on_configure"), "{}", text(&output.stdout));
+
+    let asleep = super::folder("  - {name: time, steps: [{after: 2s}]}\n");
     let sleeper = filters::sleeper(asleep.path());
     let output = run(asleep.path(), &["--wasm", sleeper.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
