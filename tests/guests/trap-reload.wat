@@ -1,9 +1,8 @@
-;; A trap under FAIL_RELOAD: closed for a second, then a new VM with the current configuration
+;; A trap under FAIL_RELOAD: the next request gets a new VM with the current configuration, when the old one was loaded a second ago
 ;;: fail_reload
 ;;: configuration c
+;;> wait 1100
 ;;> send GET /empty x-t: trap
-;;> send GET /empty
-;;> wait 1500
 ;;> send GET /empty
 ;;> send GET /empty
 (global $n (mut i32) (i32.const 0))

@@ -1,9 +1,10 @@
 //! Single stream callbacks for a worker that drives the stream: maps and bodies stay where the guest sees them.
 
 use super::headers::HeaderMap;
-use super::reply::is_grpc;
+use super::reply::{is_grpc, status_of};
 use super::stream::{BodyOf, Part};
-use super::{Headers, MapType, StreamId, Vm};
+use super::{Headers, MapType, StreamId, Trap, Vm};
+use std::sync::Arc;
 
 /// What came of asking the filter.
 pub(super) enum Asked {
@@ -25,7 +26,10 @@ impl Vm {
                 state.grpc = map.get(b"content-type").is_some_and(is_grpc);
                 state.head = map.get(b":method") == Some(b"HEAD");
             }
-            Part::ResponseHeaders => state.response_started = true,
+            Part::ResponseHeaders => {
+                state.response_started = true;
+                state.info.response_code = Some(status_of(map.entries()));
+            }
             Part::RequestTrailers | Part::ResponseTrailers => {}
         }
         *part.slot(state) = Some(map);
@@ -54,17 +58,29 @@ impl Vm {
         self.stream_mut(stream).and_then(|state| of.slot(state).take())
     }
 
+    /// The callback for a header map, in the form of the module's ABI.
+    pub(super) fn call_map(&mut self, context: u32, part: Part, count: u32, end: u32) -> Result<Option<u32>, Arc<Trap>> {
+        let old = (context, count);
+        match part {
+            Part::RequestHeaders if self.exports.old_request_headers.is_some() => {
+                self.call(context, |e| e.old_request_headers.clone(), old)
+            }
+            Part::ResponseHeaders if self.exports.old_response_headers.is_some() => {
+                self.call(context, |e| e.old_response_headers.clone(), old)
+            }
+            Part::RequestHeaders => self.call(context, |e| e.request_headers.clone(), (context, count, end)),
+            Part::ResponseHeaders => self.call(context, |e| e.response_headers.clone(), (context, count, end)),
+            Part::RequestTrailers => self.call(context, |e| e.request_trailers.clone(), (context, count)),
+            Part::ResponseTrailers => self.call(context, |e| e.response_trailers.clone(), (context, count)),
+        }
+    }
+
     /// The callback for a map that was put there.
     pub(super) fn ask_about_map(&mut self, stream: StreamId, part: Part, end_of_stream: bool) -> Asked {
         let Some(state) = self.stream_mut(stream) else { return Asked::Failed };
         let count = part.slot(state).as_ref().map_or(0, |map| map.entries().len());
         let (count, end, context) = (u32::try_from(count).unwrap_or(u32::MAX), u32::from(end_of_stream), stream.context);
-        let called = match part {
-            Part::RequestHeaders => self.call(context, |e| e.request_headers.clone(), (context, count, end)),
-            Part::ResponseHeaders => self.call(context, |e| e.response_headers.clone(), (context, count, end)),
-            Part::RequestTrailers => self.call(context, |e| e.request_trailers.clone(), (context, count)),
-            Part::ResponseTrailers => self.call(context, |e| e.response_trailers.clone(), (context, count)),
-        };
+        let called = self.call_map(context, part, count, end);
         self.asked(called.ok())
     }
 

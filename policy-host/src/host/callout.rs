@@ -44,7 +44,7 @@ impl CalloutResponse {
 pub enum CalloutAnswer {
     /// There is no such cluster: the host call itself answers `BadArgument`.
     NoCluster,
-    /// A response, this long after the call. When the filter's timeout is shorter, Envoy answers 504 in its place.
+    /// A response, this long after the call. When the filter's timeout is shorter, it is told of a reset at its end instead.
     Response(CalloutResponse, Duration),
     /// Nobody listens there: after this long Envoy answers 503.
     Unreachable(Duration),
@@ -105,7 +105,7 @@ impl Callout {
             CalloutAnswer::Reset(after) => (None, after),
         };
         let (response, after) = match timeout {
-            Some(timeout) if timeout < after => (Some(local(504, "upstream request timeout")), timeout),
+            Some(timeout) if timeout < after => (None, timeout),
             Some(_) | None if after == Duration::MAX => return None,
             Some(_) | None => (response, after),
         };
@@ -114,8 +114,7 @@ impl Callout {
     }
 }
 
-const UNREACHABLE: &str = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-                           transport failure reason: delayed connect error: Connection refused";
+const UNREACHABLE: &str = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
 
 /// What Envoy's router answers a callout itself.
 fn local(status: u16, text: &str) -> CalloutResponse {

@@ -17,6 +17,11 @@ pub(super) fn tick_nanoseconds(period: u32) -> u64 {
 enum Due {
     Tick(u32),
     Callout(Callout),
+    /// A queue of this root context has a new entry.
+    News {
+        root: u32,
+        queue: u32,
+    },
 }
 
 impl Vm {
@@ -26,6 +31,9 @@ impl Vm {
             return None;
         }
         let state = self.store.data();
+        if state.settings.shared.has_news(self.id) {
+            return Some(state.settings.clock.monotonic());
+        }
         let ticks = state.contexts.values().filter_map(|context| match context {
             Context::Root(root) => root.tick_due,
             Context::Stream(_) => None,
@@ -35,6 +43,9 @@ impl Vm {
 
     /// The earliest thing that is due by now. A tick is due again one period from now: Envoy does not catch up on missed ones.
     fn take_due(&mut self) -> Option<Due> {
+        if let Some((root, queue)) = self.store.data().settings.shared.take_news(self.id) {
+            return Some(Due::News { root, queue });
+        }
         let due = self.next_due()?;
         let state = self.store.data_mut();
         let now = state.settings.clock.monotonic();
@@ -53,6 +64,10 @@ impl Vm {
             }
         }
         None
+    }
+
+    fn is_root(&mut self, context: u32) -> bool {
+        self.store.data_mut().root_by_id(context).is_some()
     }
 
     fn tell_answer(&mut self, callout: Callout) {
@@ -92,6 +107,10 @@ impl Worker {
                     // A trap shows in `trap()`; there is no request to answer for.
                     let _ = self.vm.call(root, |exports| exports.tick.clone(), root);
                 }
+                Some(Due::News { root, queue }) if self.vm.is_root(root) => {
+                    let _ = self.vm.call(root, |exports| exports.queue_ready.clone(), (root, queue));
+                }
+                Some(Due::News { .. }) => {}
                 Some(Due::Callout(callout)) => self.vm.tell_answer(callout),
                 None => break,
             }

@@ -3,6 +3,7 @@
 use super::callout::Callout;
 use super::faults::{Fault, SpoilAnswer, SpoilMap};
 use super::headers::HeaderMap;
+use super::module::Abi;
 use super::shared::Metric;
 use super::{Clock, Clusters, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
 use std::collections::{HashMap, VecDeque};
@@ -48,6 +49,10 @@ pub(super) struct HostState {
     /// Callouts that were made and not yet handed out.
     pub(super) callouts: Vec<Callout>,
     pub(super) next_callout: u32,
+    /// The ABI that the module speaks.
+    pub(super) abi: Abi,
+    /// The VM's own number.
+    pub(super) vm: u64,
     pub(super) metrics: Vec<(u32, Arc<Metric>)>,
     /// Calls by [`HostCall`].
     pub(super) calls: [u64; HostCall::COUNT],
@@ -184,6 +189,8 @@ impl HostState {
             effects: VecDeque::new(),
             callouts: Vec::new(),
             next_callout: 1,
+            abi: Abi::V0_2_1,
+            vm: 0,
             metrics: Vec::new(),
             calls: [0; HostCall::COUNT],
             faults: [const { None }; HostCall::COUNT],

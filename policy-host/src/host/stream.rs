@@ -152,6 +152,8 @@ impl Vm {
         state.info = LogInfo {
             response_code: info.response_code.or(state.info.response_code),
             response_code_details: info.response_code_details.or_else(|| state.info.response_code_details.take()),
+            request_bytes: info.request_bytes.max(state.info.request_bytes),
+            response_bytes: info.response_bytes.max(state.info.response_bytes),
             ..info
         };
         state.logging = true;
@@ -265,12 +267,7 @@ impl Vm {
         state.continued = false;
         *part.slot(state) = Some(map);
         let (context, end) = (stream.context, u32::from(end_of_stream));
-        let called = match part {
-            Part::RequestHeaders => self.call(context, |e| e.request_headers.clone(), (context, count, end)),
-            Part::ResponseHeaders => self.call(context, |e| e.response_headers.clone(), (context, count, end)),
-            Part::RequestTrailers => self.call(context, |e| e.request_trailers.clone(), (context, count)),
-            Part::ResponseTrailers => self.call(context, |e| e.response_trailers.clone(), (context, count)),
-        };
+        let called = self.call_map(context, part, count, end);
         let Ok(action) = called else { return self.failed(stream) };
         let Some(state) = self.stream_mut(stream) else { return self.failed(stream) };
         if let Some(stopped) = state.stopped(action.unwrap_or(0)) {

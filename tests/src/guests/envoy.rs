@@ -53,15 +53,16 @@ impl Drop for Running {
     }
 }
 
-/// Runs all guests' steps, each guest beside the others.
+/// Runs the steps of all guests that want this many workers, each guest beside the others.
 ///
 /// # Panics
 /// When Envoy does not start.
-pub async fn run(guests: &[Guest]) -> BTreeMap<String, Transcript> {
+pub async fn run(guests: &[Guest], workers: usize) -> BTreeMap<String, Transcript> {
     let upstream = Arc::new(upstream().await);
-    let guests: Vec<Guest> = guests.iter().filter(|guest| !guest.needs("only_policy_host")).cloned().collect();
+    let guests: Vec<Guest> =
+        guests.iter().filter(|guest| !guest.needs("only_policy_host") && guest.workers() == workers).cloned().collect();
     let guests = guests.as_slice();
-    let envoy = start(guests, upstream.address()).await;
+    let envoy = start(guests, upstream.address(), workers).await;
     let addresses = envoy.listeners().await;
     let mut outside = BTreeMap::new();
     // A few at a time: the guests' timings are those of a machine that is not overrun.
@@ -76,11 +77,14 @@ pub async fn run(guests: &[Guest]) -> BTreeMap<String, Transcript> {
     let (logged, access) = (envoy.lines(), envoy.access());
     let told = |guest: &Guest| {
         let mut lines = logged.get(&guest.name).cloned().unwrap_or_default();
-        let mut streams = access.get(&guest.name).cloned().unwrap_or_default().into_iter();
+        let mut stream = 0;
         for line in &outside[&guest.name] {
             lines.push(line.clone());
             if line.starts_with("upstream: ") {
-                lines.push(streams.next().unwrap_or_else(|| "log: nothing".into()));
+                lines.push(
+                    access.get(&(guest.name.clone(), stream.to_string())).cloned().unwrap_or_else(|| "log: nothing".into()),
+                );
+                stream += 1;
             }
         }
         (guest.name.clone(), if lines.iter().any(|line| line == "loads: no") { vec!["loads: no".into()] } else { lines })
@@ -193,14 +197,12 @@ impl Running {
         lines
     }
 
-    fn access(&self) -> BTreeMap<String, Transcript> {
+    /// By guest and number of the stream.
+    fn access(&self) -> BTreeMap<(String, String), String> {
         let text = fs::read_to_string(self.dir.join("access.log")).unwrap_or_default();
-        let mut lines: BTreeMap<String, Transcript> = BTreeMap::new();
-        for line in text.lines() {
-            let (guest, rest) = line.split_once(' ').expect("a guest's name");
-            lines.entry(guest.to_owned()).or_default().push(format!("log: {rest}"));
-        }
-        lines
+        let parts =
+            text.lines().filter_map(|line| line.split_once(' ').and_then(|(guest, rest)| Some((guest, rest.split_once(' ')?))));
+        parts.map(|(guest, (stream, rest))| ((guest.to_owned(), stream.to_owned()), format!("log: {rest}"))).collect()
     }
 }
 
@@ -209,7 +211,7 @@ fn thread(line: &str) -> Option<&str> {
     line.split(['[', ']']).nth(3)
 }
 
-async fn start(guests: &[Guest], upstream: SocketAddr) -> Running {
+async fn start(guests: &[Guest], upstream: SocketAddr, workers: usize) -> Running {
     let dir = run_dir("guests");
     for guest in guests {
         fs::create_dir_all(dir.join(&guest.name)).expect("the build folder can be written");
@@ -222,8 +224,8 @@ async fn start(guests: &[Guest], upstream: SocketAddr) -> Running {
     let child = Command::new(install::envoy())
         .current_dir(&dir)
         .args(["-c", "bootstrap.json", "--admin-address-path", "admin.address", "--disable-hot-restart"])
-        // One worker: what one guest's streams share is one VM.
-        .args(["--concurrency", "1", "--file-flush-interval-msec", "50"])
+        .args(["--concurrency", &workers.to_string()])
+        .args(["--file-flush-interval-msec", "50"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file handle can be cloned"))
         .stderr(log)
@@ -310,7 +312,7 @@ fn listener(dir: &Path, guest: &Guest, address: &Value) -> Value {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 "path": dir.join("access.log"),
                 "log_format": {"text_format_source": {"inline_string":
-                    format!("{} %RESPONSE_CODE% %FILTER_STATE(wasm.t:PLAIN)%\n", guest.name)}},
+                    format!("{} %REQ(x-stream)% %RESPONSE_CODE% %FILTER_STATE(wasm.t:PLAIN)%\n", guest.name)}},
             }}],
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                 {"name": "main", "match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}},
@@ -353,6 +355,18 @@ impl Body for Fed {
     }
 }
 
+type Sender = http2::SendRequest<Fed>;
+
+async fn connect(to: SocketAddr) -> (Sender, tokio::task::JoinHandle<()>) {
+    let socket = TcpStream::connect(to).await.expect("Envoy listens");
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.expect("HTTP/2");
+    let running = tokio::spawn(async move {
+        // A connection that breaks shows in its streams.
+        connection.await.ok();
+    });
+    (sender, running)
+}
+
 /// One guest's steps; answers what the outside saw.
 async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: SocketAddr) -> Transcript {
     let rejected = format!("extension_config_discovery.http_filter.{}.config_fail", guest.name);
@@ -361,9 +375,8 @@ async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: Soc
     if !loaded {
         outside.push("loads: no".into());
     }
-    let socket = TcpStream::connect(address).await.expect("Envoy listens");
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = connect(address).await;
+    let (mut connections, mut senders) = (vec![connection], Vec::new());
     let mut feeds: Vec<mpsc::UnboundedSender<(Frame<Bytes>, bool)>> = Vec::new();
     let mut clients: Vec<Arc<Mutex<Message>>> = Vec::new();
     let mut readers = Vec::new();
@@ -386,6 +399,12 @@ async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: Soc
             Step::Data { bytes, end } => feed(&feeds, Frame::data(bytes.clone().into()), *end),
             Step::Trailers(trailers) => feed(&feeds, Frame::trailers(map(trailers)), true),
             Step::Wait(time) => sleep(*time).await,
+            Step::Connect => {
+                let (other, connection) = connect(address).await;
+                // The ones before stay open: a connection stays with its worker.
+                connections.push(connection);
+                senders.push(std::mem::replace(&mut sender, other));
+            }
             Step::Configure(text) => {
                 let before = envoy.stats().await;
                 write(&envoy.dir, guest, text);
@@ -416,7 +435,8 @@ async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: Soc
     }
     // The client goes away.
     readers.iter().for_each(|reader| reader.abort());
-    connection.abort();
+    connections.iter().for_each(|connection| connection.abort());
+    drop(senders);
     outside
 }
 

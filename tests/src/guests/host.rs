@@ -16,8 +16,7 @@ use std::{
 /// One open stream, or one that was.
 struct Stream {
     id: Option<StreamId>,
-    method: String,
-    path: String,
+    worker: usize,
     traffic: Traffic,
     answered: bool,
     over: bool,
@@ -27,6 +26,8 @@ struct Stream {
 struct Run {
     proxy: Proxy,
     streams: Vec<Stream>,
+    /// The one that the next request goes to.
+    worker: usize,
 }
 
 /// Runs the guest's steps.
@@ -67,21 +68,23 @@ pub fn run(guest: &Guest) -> Transcript {
             ..VmOptions::default()
         },
         plugin: Plugin { name: guest.name.clone(), root_id: "root".into() },
-        workers: 1,
+        workers: guest.workers(),
         failure: if guest.needs("fail_reload") { FailurePolicy::Reload } else { FailurePolicy::Closed },
     };
     muted.store(true, Ordering::SeqCst);
     let mut canary = Canary::new(&module, &options.vm, &options.plugin);
     let mut outside = Transcript::new();
     let Ok(proxy) = Proxy::start(&module, &options) else { return vec!["loads: no".into()] };
-    let mut run = Run { proxy, streams: Vec::new() };
+    let mut run = Run { proxy, streams: Vec::new(), worker: 0 };
     let configure = |run: &mut Run, canary: &mut Canary, text: &str| {
         muted.store(true, Ordering::SeqCst);
         let taken = canary.check(text.as_bytes()).is_ok();
         muted.store(false, Ordering::SeqCst);
         if taken {
             // A worker that disagrees with the canary shows in what the streams get.
-            run.proxy.worker(0).expect("one worker").apply(text.as_bytes()).ok();
+            for worker in 0..run.proxy.workers() {
+                run.proxy.worker(worker).expect("a worker").apply(text.as_bytes()).ok();
+            }
         }
         taken
     };
@@ -95,6 +98,7 @@ pub fn run(guest: &Guest) -> Transcript {
                 outside.push(format!("configuration {text}: {}", if taken { "taken" } else { "rejected" }));
             }
             Step::Wait(time) => run.advance(*time),
+            Step::Connect => run.worker = (run.worker + 1) % run.proxy.workers(),
             Step::Open { .. } | Step::Data { .. } | Step::Trailers(_) => run.feed(&guest.name, step),
         }
         run.advance(super::envoy::STEP);
@@ -102,6 +106,9 @@ pub fn run(guest: &Guest) -> Transcript {
     run.advance(super::envoy::SETTLE);
     run.finish();
     let mut lines = std::mem::take(&mut *lines.lock().expect("nobody panicked"));
+    if outside.iter().any(|line| line == "loads: no") {
+        return vec!["loads: no".into()];
+    }
     lines.extend(outside);
     for stream in &run.streams {
         lines.extend(stream.lines());
@@ -118,7 +125,7 @@ fn callout_answer() -> CalloutResponse {
 
 impl Run {
     fn feed(&mut self, row: &str, step: &Step) {
-        let worker = self.proxy.worker(0).expect("one worker");
+        let worker = self.proxy.worker(self.worker).expect("a worker");
         let stream = self.streams.last().and_then(|stream| stream.id);
         match step {
             Step::Open { method, path, headers, end } => {
@@ -152,11 +159,11 @@ impl Run {
                 };
                 let over = id.is_none();
                 let log = if over { "log: 500 filter_config_not_found".to_owned() } else { String::new() };
-                self.streams.push(Stream { id, method: method.clone(), path: path.clone(), traffic, answered: false, over, log });
+                self.streams.push(Stream { id, worker: self.worker, traffic, answered: false, over, log });
             }
             Step::Data { bytes, end } => stream.into_iter().for_each(|id| worker.request_data(id, bytes.clone(), *end)),
             Step::Trailers(trailers) => stream.into_iter().for_each(|id| worker.request_trailers(id, bytes(trailers))),
-            Step::Wait(_) | Step::Configure(_) => {}
+            Step::Wait(_) | Step::Configure(_) | Step::Connect => {}
         }
         self.pump();
     }
@@ -170,23 +177,27 @@ impl Run {
     fn pump(&mut self) {
         for at in 0..self.streams.len() {
             self.record(at);
-            let Stream { id: Some(id), path, traffic, answered, .. } = &mut self.streams[at] else { continue };
+            let Stream { id: Some(id), traffic, answered, .. } = &mut self.streams[at] else { continue };
             if !traffic.request_ended || traffic.is_over() || *answered {
                 continue;
             }
             *answered = true;
-            let (id, (pieces, trailers, open)) = (*id, script::answer(path));
+            // The path as the filter left it.
+            let path = traffic.request.as_ref().and_then(|headers| value(headers, ":path")).unwrap_or_default();
+            let (id, (pieces, trailers, open)) = (*id, script::answer(&path));
             let mut headers = bytes(&[(":status".to_owned(), "200".to_owned())]);
             headers.extend(bytes(&script::ANSWER_HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned()))));
-            self.worker().response_head(id, Head { headers, end_of_stream: false });
+            self.worker(at).response_head(id, Head { headers, end_of_stream: false });
             for piece in pieces {
+                self.record(at);
                 self.proxy.advance(super::envoy::PAUSE);
-                self.worker().response_data(id, piece, false);
+                self.worker(at).response_data(id, piece, false);
             }
+            self.record(at);
             if !trailers.is_empty() {
-                self.worker().response_trailers(id, bytes(&trailers));
+                self.worker(at).response_trailers(id, bytes(&trailers));
             } else if !open {
-                self.worker().response_data(id, "", true);
+                self.worker(at).response_data(id, "", true);
             }
             self.record(at);
         }
@@ -194,7 +205,7 @@ impl Run {
 
     fn record(&mut self, at: usize) {
         let Some(id) = self.streams[at].id.filter(|_| !self.streams[at].over) else { return };
-        for event in self.worker().events(id) {
+        for event in self.worker(at).events(id) {
             self.streams[at].traffic.record(event);
         }
         if self.streams[at].traffic.is_over() {
@@ -205,7 +216,11 @@ impl Run {
     fn end(&mut self, at: usize) {
         let Some(id) = self.streams[at].id.filter(|_| !self.streams[at].over) else { return };
         let code = self.streams[at].traffic.response.as_ref().and_then(|headers| value(headers, ":status"));
-        let state = self.worker().end(id, LogInfo::default());
+        let replied = self.streams[at].traffic.local_reply.as_ref().map(|reply| reply.status.to_string());
+        let code = code.or(replied);
+        // Envoy logs the upstream's status even where the filter held its response.
+        let code = code.or_else(|| self.streams[at].answered.then(|| "200".to_owned()));
+        let state = self.worker(at).end(id, LogInfo::default());
         let shown = state.iter().find(|(name, _)| name == b"t").map(|(_, value)| String::from_utf8_lossy(value).into_owned());
         let stream = &mut self.streams[at];
         stream.over = true;
@@ -220,8 +235,8 @@ impl Run {
         }
     }
 
-    fn worker(&mut self) -> &mut policy_host::host::Worker {
-        self.proxy.worker(0).expect("one worker")
+    fn worker(&mut self, stream: usize) -> &mut policy_host::host::Worker {
+        self.proxy.worker(self.streams[stream].worker).expect("a worker")
     }
 }
 
@@ -248,7 +263,6 @@ impl Stream {
             ended: self.traffic.response_ended,
             reset: self.traffic.reset,
         };
-        let _ = &self.method;
         [client.line("client"), upstream.line("upstream"), self.log.clone()]
     }
 }

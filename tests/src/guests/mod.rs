@@ -41,6 +41,15 @@ impl Guest {
         self.needs.contains_key(word)
     }
 
+    /// How many workers it wants.
+    ///
+    /// # Panics
+    /// When that is no number.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.needs.get("workers").map_or(1, |count| count.parse().expect("a number of workers"))
+    }
+
     /// Its first configuration.
     #[must_use]
     pub fn configuration(&self) -> &str {

@@ -27,6 +27,8 @@ pub enum Step {
     Trailers(Vec<(String, String)>),
     /// Time goes by.
     Wait(Duration),
+    /// What follows comes over another connection, and so perhaps to another worker.
+    Connect,
     /// Another configuration.
     Configure(String),
 }
@@ -44,6 +46,7 @@ pub(super) fn parse(line: &str) -> Option<Step> {
         "last" => Step::Data { bytes: bytes(rest), end: true },
         "end" => Step::Data { bytes: Vec::new(), end: true },
         "trailers" => Step::Trailers(headers(rest)?),
+        "connect" => Step::Connect,
         "wait" => Step::Wait(Duration::from_millis(rest.parse().ok()?)),
         "config" => Step::Configure(rest.to_owned()),
         _ => return None,

@@ -2,13 +2,26 @@
 
 use super::super::guest::slice;
 use super::super::headers::read_pairs;
+use super::super::module::Abi;
 use super::super::state::{Stream, Wish};
 use super::super::{LocalReply, LogLevel, MapType, Status, properties, tick_nanoseconds};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
-pub(super) fn link(linker: &mut Linker<HostState>, log_level: bool) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>, abi: Abi) -> wasmtime::Result<()> {
     host_call!(linker, "env", Log, log, level: u32, text: u32, length: u32);
-    if log_level {
+    match abi {
+        Abi::V0_1_0 => {
+            host_call!(linker, "env", GetConfiguration, get_configuration, address_at: u32, length_at: u32);
+            host_call!(linker, "env", ContinueRequest, continue_request);
+            host_call!(linker, "env", ContinueResponse, continue_response);
+            host_call!(linker, "env", ClearRouteCache, clear_route_cache);
+        }
+        Abi::V0_2_0 | Abi::V0_2_1 => {
+            host_call!(linker, "env", ContinueStream, continue_stream, kind: u32);
+            host_call!(linker, "env", CloseStream, close_stream, kind: u32);
+        }
+    }
+    if abi == Abi::V0_2_1 {
         host_call!(linker, "env", GetLogLevel, get_log_level, level_at: u32);
     }
     host_call!(linker, "env", GetCurrentTime, get_current_time, time_at: u32);
@@ -18,8 +31,6 @@ pub(super) fn link(linker: &mut Linker<HostState>, log_level: bool) -> wasmtime:
     host_call!(linker, "env", SetProperty, set_property, path: u32, path_length: u32, value: u32, value_length: u32);
     host_call!(linker, "env", SendLocalResponse, send_local_response, status: u32, details: u32, details_length: u32, body: u32,
         body_length: u32, headers: u32, headers_length: u32, grpc_status: u32);
-    host_call!(linker, "env", ContinueStream, continue_stream, kind: u32);
-    host_call!(linker, "env", CloseStream, close_stream, kind: u32);
     host_call!(linker, "env", SetEffectiveContext, set_effective_context, context: u32);
     host_call!(linker, "env", Done, done);
     Ok(())
@@ -91,7 +102,7 @@ fn send_local_response(
     let details = slice(memory, details, details_length)?;
     let body = slice(memory, body, body_length)?;
     let headers = read_pairs(slice(memory, headers, headers_length)?);
-    state.stop_iteration = state.stream().is_none_or(|stream| !stream.replied);
+    state.stop_iteration = true;
     let reply = LocalReply {
         status,
         details: String::from_utf8_lossy(details).replace(|c: char| c.is_ascii_whitespace(), "_"),
@@ -110,6 +121,27 @@ fn send_local_response(
         }
     };
     state.wish(wished);
+    Ok(())
+}
+
+/// ABI 0.1.0: the plugin's configuration while it is given, else the VM's.
+fn get_configuration(guest: &mut Guest<'_>, address_at: u32, length_at: u32) -> Answer {
+    guest.give_with(address_at, length_at, |state, out| {
+        out.extend_from_slice(state.plugin_configuration().map_or(state.settings.configuration.as_slice(), |bytes| bytes));
+        Ok(())
+    })
+}
+
+fn continue_request(guest: &mut Guest<'_>) -> Answer {
+    continue_stream(guest, 0)
+}
+
+fn continue_response(guest: &mut Guest<'_>) -> Answer {
+    continue_stream(guest, 1)
+}
+
+/// There is no route to forget.
+fn clear_route_cache(_guest: &mut Guest<'_>) -> Answer {
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::guest::slice;
 use super::super::headers::{read_pairs, write_pairs};
+use super::super::module::Abi;
 use super::super::{BufferType, MapType, Status};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
@@ -56,7 +57,12 @@ fn get(guest: &mut Guest<'_>, map: u32, key: u32, key_length: u32, address_at: u
     let key = slice(memory, key, key_length)?;
     let logging = state.stream().is_some_and(|stream| stream.logging);
     let missing = if logging { Status::NotFound } else { Status::BadArgument };
-    let value = state.map(map).ok_or(missing)?.get(key).ok_or(Status::NotFound)?.to_vec();
+    let value = match state.map(map).ok_or(missing)?.get(key) {
+        Some(value) => value.to_vec(),
+        // ABI 0.1.0 cannot tell a header that is not there from an empty one.
+        None if state.abi == Abi::V0_1_0 => Vec::new(),
+        None => return Err(Status::NotFound.into()),
+    };
     guest.give(&value, address_at, length_at)
 }
 
@@ -124,7 +130,7 @@ fn buffer_status(guest: &mut Guest<'_>, kind: u32, length_at: u32, flags_at: u32
     guest.write_u32(flags_at, 0)
 }
 
-/// Envoy replaces, prepends or appends; it changes nothing inside a buffer.
+/// Envoy replaces bytes at the beginning, prepends or appends; it changes nothing inside a buffer.
 fn set_buffer(guest: &mut Guest<'_>, kind: u32, start: u32, length: u32, data: u32, data_length: u32) -> Answer {
     let kind = buffer_type(kind)?;
     contents(guest.state(), kind)?;
@@ -144,10 +150,8 @@ fn set_buffer(guest: &mut Guest<'_>, kind: u32, start: u32, length: u32, data: u
     };
     let body = body.ok_or(Status::BadArgument)?;
     let (start, length) = (start as usize, length as usize);
-    if start == 0 && length == 0 {
-        body.splice(0..0, data.iter().copied());
-    } else if start == 0 && length >= body.len() {
-        data.clone_into(body);
+    if start == 0 {
+        body.splice(0..length.min(body.len()), data.iter().copied());
     } else if start >= body.len() {
         body.extend_from_slice(data);
     } else {

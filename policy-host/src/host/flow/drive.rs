@@ -279,23 +279,33 @@ impl Worker {
         }
     }
 
-    /// Does what the guest asked for in the call that just returned.
+    /// Does what the guest asked for in the call that just returned. The first reply to a request waits until all else is done;
+    /// further ones of the same call come to nothing.
     pub(in crate::host) fn settle(&mut self) {
+        let mut replies: Vec<(StreamId, LocalReply)> = Vec::new();
         while let Some(Effect { stream, wish }) = self.vm.next_effect() {
             let id = StreamId { vm: self.vm.id, context: stream };
             match wish {
                 Wish::ContinueRequest => self.resume(id, To::Upstream),
                 Wish::ContinueResponse => self.resume(id, To::Client),
                 Wish::Close => self.cut(id),
-                Wish::Reply(reply) => self.reply(id, reply),
+                Wish::Reply(reply) if self.flows.get(&id).is_some_and(|flow| flow.response.begun) => self.reply(id, reply),
+                Wish::Reply(reply) if replies.iter().all(|(known, _)| *known != id) => replies.push((id, reply)),
+                Wish::Reply(_) => {}
             }
         }
-        self.note_trap();
+        for (id, reply) in replies {
+            self.reply(id, reply);
+        }
     }
 
     fn cut(&mut self, id: StreamId) {
         if let Some(flow) = self.flows.get_mut(&id).filter(|flow| !flow.reset) {
             flow.reset = true;
+            // What has not left yet is thrown away with the stream.
+            flow.events.retain(|event| {
+                !matches!(event, Event::ResponseHead(_) | Event::ResponseBody { .. } | Event::ResponseTrailers(_))
+            });
             flow.events.push_back(Event::Reset);
         }
     }
@@ -312,21 +322,19 @@ impl Worker {
         self.reply(id, LocalReply::failed_vm());
     }
 
-    /// Through the filter while there is no response yet, past it while the response's head is held, and never after that.
+    /// Through the filter while there is no response yet, past it and in its place while the response's head is held (be it that of
+    /// an earlier reply), and never after that.
     fn reply(&mut self, id: StreamId, reply: LocalReply) {
         let Some(flow) = self.flows.get_mut(&id).filter(|flow| !flow.reset) else { return };
-        if std::mem::replace(&mut flow.replied, true) {
-            return;
-        }
+        flow.replied = true;
         flow.request.over = true;
         let (begun, passed) = (flow.response.begun, flow.response.head_passed);
         if passed {
-            return self.cut(id);
+            return if flow.response.over { () } else { self.cut(id) };
         }
         flow.events.push_back(Event::Replied(reply.clone()));
         let (grpc, head) = self.vm.stream_mut(id).map_or((false, false), |state| {
             state.info.response_code_details = Some(reply.details.clone());
-            state.replied = true;
             (state.grpc, state.head)
         });
         let response = reply.response(grpc, head);
@@ -345,8 +353,16 @@ impl Worker {
             return;
         }
         self.arrive_head(id, To::Client, head);
-        if !end {
-            self.arrive_body(id, To::Client, response.body, true);
+        if end {
+            return;
         }
+        if self.way(id, To::Client).is_some() || self.vm.stream_mut(id).is_none() || !self.is_asked(id) {
+            return self.arrive_body(id, To::Client, response.body, true);
+        }
+        // Another reply has taken its place; the filter is asked about the body all the same, and its answer is for nobody.
+        self.vm.put_body(id, BodyOf::Response, response.body);
+        let _ = self.vm.ask_about_body(id, BodyOf::Response, true);
+        self.vm.take_body(id, BodyOf::Response);
+        self.settle();
     }
 }

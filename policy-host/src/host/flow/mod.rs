@@ -56,7 +56,7 @@ pub struct Traffic {
     pub request_trailers: Option<Headers>,
     /// The whole request went upstream.
     pub request_ended: bool,
-    /// The first local reply.
+    /// The local reply that counted: the last one.
     pub local_reply: Option<LocalReply>,
     /// The head that went to the client.
     pub response: Option<Headers>,
@@ -87,7 +87,7 @@ impl Traffic {
                 self.request_ended = true;
             }
             Event::Replied(reply) => {
-                self.local_reply.get_or_insert(reply);
+                self.local_reply = Some(reply);
             }
             Event::ResponseHead(head) => {
                 self.response = Some(head.headers);
