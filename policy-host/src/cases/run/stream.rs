@@ -108,7 +108,9 @@ impl Stream {
         let response = traffic.response.map(|headers| Response { headers, body: traffic.response_body });
         let trap = worker.vm().trap().cloned();
         let exchange = host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap };
-        let mut outcome = outcome(&exchange);
+        // Coverage and the reason of a cut are in parts of the record that an outcome does not take from it.
+        let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let mut outcome = Outcome { record, ..outcome(&exchange) };
         // Also where the filter answered after it had let something through, which is no denial that anybody wants.
         outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
