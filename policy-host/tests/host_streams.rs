@@ -3,7 +3,7 @@
 
 mod host_guest;
 
-use host_guest::{get, headers, module, proxy, proxy_with, values};
+use host_guest::{get, headers, module, module_with, proxy, proxy_with, values};
 use policy_host::host::{
     CalloutAnswer, CalloutResponse, Clock, Clusters, Event, Head, LogInfo, Properties, Proxy, StreamId, Traffic, VmOptions,
 };
@@ -33,15 +33,9 @@ fn fixed() -> VmOptions {
 const BODY: &str = r#"
   (import "env" "proxy_set_buffer_bytes" (func $set_buffer (param i32 i32 i32 i32 i32) (result i32)))"#;
 
-fn with_imports(imports: &str, body: &str) -> policy_host::host::Module {
-    // Imports come before all else in a module: the prelude's are the last ones.
-    let text = host_guest::text(body).replacen("(module", &format!("(module {imports}"), 1);
-    policy_host::host::Module::from_bytes(&wat::parse_str(text).unwrap()).unwrap()
-}
-
 #[test]
 fn a_body_is_held_until_its_end_and_can_be_changed() {
-    let guest = with_imports(
+    let guest = module_with(
         BODY,
         r#"(data (i32.const 0) "!")
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 1))
@@ -65,7 +59,7 @@ fn a_body_is_held_until_its_end_and_can_be_changed() {
 
 #[test]
 fn without_holding_headers_alone_a_pause_hides_the_body_until_the_stream_is_continued() {
-    let guest = with_imports(
+    let guest = module_with(
         r#"(import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
            (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
            (import "env" "proxy_set_tick_period_milliseconds" (func $ticks (param i32) (result i32)))"#,
@@ -89,7 +83,7 @@ fn without_holding_headers_alone_a_pause_hides_the_body_until_the_stream_is_cont
 
 #[test]
 fn a_tick_can_cut_an_open_stream() {
-    let guest = with_imports(
+    let guest = module_with(
         r#"(import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
            (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
            (import "env" "proxy_set_tick_period_milliseconds" (func $ticks (param i32) (result i32)))"#,
@@ -146,7 +140,7 @@ fn a_callout_is_answered_by_the_script() {
             assert_eq!(request.cluster, "policy");
             answer.clone()
         });
-        let mut proxy = proxy_with(&with_imports(imports, CALLER), b"", VmOptions { clusters, ..fixed() });
+        let mut proxy = proxy_with(&module_with(imports, CALLER), b"", VmOptions { clusters, ..fixed() });
         let stream = begin(&mut proxy, true);
         let at_once = traffic(&mut proxy, stream).request;
         proxy.advance(Duration::from_millis(499));

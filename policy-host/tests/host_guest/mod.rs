@@ -50,6 +50,12 @@ pub fn module(body: &str) -> Module {
     Module::from_bytes(&wat::parse_str(text(body)).unwrap()).unwrap()
 }
 
+/// The same with more imports, which come before all else in a module.
+pub fn module_with(imports: &str, body: &str) -> Module {
+    let text = text(body).replacen("(module", &format!("(module {imports}"), 1);
+    Module::from_bytes(&wat::parse_str(text).unwrap()).unwrap()
+}
+
 /// A proxy with one worker that serves `configuration`.
 pub fn proxy_with(module: &Module, configuration: &[u8], vm: VmOptions) -> Proxy {
     let options = ProxyOptions { vm, plugin: Plugin { name: "plug".into(), root_id: "root".into() }, ..ProxyOptions::default() };

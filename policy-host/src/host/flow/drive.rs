@@ -299,7 +299,7 @@ impl Worker {
         }
     }
 
-    fn cut(&mut self, id: StreamId) {
+    pub(in crate::host) fn cut(&mut self, id: StreamId) {
         if let Some(flow) = self.flows.get_mut(&id).filter(|flow| !flow.reset) {
             flow.reset = true;
             // What has not left yet is thrown away with the stream.
@@ -324,7 +324,7 @@ impl Worker {
 
     /// Through the filter while there is no response yet, past it and in its place while the response's head is held (be it that of
     /// an earlier reply), and never after that.
-    fn reply(&mut self, id: StreamId, reply: LocalReply) {
+    pub(in crate::host) fn reply(&mut self, id: StreamId, reply: LocalReply) {
         let Some(flow) = self.flows.get_mut(&id).filter(|flow| !flow.reset) else { return };
         flow.replied = true;
         flow.request.over = true;

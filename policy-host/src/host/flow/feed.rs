@@ -77,6 +77,18 @@ impl Worker {
         self.run_due();
     }
 
+    /// The proxy itself answers, as Envoy's router does when upstream cannot be reached: through the filter, where the response has
+    /// not begun.
+    pub fn answer(&mut self, stream: StreamId, reply: LocalReply) {
+        self.reply(stream, reply);
+        self.run_due();
+    }
+
+    /// Upstream or the connection broke: the stream is cut.
+    pub fn reset(&mut self, stream: StreamId) {
+        self.cut(stream);
+    }
+
     /// What has happened to the stream since this was last asked, in order. Call it after each feeding, each tick, each
     /// configuration: the filter may act on any stream from any callback.
     pub fn events(&mut self, stream: StreamId) -> Vec<Event> {
