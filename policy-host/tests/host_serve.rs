@@ -54,9 +54,13 @@ impl Served {
 }
 
 async fn serve(guest: &str, upstream: Upstream) -> Served {
+    serve_module(&module(guest), upstream).await
+}
+
+async fn serve_module(module: &policy_host::host::Module, upstream: Upstream) -> Served {
     let options =
         ProxyOptions { workers: 2, failure: FailurePolicy::Reload, vm: VmOptions::default(), ..ProxyOptions::default() };
-    let pool = Arc::new(Pool::start(&module(guest), &options).unwrap());
+    let pool = Arc::new(Pool::start(module, &options).unwrap());
     pool.update(b"c").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -383,4 +387,51 @@ fn upstreams_are_written_as_urls() {
     for wrong in ["https://a", "a:1", "http://a/path", "http://a?q", ""] {
         assert!(wrong.parse::<Upstream>().is_err(), "{wrong}");
     }
+}
+
+/// Imports that the prelude has not.
+const STREAMS: &str = r#"
+  (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
+  (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
+  (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
+  (import "env" "proxy_set_tick_period_milliseconds" (func $ticks (param i32) (result i32)))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_continues_a_request_that_was_held() {
+    let guest = r#"(global $stream (mut i32) (i32.const 0))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (global.set $stream (local.get 0)) (drop (call $ticks (i32.const 100))) (i32.const 1))
+      (func (export "proxy_on_tick") (param i32)
+        (drop (call $ticks (i32.const 0)))
+        (drop (call $effective (global.get $stream)))
+        (drop (call $add (i32.const 0) (i32.const 900) (i32.const 8) (i32.const 908) (i32.const 1)))
+        (drop (call $continue (i32.const 0))))"#;
+    let served = serve_module(&host_guest::module_with(STREAMS, guest), Upstream::Echo).await;
+    let answer = raw(served.address, "POST /held HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(body_of(&answer)["headers"].to_string().contains("x-status"), "changed while it was held: {answer}");
+    assert_eq!(served.log(1).await[0].request_bytes, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_cuts_a_stream_that_is_under_way() {
+    let guest = r#"(global $stream (mut i32) (i32.const 0))
+      (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+        (global.set $stream (local.get 0)) (drop (call $ticks (i32.const 200))) (i32.const 0))
+      (func (export "proxy_on_tick") (param i32)
+        (drop (call $ticks (i32.const 0)))
+        (drop (call $effective (global.get $stream)))
+        (drop (call $close (i32.const 1))))"#;
+    let (upstream, _) = mirror().await;
+    let served = serve_module(&host_guest::module_with(STREAMS, guest), upstream).await;
+    let mut sender = h2(served.address).await;
+    let (frames, body) = channel();
+    let request = Request::builder().method("POST").uri("http://h/feed").body(body).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    frames.send(Frame::data(Bytes::from_static(b"one"))).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one", "it had begun");
+    let end = tokio::time::timeout(Duration::from_secs(10), body.frame()).await.unwrap();
+    assert!(end.unwrap().is_err(), "cut, not ended");
+    assert_eq!(served.log(1).await[0].status, Some(200));
 }

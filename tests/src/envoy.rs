@@ -229,7 +229,7 @@ fn bootstrap(dir: &Path, ecds_dir: &Path, setup: &Setup<'_>) -> String {
 }
 
 /// A new folder for the files of one run. They outlive it, to be read after a failure, but not for more than an hour.
-fn run_dir(name: &str) -> PathBuf {
+pub(crate) fn run_dir(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let runs = target().join("envoy-runs");
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);

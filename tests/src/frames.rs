@@ -20,6 +20,15 @@ pub(crate) struct Frames(mpsc::Receiver<Frame<Bytes>>);
 impl Frames {
     /// Sends the chunks, each after a pause, then the trailers if there are any.
     pub(crate) fn send(chunks: Vec<Bytes>, pause: Duration, trailers: &[(String, String)]) -> Self {
+        Self::start(chunks, pause, trailers, false)
+    }
+
+    /// Sends the chunks, each after a pause, and then nothing, until nobody listens any more.
+    pub(crate) fn leave_open(chunks: Vec<Bytes>, pause: Duration) -> Self {
+        Self::start(chunks, pause, &[], true)
+    }
+
+    fn start(chunks: Vec<Bytes>, pause: Duration, trailers: &[(String, String)], open: bool) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let trailers: HeaderMap = trailers
             .iter()
@@ -32,6 +41,9 @@ impl Frames {
                 if sender.send(Frame::data(chunk)).await.is_err() {
                     return;
                 }
+            }
+            if open {
+                sender.closed().await;
             }
             if !trailers.is_empty() {
                 sender.send(Frame::trailers(trailers)).await.ok();

@@ -17,6 +17,7 @@ pub mod drivers;
 pub mod ecds;
 pub mod envoy;
 mod frames;
+pub mod guests;
 pub mod install;
 pub mod json_schema;
 pub mod mesh;

@@ -34,6 +34,8 @@ pub struct Received {
     pub headers: Vec<(String, String)>,
     /// The trailers.
     pub trailers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
     /// Length of the body in bytes.
     pub body_len: usize,
 }
@@ -63,13 +65,22 @@ pub struct Answer {
     chunks: Vec<Bytes>,
     pause: Duration,
     trailers: Vec<(String, String)>,
+    open: bool,
 }
 
 impl Answer {
     /// 200 with this body.
     #[must_use]
     pub fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, headers: Vec::new(), chunks: vec![body.into()], pause: Duration::ZERO, trailers: Vec::new() }
+        let chunks = vec![body.into()];
+        Self { status: 200, headers: Vec::new(), chunks, pause: Duration::ZERO, trailers: Vec::new(), open: false }
+    }
+
+    /// 200 with a body in these pieces, each `pause` after the one before; what is `open` does not end with the last one.
+    #[must_use]
+    pub fn pieces(pieces: &[&str], pause: Duration, open: bool) -> Self {
+        let chunks = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
+        Self { chunks, pause, open, ..Self::ok("") }
     }
 
     /// What was received, as JSON: `{"method","path","headers":[[name,value],…]}`.
@@ -114,7 +125,11 @@ impl Answer {
     }
 
     fn response(self) -> Response<Frames> {
-        let mut response = Response::new(Frames::send(self.chunks, self.pause, &self.trailers));
+        let frames = match self.open {
+            true => Frames::leave_open(self.chunks, self.pause),
+            false => Frames::send(self.chunks, self.pause, &self.trailers),
+        };
+        let mut response = Response::new(frames);
         *response.status_mut() = self.status.try_into().expect("a status");
         for (name, value) in &self.headers {
             let value = HeaderValue::from_bytes(value).expect("a header value");
@@ -209,13 +224,16 @@ async fn answer(request: Request<Incoming>, received: Log, respond: Arc<Respond>
     let (head, body) = request.into_parts();
     let body = body.collect().await?;
     let host = head.headers.get("host").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let trailers = body.trailers().map(pairs).unwrap_or_default();
+    let body = body.to_bytes();
     let request = Received {
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         host: head.uri.authority().map(ToString::to_string).or(host).unwrap_or_default(),
         headers: pairs(&head.headers),
-        trailers: body.trailers().map(pairs).unwrap_or_default(),
-        body_len: body.to_bytes().len(),
+        trailers,
+        body_len: body.len(),
+        body,
     };
     let answer = respond(&request);
     received.lock().expect("no answer panicked").push(request);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 /// Changes the policy as `{add: …}` and `{set: …}` say. `${at-5m}` in a text is that instant in RFC 3339.
 pub(super) fn apply(policy: &mut Value, node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<()> {
-    let members = node.members(errors, &["add", "set"], &[])?;
+    let members = node.members(errors, &["add", "set"])?;
     if members.is_empty() {
         node.wrong(errors, "changes nothing", "`add:` appends to lists, `set:` replaces");
         return None;

@@ -5,8 +5,20 @@ use crate::replay::{Decision, Outcome};
 use jiff::Timestamp;
 use std::fmt;
 
-const KNOWN: [&str; 9] = ["allow", "deny", "observed", "command", "status", "client_reason", "session", "upstream", "response"];
-const LATER: [&str; 2] = ["cut", "upstream_bytes"];
+const VERDICTS: [&str; 4] = ["allow", "deny", "observed", "cut"];
+const KNOWN: [&str; 11] = [
+    "allow",
+    "deny",
+    "observed",
+    "cut",
+    "command",
+    "status",
+    "client_reason",
+    "session",
+    "upstream",
+    "upstream_bytes",
+    "response",
+];
 
 /// What must be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +35,8 @@ pub struct Expect {
     pub session: Option<String>,
     /// Fields that go upstream, pseudo-headers included.
     pub upstream: Vec<HeaderExpect>,
+    /// How many bytes of the request's body go upstream.
+    pub upstream_bytes: Option<u64>,
     /// Fields of the filter's own reply.
     pub response: Vec<HeaderExpect>,
 }
@@ -36,6 +50,8 @@ pub enum Verdict {
     Deny(String),
     /// Let through, though this reason was recorded.
     Observed(String),
+    /// Let through at first, and then reset for this reason.
+    Cut(String),
 }
 
 /// All values of one field, in order; none when it must be absent.
@@ -66,15 +82,16 @@ impl fmt::Display for Mismatch {
 
 impl Expect {
     pub(super) fn read(node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<Self> {
-        let members = node.members(errors, &KNOWN, &LATER)?;
+        let members = node.members(errors, &KNOWN)?;
         let text = |name: &str| members.get(name).and_then(|node| node.text(errors)).map(str::to_owned);
-        let verdicts: Vec<_> = ["allow", "deny", "observed"].into_iter().filter(|name| members.contains_key(name)).collect();
+        let verdicts: Vec<_> = VERDICTS.into_iter().filter(|name| members.contains_key(name)).collect();
         let (verdict, allowed) = match verdicts.as_slice() {
             ["allow"] => (Verdict::Allow, Some(text("allow")?)),
             ["deny"] => (Verdict::Deny(reason(members.get("deny")?, errors)?), None),
             ["observed"] => (Verdict::Observed(reason(members.get("observed")?, errors)?), None),
+            ["cut"] => (Verdict::Cut(reason(members.get("cut")?, errors)?), None),
             _ => {
-                node.wrong(errors, "must say one of `allow`, `deny` and `observed`", "`allow: command` or `deny: reason`");
+                node.wrong(errors, "must say one of `allow`, `deny`, `observed` and `cut`", "`allow: command` or `deny: reason`");
                 return None;
             }
         };
@@ -86,12 +103,13 @@ impl Expect {
             client_reason: text("client_reason"),
             session: text("session"),
             upstream: members.get("upstream").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
+            upstream_bytes: members.get("upstream_bytes").and_then(|node| node.whole_number(errors, 0, u64::MAX)),
             response: members.get("response").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
         })
     }
 }
 
-fn reason(node: &Node<'_>, errors: &Errors<'_>) -> Option<String> {
+pub(super) fn reason(node: &Node<'_>, errors: &Errors<'_>) -> Option<String> {
     let code = node.text(errors)?;
     let known = || chaperone_policy::Reason::ALL.iter().map(|reason| reason.code());
     if !known().any(|known| known == code) {
@@ -128,20 +146,24 @@ pub fn check(expect: &Expect, outcome: &Outcome) -> Vec<Mismatch> {
             found.push(Mismatch { what: what.to_owned(), expected: expected.to_owned(), found: seen });
         }
     };
-    let (decision, reason) = match &expect.verdict {
-        Verdict::Allow => (Decision::Allow, None),
-        Verdict::Deny(reason) => (Decision::Deny, Some(reason)),
-        Verdict::Observed(reason) => (Decision::Allow, Some(reason)),
+    let (decision, reason, cut) = match &expect.verdict {
+        Verdict::Allow => (Decision::Allow, None, None),
+        Verdict::Deny(reason) => (Decision::Deny, Some(reason), None),
+        Verdict::Observed(reason) => (Decision::Allow, Some(reason), None),
+        Verdict::Cut(reason) => (Decision::Allow, None, Some(reason)),
     };
     same("decision", decision.word(), Some(outcome.decision.word()));
-    match reason {
-        Some(reason) => same("reason", reason, outcome.reason.as_deref()),
-        None => same("reason", "none", Some(outcome.reason.as_deref().unwrap_or("none"))),
+    if cut.is_none() {
+        same("reason", reason.map_or("none", String::as_str), Some(outcome.reason.as_deref().unwrap_or("none")));
     }
+    same("cut", cut.map_or("none", String::as_str), Some(outcome.cut.as_deref().unwrap_or("none")));
     // A trap is never what a policy's author meant, whatever was decided.
     same("trap", "none", Some(outcome.trap.as_deref().unwrap_or("none")));
-    let sent = if outcome.upstream_headers.is_some() { "something" } else { "nothing" };
-    same("sent upstream", if decision == Decision::Deny { "nothing" } else { "something" }, Some(sent));
+    if decision == outcome.decision {
+        // A filter's word for it is not enough.
+        let sent = if outcome.upstream_headers.is_some() { "something" } else { "nothing" };
+        same("sent upstream", if decision == Decision::Deny { "nothing" } else { "something" }, Some(sent));
+    }
     if let Some(command) = &expect.command {
         same("command", command, outcome.command.as_deref());
     }
@@ -151,12 +173,24 @@ pub fn check(expect: &Expect, outcome: &Outcome) -> Vec<Mismatch> {
     if let Some(reason) = &expect.client_reason {
         same("client_reason", reason, outcome.client_reason.as_deref());
     }
+    if let Some(bytes) = expect.upstream_bytes {
+        same("upstream_bytes", &bytes.to_string(), outcome.upstream_bytes.map(|bytes| bytes.to_string()).as_deref());
+    }
     if let Some(session) = &expect.session {
         same("session", session, outcome.session.as_deref());
     }
     found.extend(check_headers("upstream", &expect.upstream, outcome.upstream_headers.as_deref()));
     found.extend(check_headers("response", &expect.response, outcome.response_headers.as_deref()));
     found
+}
+
+/// What keeps a stream from being open, where its step expects no more than that.
+pub(super) fn check_opened(outcome: &Outcome) -> Vec<Mismatch> {
+    if outcome.decision == Decision::Allow {
+        return Vec::new();
+    }
+    let reason = outcome.reason.as_deref().unwrap_or("without a reason on record");
+    vec![Mismatch { what: "decision".into(), expected: "allow".into(), found: format!("deny ({reason})") }]
 }
 
 fn check_headers(whose: &str, expected: &[HeaderExpect], seen: Option<&[(String, String)]>) -> Vec<Mismatch> {

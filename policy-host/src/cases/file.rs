@@ -33,7 +33,7 @@ pub(super) fn resolve(document: &Document, folder: &Path, clock: Clock) -> Resul
 
 fn read(document: &Document, folder: &Path, clock: Clock, errors: &Errors<'_>) -> Option<Plan> {
     let root = Node::root(document.value());
-    let members = root.members(errors, &KNOWN, &[])?;
+    let members = root.members(errors, &KNOWN)?;
     let required = |name: &str| {
         let node = members.get(name);
         if node.is_none() {
@@ -59,14 +59,15 @@ fn read(document: &Document, folder: &Path, clock: Clock, errors: &Errors<'_>) -
     let tokens = Tokens::read(members.get("tokens"), policy, at, errors);
     let mut with_keys = policy.clone();
     tokens.add_keys_to(&mut with_keys);
+    let workers = members.get("workers").map_or(Some(1), |node| node.whole_number(errors, 1, MOST_WORKERS))?;
     let builder = Builder {
         requests: Requests::read(members.get("requests"), tokens, policy, errors),
         policy: with_keys,
         at,
+        workers,
         generation: Cell::new(policy.get("generation").and_then(Value::as_u64).unwrap_or(0)),
     };
     let cases = builder.cases(cases?, errors);
-    let workers = members.get("workers").map_or(Some(1), |node| node.whole_number(errors, 1, MOST_WORKERS))?;
     Some(Plan {
         name: document.source().name.clone(),
         policy_path,

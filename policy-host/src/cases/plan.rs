@@ -2,12 +2,13 @@
 
 use super::{Expect, file};
 use crate::{
-    replay::Request,
+    replay::{Headers, Request},
     source::{Document, Findings},
 };
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -51,13 +52,30 @@ impl Plan {
     }
 }
 
+/// Where something is written; shown as `file:line:column`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as the user named it.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
 /// One case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
     /// Its name, unique in the file.
     pub name: String,
-    /// `file:line:column`.
-    pub place: String,
+    /// Where it is written.
+    pub place: Place,
     /// What to do, in order; never empty.
     pub steps: Vec<Step>,
 }
@@ -68,6 +86,27 @@ impl Case {
     pub fn moves_clock(&self, plan: &Plan) -> bool {
         self.steps.iter().any(|step| step.at != plan.at)
     }
+
+    /// Does this case leave streams open from step to step?
+    #[must_use]
+    pub fn opens_streams(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Open { .. }))
+    }
+
+    /// Does this case name a worker beyond the first?
+    #[must_use]
+    pub fn names_workers(&self) -> bool {
+        self.steps.iter().any(|step| step.worker > 0)
+    }
+
+    /// Does the upstream say something of its own to a request of this case?
+    #[must_use]
+    pub fn scripts_replies(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action {
+            Action::Send { exchange, .. } | Action::Open { exchange, .. } => exchange.reply.is_some(),
+            Action::Configure(_) | Action::Look(_) => false,
+        })
+    }
 }
 
 /// One thing to do.
@@ -75,10 +114,12 @@ impl Case {
 pub struct Step {
     /// Its name: the case's when there is only one.
     pub name: String,
-    /// `file:line:column`.
-    pub place: String,
-    /// When; never before the step before it.
+    /// Where it is written.
+    pub place: Place,
+    /// When; never before the step before it. Time that passed is time in which ticks run.
     pub at: Timestamp,
+    /// The worker that gets the request, from 0.
+    pub worker: usize,
     /// What.
     pub action: Action,
 }
@@ -86,13 +127,76 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Sends a request and looks at what was decided.
+    /// Sends a request, waits for its end and looks at what was decided.
     Send {
-        /// The request.
-        request: Box<Request>,
+        /// The request and what comes back.
+        exchange: Exchange,
         /// What must be decided.
         expect: Expect,
     },
+    /// Sends a request whose response stays open until it is cut, ends by trailers, or the case is over.
+    Open {
+        /// What later steps call the stream.
+        stream: String,
+        /// The request and what comes back for now.
+        exchange: Exchange,
+        /// What must be decided; `None` is: that it opens.
+        expect: Option<Expect>,
+    },
     /// Gives every worker this policy; it is a valid one.
     Configure(Vec<u8>),
+    /// Lets time pass and looks at streams that were opened, by their names.
+    Look(Vec<(String, StreamState)>),
+}
+
+/// A request and what the upstream says to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// The request; its body is whole.
+    pub request: Box<Request>,
+    /// The lengths of the pieces in which the body arrives; empty when it comes in one.
+    pub chunks: Vec<usize>,
+    /// What the upstream answers. `None`: 200 with nothing, or, where the stream stays open, nothing yet.
+    pub reply: Option<Reply>,
+}
+
+/// What the upstream answers, as far as it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Headers,
+    /// The body's pieces.
+    pub chunks: Vec<Vec<u8>>,
+    /// Trailers end the response.
+    pub trailers: Option<Headers>,
+}
+
+impl Reply {
+    /// 200, and nothing more.
+    pub(super) fn quick() -> Self {
+        Self { status: 200, headers: Vec::new(), chunks: Vec::new(), trailers: None }
+    }
+}
+
+/// How a stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamState {
+    /// Neither side has ended it.
+    Open,
+    /// It came to its own end: the response is complete, or the filter answered instead.
+    Closed,
+    /// The filter reset it after it had let it through, for this reason.
+    Cut(String),
+}
+
+impl fmt::Display for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Closed => f.write_str("closed"),
+            Self::Cut(reason) => write!(f, "cut: {reason}"),
+        }
+    }
 }

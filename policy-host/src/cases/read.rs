@@ -1,5 +1,6 @@
 //! Reading a parsed document member by member, so that every mistake keeps its place.
 
+use super::plan::Place;
 use crate::source::{Document, Finding, nearest, push_index, push_member};
 use crate::token::seconds;
 use jiff::Timestamp;
@@ -29,8 +30,10 @@ impl<'d> Errors<'d> {
         }
     }
 
-    pub(super) fn place(&self, pointer: &str) -> String {
-        self.document.finding(pointer, "", None).place()
+    pub(super) fn place(&self, pointer: &str) -> Place {
+        let finding = self.document.finding(pointer, "", None);
+        let (line, column) = finding.line_column().unwrap_or((1, 1));
+        Place { file: finding.source.name.clone(), line, column }
     }
 
     pub(super) fn into_list(self) -> Vec<Finding> {
@@ -70,13 +73,11 @@ impl<'v> Node<'v> {
         Some(object.iter().map(|(name, value)| (name.as_str(), self.member(name, value))).collect())
     }
 
-    /// The members of an object that may have only these. `later` are those of the format that this version lacks.
-    pub(super) fn members(&self, errors: &Errors<'_>, known: &[&str], later: &[&str]) -> Option<Members<'v>> {
+    /// The members of an object that may have only these.
+    pub(super) fn members(&self, errors: &Errors<'_>, known: &[&str]) -> Option<Members<'v>> {
         let members = self.any_members(errors)?;
         for (name, node) in &members {
-            if later.contains(name) {
-                node.wrong(errors, format!("`{name}` is not supported by this version"), "remove it");
-            } else if !known.contains(name) {
+            if !known.contains(name) {
                 let help = nearest(name, known.iter().copied())
                     .map_or_else(|| format!("one of: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
                 node.wrong(errors, format!("unknown member `{name}`"), &help);

@@ -19,19 +19,20 @@ const OTHERS: [&str; 13] = [
     "scheme",
     "headers",
     "body",
+    "chunks",
     "trailers",
     "source_address",
     "client_certificate_sha256",
     "peer_uri_san",
-    "send",
 ];
-/// Of issue-to-come: bodies in pieces.
-const LATER: [&str; 1] = ["chunks"];
 
 /// Names that may stand in a request, for whoever mixes a request's members with its own.
 pub(super) fn known_members() -> impl Iterator<Item = &'static str> {
-    SHORTHANDS.into_iter().chain(OTHERS).chain(LATER)
+    SHORTHANDS.into_iter().chain(OTHERS)
 }
+
+/// A request, and the lengths of the pieces in which its body arrives, when it does not come in one.
+pub(super) type Sent = (Request, Vec<usize>);
 
 /// All named requests of a file, and what inline ones fall back to.
 pub(super) struct Requests<'v> {
@@ -61,7 +62,7 @@ impl<'v> Requests<'v> {
     }
 
     /// `send: name` or `send: {…}`.
-    pub(super) fn sent(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Request> {
+    pub(super) fn sent(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Sent> {
         match node.value.as_str() {
             Some(name) => self.whole(self.by_name(node, name, errors)?, errors),
             None => self.whole(node, errors),
@@ -76,14 +77,14 @@ impl<'v> Requests<'v> {
         found
     }
 
-    fn whole(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Request> {
-        let known: Vec<&str> = SHORTHANDS.into_iter().chain(OTHERS).filter(|name| *name != "send").collect();
-        let members = node.members(errors, &known, &LATER)?;
+    fn whole(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Sent> {
+        let known: Vec<&str> = known_members().collect();
+        let members = node.members(errors, &known)?;
         self.build(node, members, errors)
     }
 
     /// A request from members that are already known to be a request's.
-    pub(super) fn build(&self, node: &Node<'v>, members: Spec<'v>, errors: &Errors<'_>) -> Option<Request> {
+    pub(super) fn build(&self, node: &Node<'v>, members: Spec<'v>, errors: &Errors<'_>) -> Option<Sent> {
         let spec = self.with_likeness(node, members, errors)?;
         let text = |name: &str| spec.get(name).map(|node| node.text(errors));
         let optional = |name: &str| text(name).flatten().map(str::to_owned);
@@ -110,6 +111,16 @@ impl<'v> Requests<'v> {
         if let Some(body) = text("body") {
             request.body = body?.into();
         }
+        let mut pieces = Vec::new();
+        if let Some(node) = spec.get("chunks") {
+            if spec.contains_key("body") {
+                node.wrong(errors, "stands beside `body`", "keep one: `chunks` is a body in pieces");
+                return None;
+            }
+            let chunks = chunks(node, errors)?;
+            pieces = chunks.iter().map(Vec::len).collect();
+            request.body = chunks.concat();
+        }
         if let Some(node) = spec.get("source_address") {
             request.source_address = parse_address(node.text(errors)?);
             if request.source_address.is_none() {
@@ -118,7 +129,7 @@ impl<'v> Requests<'v> {
         }
         request.client_certificate_sha256 = optional("client_certificate_sha256");
         request.peer_uri_san = optional("peer_uri_san");
-        Some(request)
+        Some((request, pieces))
     }
 
     /// Lays the members over those of the request that they are like.
@@ -134,7 +145,11 @@ impl<'v> Requests<'v> {
         }
         let mut whole = Spec::new();
         for layer in layers.into_iter().rev() {
-            // A method replaces the method beneath it, in whichever form.
+            // A body replaces the body beneath it, and a method the method, in whichever form.
+            if layer.contains_key("body") || layer.contains_key("chunks") {
+                whole.remove("body");
+                whole.remove("chunks");
+            }
             if layer.keys().any(|name| SHORTHANDS.contains(name) || *name == "method") {
                 whole.retain(|name, _| !SHORTHANDS.contains(name) && *name != "method" && *name != "path");
             }
@@ -144,7 +159,7 @@ impl<'v> Requests<'v> {
     }
 
     /// A list of pairs, or an object when no name is twice; `${token:NAME}` in a value is that token.
-    fn headers(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Headers> {
+    pub(super) fn headers(&self, node: &Node<'v>, errors: &Errors<'_>) -> Option<Headers> {
         let mut headers = Headers::new();
         let mut put = |name: &str, value: &Node<'v>| {
             let token = |reference: &str| self.tokens.get(reference.strip_prefix("token:")?);
@@ -168,6 +183,19 @@ impl<'v> Requests<'v> {
         }
         Some(headers)
     }
+}
+
+/// The pieces of a body, none of them empty: a proxy hands on no empty piece.
+pub(super) fn chunks(node: &Node<'_>, errors: &Errors<'_>) -> Option<Vec<Vec<u8>>> {
+    let piece = |node: &Node<'_>| {
+        let text = node.text(errors)?;
+        if text.is_empty() {
+            node.wrong(errors, "is an empty piece", "remove it");
+            return None;
+        }
+        Some(text.as_bytes().to_vec())
+    };
+    node.items(errors)?.iter().map(piece).collect()
 }
 
 fn method_and_path(node: &Node<'_>, spec: &Spec<'_>, errors: &Errors<'_>) -> Option<(String, String)> {

@@ -65,8 +65,8 @@ fn mistakes(cases: &str) -> String {
 
 fn sent(step: &Step) -> (&crate::replay::Request, &Expect) {
     match &step.action {
-        Action::Send { request, expect } => (request, expect),
-        Action::Configure(_) => panic!("not a request"),
+        Action::Send { exchange, expect } => (&exchange.request, expect),
+        Action::Open { .. } | Action::Configure(_) | Action::Look(_) => panic!("not a request"),
     }
 }
 
@@ -126,6 +126,15 @@ cases:
     assert_eq!(changed["revoked"], json!([{"session": "s-1"}]));
     assert_eq!(changed["generation"], 1);
     assert_eq!(changed["tokens"], base["tokens"], "the run's keys are still there");
+}
+
+#[test]
+fn the_format_as_it_is_documented_resolves() {
+    let documented = include_str!("mod.rs").split("//! ```").nth(1).unwrap().strip_prefix("yaml\n").unwrap();
+    let cases: String = documented.lines().map(|line| format!("{}\n", line.strip_prefix("//! ").unwrap())).collect();
+    let plan = plan(&cases);
+    assert_eq!(plan.cases.len(), 4);
+    assert!(plan.cases[3].steps.len() == 6 && plan.cases[3].opens_streams());
 }
 
 #[test]
@@ -259,7 +268,6 @@ fn an_outcome_is_held_against_every_word_of_the_expectation() {
         [
             "decision: expected deny, found allow",
             "reason: expected expired, found none",
-            "sent upstream: expected nothing, found something",
             "status: expected 401, found none",
             "client_reason: expected token_rejected, found none",
             "response header www-authenticate: expected Bearer, found absent",
@@ -270,4 +278,66 @@ fn an_outcome_is_held_against_every_word_of_the_expectation() {
     assert_eq!(shown("{allow: orders.list}", &observed), ["reason: expected none, found expired"]);
     let trapped = Outcome { trap: Some("unreachable".into()), reason: Some("expired".into()), ..Outcome::undecided(0) };
     assert_eq!(shown("{deny: expired}", &trapped), ["trap: expected none, found unreachable"]);
+    // A filter's word is not enough: what it denied and sent on all the same is shown.
+    let leaked = Outcome { decision: Decision::Deny, reason: Some("expired".into()), upstream_bytes: Some(2), ..outcome() };
+    assert_eq!(
+        shown("{deny: expired, upstream_bytes: 0}", &leaked),
+        ["sent upstream: expected nothing, found something", "upstream_bytes: expected 0, found 2"]
+    );
+    let cut = Outcome { reason: Some("revoked".into()), cut: Some("revoked".into()), ..outcome() };
+    assert_eq!(check(&expect("{cut: revoked, command: orders.list}"), &cut), []);
+    assert_eq!(shown("{cut: expired}", &cut), ["cut: expected expired, found revoked"]);
+    assert_eq!(shown("{cut: revoked}", &outcome()), ["cut: expected revoked, found none"]);
+    assert_eq!(
+        shown("{allow: orders.list}", &cut),
+        ["reason: expected none, found revoked", "cut: expected none, found revoked"]
+    );
+}
+
+#[test]
+fn streams_workers_and_time_resolve_into_steps() {
+    let plan = plan(&format!(
+        "{HEAD}workers: 2{TOKENS}
+requests:
+  list: {{token: agent, get: /v1/orders}}
+  call: {{token: agent, post: /mcp, body: whole}}
+cases:
+  - name: a stream
+    at: 1m
+    steps:
+      - {{open: feed, send: {{like: list, get: /v1/feed}}, reply: {{chunks: [\"data: 1\\n\\n\"], headers: {{X-A: b}}}}}}
+      - {{after: 1s, expect: {{feed: {{cut: revoked}}}}}}
+      - {{worker: 2, after: 2m, send: list, expect: {{deny: revoked}}}}
+      - {{open: late, get: /, expect: {{allow: orders.list}}}}
+      - {{at: 5m}}
+  - name: pieces
+    send: {{like: call, chunks: [a, bc], trailers: {{x-sum: '1'}}}}
+    reply: {{status: 404, trailers: {{}}}}
+    expect: {{deny: unknown_command, upstream_bytes: 0}}
+"
+    ));
+    let steps = &plan.cases[0].steps;
+    let after = |step: &Step| step.at.duration_since(plan.at).as_secs();
+    assert_eq!(steps.iter().map(after).collect::<Vec<_>>(), [60, 61, 181, 181, 300]);
+    assert_eq!(steps.iter().map(|step| step.worker).collect::<Vec<_>>(), [0, 0, 1, 0, 0]);
+    let Action::Open { stream, exchange, expect: None } = &steps[0].action else { panic!("{:?}", steps[0]) };
+    assert_eq!((stream.as_str(), exchange.request.path.as_slice()), ("feed", &b"/v1/feed"[..]));
+    let reply = Reply {
+        status: 200,
+        headers: vec![(b"x-a".to_vec(), b"b".to_vec())],
+        chunks: vec![b"data: 1\n\n".to_vec()],
+        trailers: None,
+    };
+    assert_eq!(exchange.reply.as_ref(), Some(&reply));
+    assert_eq!(steps[1].action, Action::Look(vec![("feed".into(), StreamState::Cut("revoked".into()))]));
+    assert!(matches!(&steps[3].action, Action::Open { expect: Some(_), exchange: Exchange { reply: None, .. }, .. }));
+    assert_eq!(steps[4].action, Action::Look(Vec::new()));
+    assert_eq!(steps[1].place.to_string().rsplit_once("cases.yaml").unwrap().1, ":21:9");
+    assert!(plan.cases[0].opens_streams() && plan.cases[0].names_workers());
+
+    let Action::Send { exchange, expect } = &plan.cases[1].steps[0].action else { panic!("not a request") };
+    assert_eq!((exchange.request.body.as_slice(), exchange.chunks.as_slice()), (&b"abc"[..], &[1, 2][..]));
+    assert_eq!(exchange.request.trailers, [(b"x-sum".to_vec(), b"1".to_vec())]);
+    assert_eq!((exchange.reply.as_ref().unwrap().trailers.as_deref(), expect.upstream_bytes), (Some(&[][..]), Some(0)));
+    assert!(plan.cases[1].scripts_replies() && !plan.cases[1].opens_streams());
 }

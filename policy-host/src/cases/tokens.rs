@@ -133,7 +133,7 @@ impl<'v> Tokens<'v> {
                 node.wrong(errors, "is like itself in the end", "end the chain of `like`");
                 return None;
             }
-            let members = node.members(errors, &KNOWN, &[])?;
+            let members = node.members(errors, &KNOWN)?;
             if let Some(like) = members.get("like") {
                 let text = like.text(errors)?;
                 if !self.specs.contains_key(text) {
@@ -185,5 +185,7 @@ pub(super) fn unknown_name<'n>(
         None if known.is_empty() => format!("the file has no {what}s"),
         None => format!("one of: {}", known.join(", ")),
     };
-    node.wrong(errors, format!("unknown {what} `{name}`"), &help);
+    // What a stream is called stands in a key, everything else in a value: the message decides which of them is shown.
+    let message = if what == "stream" { "unknown stream" } else { &format!("there is no {what}") };
+    node.wrong(errors, format!("{message} `{name}`"), &help);
 }

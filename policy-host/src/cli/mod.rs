@@ -9,6 +9,7 @@ mod replay;
 mod revoke;
 mod schema;
 mod serve;
+mod test;
 mod token;
 mod wasm;
 
@@ -38,6 +39,7 @@ enum Verb {
     Revoke(revoke::Revoke),
     Schema(schema::Schema),
     Serve(serve::Serve),
+    Test(test::Test),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -90,6 +92,7 @@ pub(crate) fn run() -> Exit {
         Verb::Revoke(revoke) => revoke.run(),
         Verb::Schema(schema) => schema.run(),
         Verb::Serve(serve) => serve.run(),
+        Verb::Test(test) => test.run(),
         Verb::Token(token) => token.run(),
     }
 }

@@ -1,7 +1,6 @@
 //! Where the filter is, and what a VM of it is given.
 
 use super::{Exit, output};
-pub(crate) use policy_host::render::credential_variables;
 
 use policy_host::host::{ConfigureError, LogLevel, LogSink, Module, UpdateError};
 pub(crate) use policy_host::source::credential_variables;

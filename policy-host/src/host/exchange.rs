@@ -1,6 +1,6 @@
 //! One whole request through a worker: headers, body, trailers, the response, the log.
 
-use super::{FilterState, Head, Headers, LocalReply, LogInfo, Outcome, Properties, Response, StreamId, Trap, Worker};
+use super::{FilterState, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Trap, Worker};
 use std::sync::Arc;
 
 /// A complete request, as a client sends it or as upstream gets it.
@@ -42,82 +42,53 @@ impl Exchange {
     pub fn property(&self, name: &str) -> Option<&[u8]> {
         self.filter_state.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
-
-    /// Takes an outcome apart: `Some` is what goes on.
-    fn go_on<T>(&mut self, worker: &mut Worker, stream: StreamId, outcome: Outcome<T>) -> Option<T> {
-        let reply = match outcome {
-            Outcome::Continue(what) => return Some(what),
-            Outcome::Paused | Outcome::Reset => return None,
-            Outcome::LocalReply(reply) => reply,
-            Outcome::Trapped { trap, reply } => {
-                self.trap = Some(trap);
-                reply
-            }
-        };
-        self.response = Some(worker.vm().local_response(stream, &reply));
-        self.local_reply = Some(reply);
-        None
-    }
 }
 
 impl Worker {
-    /// Runs a whole request. `upstream` answers what reaches it.
+    /// Runs a whole request. `upstream` answers what reaches it, once all of it has.
     ///
     /// The body is handed over in one piece. A pause that nobody ends leaves the exchange without a response.
     pub fn exchange(&mut self, request: Request, upstream: impl FnOnce(&Request) -> Response) -> Exchange {
-        let mut exchange = Exchange::default();
-        let stream = match self.open(Arc::clone(&request.properties)) {
-            Ok(stream) => stream,
-            Err(_) => return Exchange::without_worker(),
+        let Request { headers, body, trailers, properties } = request;
+        let end = body.is_empty() && trailers.is_none();
+        let Ok(stream) = self.begin(Head { headers, end_of_stream: end }, Arc::clone(&properties)) else {
+            return Exchange::without_worker();
         };
-        let mut info = LogInfo { request_bytes: request.body.len() as u64, ..LogInfo::default() };
-        if let Some(forwarded) = self.request_path(&mut exchange, stream, request) {
-            let response = upstream(&forwarded);
+        if !body.is_empty() {
+            self.request_data(stream, body, trailers.is_none());
+        }
+        if let Some(trailers) = trailers {
+            self.request_trailers(stream, trailers);
+        }
+        let mut traffic = Traffic::default();
+        self.record(stream, &mut traffic);
+        let mut exchange = Exchange::default();
+        if traffic.request_ended && traffic.response.is_none() && !traffic.reset {
+            let forwarded = Request {
+                headers: traffic.request.take().unwrap_or_default(),
+                body: std::mem::take(&mut traffic.request_body),
+                trailers: traffic.request_trailers.take(),
+                properties,
+            };
+            let Response { headers, body } = upstream(&forwarded);
             exchange.upstream = Some(forwarded);
-            self.response_path(&mut exchange, stream, response);
+            self.response_head(stream, Head { headers, end_of_stream: body.is_empty() });
+            if !body.is_empty() {
+                self.response_data(stream, body, true);
+            }
+            self.record(stream, &mut traffic);
         }
-        info.response_bytes = exchange.response.as_ref().map_or(0, |response| response.body.len() as u64);
-        info.response_code = exchange.response.as_ref().map(Response::status);
-        exchange.filter_state = self.vm().finish(stream, info);
-        if exchange.trap.is_none() {
-            exchange.trap = self.vm().trap().cloned();
-        }
-        self.after_request();
+        exchange.local_reply = traffic.local_reply;
+        let headers = traffic.response.filter(|_| traffic.response_ended);
+        exchange.response = headers.map(|headers| Response { headers, body: traffic.response_body });
+        exchange.filter_state = self.end(stream, LogInfo::default());
+        exchange.trap = self.vm().trap().cloned();
         exchange
     }
 
-    fn request_path(&mut self, exchange: &mut Exchange, stream: StreamId, request: Request) -> Option<Request> {
-        let Request { headers, body, trailers, properties } = request;
-        let end_of_stream = body.is_empty() && trailers.is_none();
-        let outcome = self.vm().request_headers(stream, Head { headers, end_of_stream });
-        let headers = exchange.go_on(self, stream, outcome)?;
-        let body = if body.is_empty() || !self.vm().wants_request_body() {
-            body
-        } else {
-            let outcome = self.vm().request_body(stream, body, trailers.is_none());
-            exchange.go_on(self, stream, outcome)?
-        };
-        let trailers = match trailers {
-            None => None,
-            Some(trailers) => {
-                let outcome = self.vm().request_trailers(stream, trailers);
-                Some(exchange.go_on(self, stream, outcome)?)
-            }
-        };
-        Some(Request { headers, body, trailers, properties })
-    }
-
-    fn response_path(&mut self, exchange: &mut Exchange, stream: StreamId, response: Response) {
-        let Response { headers, body } = response;
-        let outcome = self.vm().response_headers(stream, Head { headers, end_of_stream: body.is_empty() });
-        let Some(headers) = exchange.go_on(self, stream, outcome) else { return };
-        let body = if body.is_empty() || !self.vm().wants_response_body() {
-            body
-        } else {
-            let outcome = self.vm().response_body(stream, body, true);
-            let Some(body) = exchange.go_on(self, stream, outcome) else { return };
-            body
-        };
-        exchange.response = Some(Response { headers, body });
+    fn record(&mut self, stream: StreamId, traffic: &mut Traffic) {
+        for event in self.events(stream) {
+            traffic.record(event);
+        }
     }
 }

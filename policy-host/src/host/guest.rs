@@ -58,7 +58,7 @@ impl<'a> Guest<'a> {
     }
 
     fn memory(&self) -> Result<Memory, Fault> {
-        // Absent only while a start function runs; the loader has made sure of the export.
+        // Absent while a start function runs, and in a module that keeps its memory to itself, which Envoy loads, too.
         self.caller.data().memory.ok_or(BAD_POINTER)
     }
 

@@ -5,7 +5,36 @@ use super::state::HostState;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use wasmtime::{Cache, CacheConfig, Config, Engine, ExternType, InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstancePre, Linker};
+
+/// A version of the proxy-wasm ABI that Envoy speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Abi {
+    V0_1_0,
+    V0_2_0,
+    V0_2_1,
+}
+
+impl Abi {
+    /// By the export that names it.
+    const NAMES: [(&'static str, Self); 3] = [
+        ("proxy_abi_version_0_1_0", Self::V0_1_0),
+        ("proxy_abi_version_0_2_0", Self::V0_2_0),
+        ("proxy_abi_version_0_2_1", Self::V0_2_1),
+    ];
+
+    /// As Envoy: of several the first export counts.
+    fn of(module: &wasmtime::Module) -> Result<Self, LoadError> {
+        let named = |name: &str| Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, abi)| abi);
+        let unknown = || module.exports().find(|export| export.name().starts_with("proxy_abi_version_"));
+        module.exports().find_map(|export| named(export.name())).ok_or_else(|| LoadError::NotAFilter {
+            reason: match unknown() {
+                Some(export) => format!("it speaks `{}`; Envoy knows 0_1_0, 0_2_0 and 0_2_1", export.name()),
+                None => "it exports no `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0` or `proxy_abi_version_0_1_0`".into(),
+            },
+        })
+    }
+}
 
 /// A compiled filter. Clones are cheap and are the same module.
 #[derive(Clone)]
@@ -13,6 +42,7 @@ pub struct Module {
     pub(super) instance: InstancePre<HostState>,
     /// `malloc` or `proxy_on_memory_allocate`.
     pub(super) allocator: &'static str,
+    pub(super) abi: Abi,
     path: Arc<Path>,
 }
 
@@ -31,7 +61,7 @@ pub enum LoadError {
         /// What the compiler says.
         reason: String,
     },
-    /// WebAssembly, but no proxy-wasm 0.2.x module.
+    /// WebAssembly, but no proxy-wasm module that Envoy would run.
     NotAFilter {
         /// What is missing.
         reason: String,
@@ -55,7 +85,7 @@ impl fmt::Display for LoadError {
         match self {
             Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
             Self::Invalid { reason } => write!(f, "not a valid WebAssembly module: {reason}"),
-            Self::NotAFilter { reason } => write!(f, "not a proxy-wasm 0.2 filter: {reason}"),
+            Self::NotAFilter { reason } => write!(f, "not a proxy-wasm filter: {reason}"),
             Self::UnknownImport { module, name } => write!(f, "it imports `{name}` from `{module}`, which Envoy does not offer"),
             Self::WrongImport { reason } => write!(f, "an import does not fit: {reason}"),
         }
@@ -113,25 +143,14 @@ impl Module {
         let engine = engine()?;
         let module = wasmtime::Module::new(engine, bytes).map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
         let exports = |name: &str| module.get_export(name).is_some();
-        let log_level = exports("proxy_abi_version_0_2_1");
-        if !log_level && !exports("proxy_abi_version_0_2_0") {
-            let reason = if exports("proxy_abi_version_0_1_0") {
-                "it speaks ABI 0.1.0, which is not supported for local testing"
-            } else {
-                "it does not export `proxy_abi_version_0_2_1` or `proxy_abi_version_0_2_0`"
-            };
-            return Err(LoadError::NotAFilter { reason: reason.into() });
-        }
-        if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-            return Err(LoadError::NotAFilter { reason: "it does not export its `memory`".into() });
-        }
+        let abi = Abi::of(&module)?;
         let allocator = ["malloc", "proxy_on_memory_allocate"].into_iter().find(|name| exports(name));
         let allocator = allocator.ok_or_else(|| LoadError::NotAFilter {
             reason: "it exports neither `proxy_on_memory_allocate` nor `malloc`".into(),
         })?;
         let mut linker = Linker::new(engine);
         let wrong = |error: wasmtime::Error| LoadError::WrongImport { reason: format!("{error:#}") };
-        abi::link_all(&mut linker, log_level).map_err(wrong)?;
+        abi::link_all(&mut linker, abi).map_err(wrong)?;
         let offered: std::collections::HashSet<(String, String)> = {
             // Names alone are needed, and the linker only lists them for a store.
             let mut store = wasmtime::Store::new(engine, super::vm::blank_state());
@@ -143,7 +162,7 @@ impl Module {
             }
         }
         let instance = linker.instantiate_pre(&module).map_err(wrong)?;
-        Ok(Self { instance, allocator, path: path.into() })
+        Ok(Self { instance, allocator, abi, path: path.into() })
     }
 
     /// What it asks of the host: the module and the name of each import.

@@ -1,8 +1,9 @@
 //! What a guest can read about a request besides its headers, in Envoy's attribute names and encodings.
 
 use super::headers::HeaderMap;
+use super::reply::grpc_status_of;
 use super::state::{HostState, Stream};
-use super::{Headers, Status};
+use super::{Headers, MapType, Status};
 use std::net::SocketAddr;
 
 /// What the embedder knows about a request and its connection.
@@ -66,6 +67,10 @@ pub(super) fn read(state: &HostState, path: &[u8], out: &mut Vec<u8>) -> Result<
         b"plugin_vm_id" => Some(state.settings.vm_id.clone().into_bytes()),
         _ => state.stream().and_then(|stream| of_stream(stream, path, first, second, third)),
     };
+    // All of a group at once: Envoy has it, and cannot write it down.
+    if second.is_none() && matches!(first, b"request" | b"response" | b"connection" | b"source" | b"destination" | b"upstream") {
+        return Err(if state.stream().is_some() { Status::SerializationFailure } else { Status::NotFound });
+    }
     out.extend_from_slice(&found.ok_or(Status::NotFound)?);
     Ok(())
 }
@@ -81,8 +86,8 @@ fn of_stream(stream: &Stream, path: &[u8], first: &[u8], second: Option<&[u8]>, 
         (b"destination", Some(field)) => address(stream.properties.destination, field),
         (b"connection", Some(field)) => connection(&stream.properties, field),
         (b"connection_id", None) => Some(integer(stream.properties.connection_id)),
-        (b"xds", Some(b"route_name")) | (b"route_name", None) => text(stream.properties.route_name.as_deref()),
-        (b"xds", Some(b"cluster_name")) | (b"cluster_name", None) => text(stream.properties.cluster_name.as_deref()),
+        (b"xds", Some(b"route_name")) => text(stream.properties.route_name.as_deref()),
+        (b"xds", Some(b"cluster_name")) => text(stream.properties.cluster_name.as_deref()),
         (b"filter_state", Some(key)) => filter_state(stream, key.strip_prefix(b"wasm.")?),
         (name, None) => filter_state(stream, name),
         _ => None,
@@ -100,6 +105,7 @@ fn filter_state(stream: &Stream, key: &[u8]) -> Found {
 /// Headers are there only while Envoy holds them for this filter: in their own callback, and in the log.
 fn request(stream: &Stream, field: &[u8], third: Option<&[u8]>) -> Found {
     let headers = if stream.logging { stream.logged_request.as_ref() } else { stream.request_headers.as_ref() };
+    let headers = headers.filter(|_| stream.logging || stream.map(MapType::RequestHeaders).is_some());
     let header = |name: &[u8]| headers.and_then(|map| map.get(name)).map(<[u8]>::to_vec);
     match field {
         b"path" => header(b":path"),
@@ -111,10 +117,11 @@ fn request(stream: &Stream, field: &[u8], third: Option<&[u8]>) -> Found {
         b"referer" => header(b"referer"),
         b"useragent" => header(b"user-agent"),
         b"id" => header(b"x-request-id"),
-        b"headers" => header(third?),
+        b"headers" => joined(headers?.entries(), third?),
         b"protocol" => text(stream.properties.protocol),
         b"time" => Some(integer(stream.started)),
-        b"size" | b"total_size" => Some(integer(stream.info.request_bytes)),
+        b"size" => Some(integer(stream.info.request_bytes)),
+        b"total_size" => Some(integer(stream.info.request_bytes + headers.map_or(0, |headers| u64::from(headers.byte_size())))),
         b"duration" if stream.logging => Some(integer(stream.info.duration_nanoseconds)),
         _ => None,
     }
@@ -132,11 +139,15 @@ fn response(stream: &Stream, field: &[u8], third: Option<&[u8]>) -> Found {
         b"size" | b"total_size" => Some(integer(stream.info.response_bytes)),
         b"grpc_status" => {
             let trailer = one(headers(&stream.response_trailers, &stream.logged_trailers), b"grpc-status");
-            let value = trailer.or_else(|| one(headers(&stream.response_headers, &stream.logged_response), b"grpc-status"))?;
-            Some(integer(std::str::from_utf8(&value).ok()?.parse().ok()?))
+            let value = trailer.or_else(|| one(headers(&stream.response_headers, &stream.logged_response), b"grpc-status"));
+            match value {
+                Some(value) => Some(integer(std::str::from_utf8(&value).ok()?.parse().ok()?)),
+                // Without one, Envoy derives it from the HTTP status, whatever the request was.
+                None => Some(integer(u64::from(grpc_status_of(u32::from(stream.info.response_code?))))),
+            }
         }
-        b"headers" => one(headers(&stream.response_headers, &stream.logged_response), third?),
-        b"trailers" => one(headers(&stream.response_trailers, &stream.logged_trailers), third?),
+        b"headers" => joined(&headers(&stream.response_headers, &stream.logged_response)?, third?),
+        b"trailers" => joined(&headers(&stream.response_trailers, &stream.logged_trailers)?, third?),
         _ => None,
     }
 }
@@ -148,12 +159,12 @@ fn connection(properties: &Properties, field: &[u8]) -> Found {
         b"id" => Some(integer(properties.connection_id)),
         b"mtls" => Some(vec![u8::from(peer.is_some())]),
         b"tls_version" => text(tls?.version.as_deref()),
-        b"requested_server_name" => text(tls?.server_name.as_deref()),
+        b"requested_server_name" => text(Some(tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or_default())),
         b"sha256_peer_certificate_digest" => text(Some(peer?.sha256_digest.as_str())),
         b"uri_san_peer_certificate" => text(peer?.uri_san.as_deref()),
         b"dns_san_peer_certificate" => text(peer?.dns_san.as_deref()),
         b"subject_peer_certificate" => text(peer?.subject.as_deref()),
-        b"peer_certificate_valid" => Some(vec![u8::from(peer?.valid)]),
+        b"peer_certificate_valid" => Some(vec![u8::from(peer.is_some_and(|peer| peer.valid))]),
         _ => None,
     }
 }
@@ -164,6 +175,13 @@ fn address(address: Option<SocketAddr>, field: &[u8]) -> Found {
         b"port" => Some(integer(u64::from(address?.port()))),
         _ => None,
     }
+}
+
+/// All values of a header, as Envoy's expressions see it: joined with commas.
+fn joined(headers: &Headers, name: &[u8]) -> Found {
+    let values: Vec<&[u8]> =
+        headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice()).collect();
+    (!values.is_empty()).then(|| values.join(&b','))
 }
 
 fn text(value: Option<&str>) -> Found {

@@ -1,7 +1,7 @@
 //! A whole proxy on one thread: a canary, and a few workers that share data.
 
 use super::exchange::{Exchange, Request};
-use super::{Canary, ConfigureError, FailurePolicy, Module, Plugin, Response, Trap, VmOptions, Worker};
+use super::{Canary, Clock, ConfigureError, FailurePolicy, Module, Plugin, Response, Trap, VmOptions, Worker};
 use std::fmt;
 
 /// How a proxy is set up. No `Debug`: the environment holds credentials.
@@ -52,6 +52,7 @@ impl std::error::Error for UpdateError {}
 pub struct Proxy {
     canary: Canary,
     workers: Vec<Worker>,
+    pub(super) clock: Clock,
 }
 
 impl Proxy {
@@ -62,7 +63,7 @@ impl Proxy {
     pub fn start(module: &Module, options: &ProxyOptions) -> Result<Self, Trap> {
         let ProxyOptions { vm, plugin, workers, failure } = options;
         let workers = (0..(*workers).max(1)).map(|_| Worker::start(module, vm, plugin, *failure)).collect::<Result<_, _>>()?;
-        Ok(Self { canary: Canary::new(module, vm, plugin), workers })
+        Ok(Self { canary: Canary::new(module, vm, plugin), workers, clock: vm.clock.clone() })
     }
 
     /// Tries a configuration on the canary, then gives it to every worker.
@@ -86,6 +87,10 @@ impl Proxy {
     /// A worker, from 0.
     pub fn worker(&mut self, number: usize) -> Option<&mut Worker> {
         self.workers.get_mut(number)
+    }
+
+    pub(super) fn each_worker(&mut self) -> impl Iterator<Item = &mut Worker> {
+        self.workers.iter_mut()
     }
 
     /// One whole request on a worker (from 0, wrapping around). `upstream` answers what reaches it.

@@ -69,10 +69,10 @@ impl LocalReply {
             headers.retain(|(name, _)| name != b"content-type");
             return Response { headers, body: Vec::new() };
         }
+        headers.push((b"content-length".to_vec(), self.body.len().to_string().into_bytes()));
         if !headers.iter().any(|(name, _)| name == b"content-type") {
             headers.push((b"content-type".to_vec(), b"text/plain".to_vec()));
         }
-        headers.push((b"content-length".to_vec(), self.body.len().to_string().into_bytes()));
         let body = if head { Vec::new() } else { self.body.clone() };
         Response { headers, body }
     }
@@ -102,7 +102,7 @@ fn set(headers: &mut Headers, name: &[u8], value: &[u8]) {
 }
 
 /// Envoy's table, `Grpc::Utility::httpToGrpcStatus`.
-fn grpc_status_of(http: u32) -> u32 {
+pub(super) fn grpc_status_of(http: u32) -> u32 {
     match http {
         400 => 13,
         401 => 16,
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn plain() {
         let response = reply("no").response(false, false);
-        assert_eq!(text(&response), [":status: 403", "x-a: 1", "content-type: text/plain", "content-length: 2"]);
+        assert_eq!(text(&response), [":status: 403", "x-a: 1", "content-length: 2", "content-type: text/plain"]);
         assert_eq!(response.body, b"no");
         assert_eq!(text(&reply("").response(false, false)), [":status: 403", "x-a: 1"]);
         assert!(reply("no").response(false, true).body.is_empty());

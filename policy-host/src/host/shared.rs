@@ -31,12 +31,16 @@ struct Queue {
     vm_id: Vec<u8>,
     name: Vec<u8>,
     waiting: VecDeque<Vec<u8>>,
+    /// Who is told of new entries: the VM and root context that registered it last.
+    told: (u64, u32),
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     /// A queue's token is its index plus one: 0 means none.
     queues: Vec<Queue>,
+    /// What nobody was told of yet: VM, root context, token.
+    news: VecDeque<(u64, u32, u32)>,
 }
 
 /// What a metric counts.
@@ -149,12 +153,16 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn register_queue(&self, vm_id: &[u8], name: &[u8]) -> u32 {
-        if let Some(token) = self.resolve_queue(vm_id, name) {
+    pub(super) fn register_queue(&self, vm_id: &[u8], name: &[u8], told: (u64, u32)) -> u32 {
+        let known = self.resolve_queue(vm_id, name);
+        let mut queues = lock(&self.0.queues);
+        if let Some(token) = known {
+            if let Some(queue) = queues.get_mut(token) {
+                queue.told = told;
+            }
             return token;
         }
-        let mut queues = lock(&self.0.queues);
-        queues.queues.push(Queue { vm_id: vm_id.to_vec(), name: name.to_vec(), waiting: VecDeque::new() });
+        queues.queues.push(Queue { vm_id: vm_id.to_vec(), name: name.to_vec(), waiting: VecDeque::new(), told });
         u32::try_from(queues.queues.len()).unwrap_or(u32::MAX)
     }
 
@@ -166,20 +174,36 @@ impl Shared {
 
     pub(super) fn enqueue(&self, token: u32, value: &[u8]) -> Result<(), Status> {
         let mut queues = lock(&self.0.queues);
-        queues.get_mut(token).ok_or(Status::NotFound)?.push_back(value.to_vec());
+        let queue = queues.get_mut(token).ok_or(Status::NotFound)?;
+        queue.waiting.push_back(value.to_vec());
+        let (vm, root) = queue.told;
+        queues.news.push_back((vm, root, token));
         Ok(())
     }
 
     pub(super) fn dequeue(&self, token: u32) -> Result<Vec<u8>, Status> {
         let mut queues = lock(&self.0.queues);
-        queues.get_mut(token).ok_or(Status::NotFound)?.pop_front().ok_or(Status::Empty)
+        queues.get_mut(token).ok_or(Status::NotFound)?.waiting.pop_front().ok_or(Status::Empty)
+    }
+}
+
+impl Shared {
+    /// The root context of this VM to be told of an entry, and of which queue.
+    pub(super) fn take_news(&self, vm: u64) -> Option<(u32, u32)> {
+        let mut queues = lock(&self.0.queues);
+        let at = queues.news.iter().position(|(whom, ..)| *whom == vm)?;
+        queues.news.remove(at).map(|(_, root, token)| (root, token))
+    }
+
+    pub(super) fn has_news(&self, vm: u64) -> bool {
+        lock(&self.0.queues).news.iter().any(|(whom, ..)| *whom == vm)
     }
 }
 
 impl Queues {
-    fn get_mut(&mut self, token: u32) -> Option<&mut VecDeque<Vec<u8>>> {
+    fn get_mut(&mut self, token: u32) -> Option<&mut Queue> {
         let at = usize::try_from(token).ok()?.checked_sub(1)?;
-        self.queues.get_mut(at).map(|queue| &mut queue.waiting)
+        self.queues.get_mut(at)
     }
 }
 
@@ -204,12 +228,13 @@ mod tests {
     #[test]
     fn queues_are_first_in_first_out() {
         let shared = Shared::default();
-        let token = shared.register_queue(b"vm", b"q");
-        assert_eq!(shared.register_queue(b"vm", b"q"), token);
+        let token = shared.register_queue(b"vm", b"q", (1, 1));
+        assert_eq!(shared.register_queue(b"vm", b"q", (2, 3)), token);
         assert_eq!(shared.dequeue(token), Err(Status::Empty));
         shared.enqueue(token, b"1").unwrap();
         shared.enqueue(token, b"2").unwrap();
         assert_eq!(shared.dequeue(token).unwrap(), b"1");
         assert_eq!(shared.enqueue(token + 1, b"x"), Err(Status::NotFound));
+        assert_eq!((shared.take_news(1), shared.take_news(2)), (None, Some((3, token))), "who registered it last is told");
     }
 }

@@ -1,10 +1,12 @@
 //! What the host knows while a guest runs: its contexts, and which of them is speaking.
 
+use super::callout::Callout;
 use super::faults::{Fault, SpoilAnswer, SpoilMap};
 use super::headers::HeaderMap;
+use super::module::Abi;
 use super::shared::Metric;
-use super::{Clock, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
-use std::collections::HashMap;
+use super::{Clock, Clusters, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
@@ -18,6 +20,7 @@ pub(super) struct Settings {
     pub(super) log: LogSink,
     pub(super) log_level: LogLevel,
     pub(super) shared: Shared,
+    pub(super) clusters: Clusters,
 }
 
 /// Envoy allows only some host calls while a guest starts and while it allocates.
@@ -39,6 +42,17 @@ pub(super) struct HostState {
     pub(super) current: u32,
     /// The context that `proxy_set_effective_context` chose for this callback; 0 is none.
     pub(super) effective: u32,
+    /// A local reply was asked for in this callback: whatever it returns, nothing goes on.
+    pub(super) stop_iteration: bool,
+    /// What this callback asked for about streams that a [`super::Worker`] drives, to be done when it has returned.
+    pub(super) effects: VecDeque<Effect>,
+    /// Callouts that were made and not yet handed out.
+    pub(super) callouts: Vec<Callout>,
+    pub(super) next_callout: u32,
+    /// The ABI that the module speaks.
+    pub(super) abi: Abi,
+    /// The VM's own number.
+    pub(super) vm: u64,
     pub(super) metrics: Vec<(u32, Arc<Metric>)>,
     /// Calls by [`HostCall`].
     pub(super) calls: [u64; HostCall::COUNT],
@@ -50,6 +64,28 @@ pub(super) struct HostState {
     pub(super) spoil_answer: Option<SpoilAnswer>,
     /// Reused between host calls, so that answering costs no allocation.
     pub(super) scratch: Vec<u8>,
+}
+
+/// The answer to a callout, as the guest reads it.
+pub(super) struct CalloutAnswered {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) trailers: HeaderMap,
+}
+
+/// What a guest asked for about a stream.
+#[derive(Debug)]
+pub(super) struct Effect {
+    pub(super) stream: u32,
+    pub(super) wish: Wish,
+}
+
+#[derive(Debug)]
+pub(super) enum Wish {
+    ContinueRequest,
+    ContinueResponse,
+    Close,
+    Reply(LocalReply),
 }
 
 pub(super) enum Context {
@@ -68,6 +104,12 @@ pub(super) struct Root {
     pub(super) retired: bool,
     /// Said "not yet" to `proxy_on_done`.
     pub(super) pending_done: bool,
+    /// When its next tick is due, on the monotonic clock.
+    pub(super) tick_due: Option<u64>,
+    /// The answer to a callout, while its callback runs.
+    pub(super) callout_answer: Option<CalloutAnswered>,
+    /// What `proxy_get_status` says.
+    pub(super) status: (u32, &'static str),
 }
 
 /// What happened to a request, for the log.
@@ -126,6 +168,10 @@ pub(super) struct Stream {
     pub(super) continued: bool,
     /// `proxy_close_stream` was called.
     pub(super) closed: bool,
+    /// A worker drives it: wishes go to [`HostState::effects`].
+    pub(super) driven: bool,
+    /// Maps, by [`MapType`], that Envoy has taken away from the filter although the stream still has them.
+    pub(super) hidden: [bool; 4],
 }
 
 impl HostState {
@@ -139,6 +185,12 @@ impl HostState {
             contexts: HashMap::new(),
             current: 0,
             effective: 0,
+            stop_iteration: false,
+            effects: VecDeque::new(),
+            callouts: Vec::new(),
+            next_callout: 1,
+            abi: Abi::V0_2_1,
+            vm: 0,
             metrics: Vec::new(),
             calls: [0; HostCall::COUNT],
             faults: [const { None }; HostCall::COUNT],
@@ -171,12 +223,50 @@ impl HostState {
         }
     }
 
+    /// The context id of the root of the context that speaks.
+    pub(super) fn root_context(&self) -> u32 {
+        let id = self.context_id();
+        match self.contexts.get(&id) {
+            Some(Context::Stream(stream)) => stream.root,
+            Some(Context::Root(_)) | None => id,
+        }
+    }
+
+    /// The root of the context that speaks, to be read.
+    pub(super) fn root(&self) -> Option<&Root> {
+        match self.contexts.get(&self.root_context())? {
+            Context::Root(root) => Some(root),
+            Context::Stream(_) => None,
+        }
+    }
+
+    /// The map that a reading host call sees.
+    pub(super) fn map(&self, kind: MapType) -> Option<&HeaderMap> {
+        match kind {
+            MapType::HttpCallHeaders => self.root()?.callout_answer.as_ref().map(|answer| &answer.headers),
+            MapType::HttpCallTrailers => {
+                self.root()?.callout_answer.as_ref().map(|answer| &answer.trailers).filter(|map| !map.entries().is_empty())
+            }
+            MapType::RequestHeaders
+            | MapType::RequestTrailers
+            | MapType::ResponseHeaders
+            | MapType::ResponseTrailers
+            | MapType::GrpcInitialMetadata
+            | MapType::GrpcTrailingMetadata => self.stream()?.map(kind),
+        }
+    }
+
+    /// What the guest wants done about the stream that it speaks of, if that is one; `wish` says whether a worker has to do it.
+    pub(super) fn wish(&mut self, wish: impl FnOnce(&mut Stream) -> Option<Wish>) {
+        let id = self.context_id();
+        if let Some(wish) = self.stream_by_id(id).and_then(wish) {
+            self.effects.push_back(Effect { stream: id, wish });
+        }
+    }
+
     /// The root of the context that speaks: itself, or its stream's.
     pub(super) fn root_mut(&mut self) -> Option<&mut Root> {
-        let mut id = self.context_id();
-        if let Some(Context::Stream(stream)) = self.contexts.get(&id) {
-            id = stream.root;
-        }
+        let id = self.root_context();
         self.root_by_id(id)
     }
 
@@ -207,6 +297,7 @@ impl Stream {
     /// The map that a reading host call sees.
     pub(super) fn map(&self, kind: MapType) -> Option<&HeaderMap> {
         match kind {
+            _ if !self.logging && self.is_hidden(kind) => None,
             MapType::RequestHeaders if self.logging => self.logged_request.as_ref(),
             MapType::ResponseHeaders if self.logging => self.logged_response.as_ref(),
             MapType::ResponseTrailers if self.logging => self.logged_trailers.as_ref(),
@@ -225,6 +316,7 @@ impl Stream {
     /// The map that a writing host call changes: never the log's.
     pub(super) fn map_mut(&mut self, kind: MapType) -> Option<&mut HeaderMap> {
         match kind {
+            _ if self.is_hidden(kind) => None,
             MapType::RequestHeaders => self.request_headers.as_mut(),
             MapType::RequestTrailers => self.request_trailers.as_mut(),
             MapType::ResponseHeaders => self.response_headers.as_mut(),
@@ -233,6 +325,16 @@ impl Stream {
             | MapType::GrpcTrailingMetadata
             | MapType::HttpCallHeaders
             | MapType::HttpCallTrailers => None,
+        }
+    }
+
+    fn is_hidden(&self, kind: MapType) -> bool {
+        self.hidden.get(kind as usize).is_some_and(|hidden| *hidden)
+    }
+
+    pub(super) fn hide(&mut self, kind: MapType, hidden: bool) {
+        if let Some(slot) = self.hidden.get_mut(kind as usize) {
+            *slot = hidden;
         }
     }
 

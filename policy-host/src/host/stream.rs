@@ -3,18 +3,18 @@
 use super::headers::{Direction, HeaderMap};
 use super::reply::{Response, is_grpc, status_of};
 use super::state::{Context, Stream, logged};
-use super::{FilterState, Headers, LocalReply, LogInfo, Properties, RootId, Trap, Vm};
+use super::{FilterState, Headers, LocalReply, LogInfo, MapType, Properties, RootId, Trap, Vm};
 use std::sync::Arc;
 
 /// One stream of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId {
-    vm: u64,
-    context: u32,
+    pub(super) vm: u64,
+    pub(super) context: u32,
 }
 
 /// Headers that begin a request or a response.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// All of them in order, pseudo headers included.
     pub headers: Headers,
@@ -43,7 +43,7 @@ pub enum Outcome<T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     RequestHeaders,
     RequestTrailers,
     ResponseHeaders,
@@ -51,7 +51,7 @@ enum Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyOf {
+pub(super) enum BodyOf {
     Request,
     Response,
 }
@@ -152,6 +152,8 @@ impl Vm {
         state.info = LogInfo {
             response_code: info.response_code.or(state.info.response_code),
             response_code_details: info.response_code_details.or_else(|| state.info.response_code_details.take()),
+            request_bytes: info.request_bytes.max(state.info.request_bytes),
+            response_bytes: info.response_bytes.max(state.info.response_bytes),
             ..info
         };
         state.logging = true;
@@ -160,6 +162,29 @@ impl Vm {
         let Some(state) = self.stream_mut(stream) else { return FilterState::new() };
         state.logging = false;
         std::mem::take(&mut state.filter_state)
+    }
+
+    /// Keeps a map for the log as it goes on.
+    pub(super) fn log_map(&mut self, stream: StreamId, part: Part) {
+        let Some(state) = self.stream_mut(stream) else { return };
+        let map = part.slot(state).clone();
+        match part {
+            Part::RequestHeaders => state.logged_request = map,
+            Part::ResponseHeaders => {
+                state.info.response_code = map.as_ref().map(|map| status_of(map.entries()));
+                state.logged_response = map;
+            }
+            Part::ResponseTrailers => state.logged_trailers = map,
+            Part::RequestTrailers => {}
+        }
+    }
+
+    /// What never went on is logged as it stands.
+    pub(super) fn keep_log(&mut self, stream: StreamId) {
+        let Some(state) = self.stream_mut(stream) else { return };
+        if state.request_headers.is_some() {
+            state.logged_request = state.request_headers.clone();
+        }
     }
 
     /// `proxy_on_done` and `proxy_on_delete`: the stream is gone.
@@ -190,7 +215,7 @@ impl Vm {
         self.stream_mut(stream).is_none_or(|stream| stream.closed)
     }
 
-    fn stream_mut(&mut self, stream: StreamId) -> Option<&mut Stream> {
+    pub(super) fn stream_mut(&mut self, stream: StreamId) -> Option<&mut Stream> {
         if stream.vm != self.id {
             return None;
         }
@@ -198,7 +223,7 @@ impl Vm {
     }
 
     /// `proxy_on_context_create`, once.
-    fn create(&mut self, stream: StreamId) {
+    pub(super) fn create(&mut self, stream: StreamId) {
         let Some(state) = self.stream_mut(stream) else { return };
         if state.created {
             return;
@@ -242,12 +267,7 @@ impl Vm {
         state.continued = false;
         *part.slot(state) = Some(map);
         let (context, end) = (stream.context, u32::from(end_of_stream));
-        let called = match part {
-            Part::RequestHeaders => self.call(context, |e| e.request_headers.clone(), (context, count, end)),
-            Part::ResponseHeaders => self.call(context, |e| e.response_headers.clone(), (context, count, end)),
-            Part::RequestTrailers => self.call(context, |e| e.request_trailers.clone(), (context, count)),
-            Part::ResponseTrailers => self.call(context, |e| e.response_trailers.clone(), (context, count)),
-        };
+        let called = self.call_map(context, part, count, end);
         let Ok(action) = called else { return self.failed(stream) };
         let Some(state) = self.stream_mut(stream) else { return self.failed(stream) };
         if let Some(stopped) = state.stopped(action.unwrap_or(0)) {
@@ -318,7 +338,7 @@ impl Outcome<Headers> {
 }
 
 impl Part {
-    fn direction(self) -> Direction {
+    pub(super) fn direction(self) -> Direction {
         match self {
             Self::RequestHeaders => Direction::Request,
             Self::ResponseHeaders => Direction::Response,
@@ -326,7 +346,16 @@ impl Part {
         }
     }
 
-    fn slot(self, stream: &mut Stream) -> &mut Option<HeaderMap> {
+    pub(super) fn map_type(self) -> MapType {
+        match self {
+            Self::RequestHeaders => MapType::RequestHeaders,
+            Self::RequestTrailers => MapType::RequestTrailers,
+            Self::ResponseHeaders => MapType::ResponseHeaders,
+            Self::ResponseTrailers => MapType::ResponseTrailers,
+        }
+    }
+
+    pub(super) fn slot(self, stream: &mut Stream) -> &mut Option<HeaderMap> {
         match self {
             Self::RequestHeaders => &mut stream.request_headers,
             Self::RequestTrailers => &mut stream.request_trailers,
@@ -337,7 +366,7 @@ impl Part {
 }
 
 impl BodyOf {
-    fn slot(self, stream: &mut Stream) -> &mut Option<Vec<u8>> {
+    pub(super) fn slot(self, stream: &mut Stream) -> &mut Option<Vec<u8>> {
         match self {
             Self::Request => &mut stream.request_body,
             Self::Response => &mut stream.response_body,

@@ -1,7 +1,8 @@
 //! One VM: a filter's instance with its root contexts. It lives until its first trap.
 
-use super::state::{Context, HostState, Phase, Root, Settings};
-use super::{Clock, HostCall, LogLevel, LogSink, Module, Shared, Trap};
+use super::module::Abi;
+use super::state::{Context, Effect, HostState, Phase, Root, Settings};
+use super::{Clock, Clusters, HostCall, LogLevel, LogSink, Module, Shared, Trap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,10 @@ pub struct VmOptions {
     pub log_level: LogLevel,
     /// The proxy that it is part of.
     pub shared: Shared,
+    /// The clusters that callouts can reach, and what they answer.
+    pub clusters: Clusters,
+    /// `allow_on_headers_stop_iteration` of the plugin: while a headers callback pauses, body callbacks run.
+    pub hold_headers_alone: bool,
     /// Fuel of one callback, roughly wasm instructions.
     pub fuel: u64,
     /// Bytes of memory; growing beyond fails in the guest. At most 1 GiB, as in Envoy.
@@ -45,6 +50,8 @@ impl Default for VmOptions {
             log: LogSink::discard(),
             log_level: LogLevel::Info,
             shared: Shared::default(),
+            clusters: Clusters::default(),
+            hold_headers_alone: false,
             fuel: FUEL_PER_CALLBACK,
             memory_bytes: MEMORY_MAX_BYTES,
         }
@@ -102,6 +109,9 @@ pub(super) struct Exports {
     pub(super) vm_start: Option<TypedFunc<(u32, u32), u32>>,
     pub(super) configure: Option<TypedFunc<(u32, u32), u32>>,
     pub(super) tick: Option<TypedFunc<u32, ()>>,
+    /// ABI 0.1.0: without the end of the stream.
+    pub(super) old_request_headers: Option<TypedFunc<(u32, u32), u32>>,
+    pub(super) old_response_headers: Option<TypedFunc<(u32, u32), u32>>,
     pub(super) request_headers: Option<TypedFunc<(u32, u32, u32), u32>>,
     pub(super) request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     pub(super) request_trailers: Option<TypedFunc<(u32, u32), u32>>,
@@ -111,6 +121,8 @@ pub(super) struct Exports {
     pub(super) done: Option<TypedFunc<u32, u32>>,
     pub(super) log: Option<TypedFunc<u32, ()>>,
     pub(super) delete: Option<TypedFunc<u32, ()>>,
+    pub(super) queue_ready: Option<TypedFunc<(u32, u32), ()>>,
+    pub(super) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
 }
 
 /// A state for a store that only lists names.
@@ -119,8 +131,20 @@ pub(super) fn blank_state() -> HostState {
 }
 
 fn settings(options: VmOptions) -> Settings {
-    let VmOptions { vm_id, configuration, environment, clock, log, log_level, shared, fuel: _, memory_bytes: _ } = options;
-    Settings { vm_id, configuration, environment, clock, log, log_level, shared }
+    let VmOptions {
+        vm_id,
+        configuration,
+        environment,
+        clock,
+        log,
+        log_level,
+        shared,
+        clusters,
+        hold_headers_alone: _,
+        fuel: _,
+        memory_bytes: _,
+    } = options;
+    Settings { vm_id, configuration, environment, clock, log, log_level, shared, clusters }
 }
 
 fn export<P: WasmParams, R: WasmResults>(
@@ -138,10 +162,11 @@ impl Vm {
     /// When the filter traps meanwhile, wants more memory than it may have, or exports a callback with another signature.
     pub fn start(module: &Module, options: VmOptions) -> Result<Self, Trap> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let fuel = options.fuel;
+        let (id, fuel) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), options.fuel);
         let limits = StoreLimitsBuilder::new().memory_size(options.memory_bytes.min(MEMORY_MAX_BYTES)).build();
         let state = HostState::new(settings(options), limits);
         let mut store = Store::new(module.instance.module().engine(), state);
+        (store.data_mut().vm, store.data_mut().abi) = (id, module.abi);
         store.limiter(|state| &mut state.limits);
         store.set_fuel(fuel)?;
         let instance = module.instance.instantiate(&mut store)?;
@@ -149,23 +174,26 @@ impl Vm {
         store.data_mut().allocate = export(&mut store, instance, module.allocator)?;
         initialize(&mut store, instance)?;
         store.data_mut().phase = Phase::Running;
-        let store_ref = &mut store;
+        let (old, store_ref) = (module.abi == Abi::V0_1_0, &mut store);
         let exports = Exports {
             context_create: export(store_ref, instance, "proxy_on_context_create")?,
             vm_start: export(store_ref, instance, "proxy_on_vm_start")?,
             configure: export(store_ref, instance, "proxy_on_configure")?,
             tick: export(store_ref, instance, "proxy_on_tick")?,
-            request_headers: export(store_ref, instance, "proxy_on_request_headers")?,
+            old_request_headers: if old { export(store_ref, instance, "proxy_on_request_headers")? } else { None },
+            old_response_headers: if old { export(store_ref, instance, "proxy_on_response_headers")? } else { None },
+            request_headers: if old { None } else { export(store_ref, instance, "proxy_on_request_headers")? },
             request_body: export(store_ref, instance, "proxy_on_request_body")?,
             request_trailers: export(store_ref, instance, "proxy_on_request_trailers")?,
-            response_headers: export(store_ref, instance, "proxy_on_response_headers")?,
+            response_headers: if old { None } else { export(store_ref, instance, "proxy_on_response_headers")? },
             response_body: export(store_ref, instance, "proxy_on_response_body")?,
             response_trailers: export(store_ref, instance, "proxy_on_response_trailers")?,
             done: export(store_ref, instance, "proxy_on_done")?,
             log: export(store_ref, instance, "proxy_on_log")?,
             delete: export(store_ref, instance, "proxy_on_delete")?,
+            queue_ready: export(store_ref, instance, "proxy_on_queue_ready")?,
+            http_call_response: export(store_ref, instance, "proxy_on_http_call_response")?,
         };
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Self { store, exports, id, dead: None, fuel, next_context: 1 })
     }
 
@@ -184,6 +212,9 @@ impl Vm {
             streams: 0,
             retired: false,
             pending_done: false,
+            tick_due: None,
+            callout_answer: None,
+            status: (0, ""),
         };
         self.store.data_mut().contexts.insert(context, Context::Root(root));
         let accepted = self.start_root(context, bytes);
@@ -266,6 +297,10 @@ impl Vm {
         self.store.data_mut().root_by_id(root.context)?.tick_period
     }
 
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        self.store.data_mut().effects.pop_front()
+    }
+
     /// The trap that this VM died of.
     #[must_use]
     pub fn trap(&self) -> Option<&Arc<Trap>> {
@@ -324,6 +359,7 @@ impl Vm {
         let state = self.store.data_mut();
         state.current = context;
         state.effective = 0;
+        state.stop_iteration = false;
         let result = self.store.set_fuel(self.fuel).and_then(|()| function.call(&mut self.store, parameters));
         match result {
             Ok(result) => Ok(Some(result)),

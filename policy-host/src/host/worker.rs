@@ -1,10 +1,12 @@
 //! A canary and a worker: how Envoy brings a configuration to a VM, and what becomes of a VM that died.
 
+use super::flow::Flow;
 use super::{ConfigureError, LocalReply, Module, Plugin, Properties, RootId, StreamId, Trap, Vm, VmOptions};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How long a dead VM stays closed before FAIL_RELOAD builds a new one, as Envoy's default backoff.
+/// How old a dead VM must be before FAIL_RELOAD builds a new one: Envoy's default backoff, which counts from the last load, not
+/// from the trap. Envoy takes a random part of it, this host all.
 const RELOAD_AFTER_NANOSECONDS: u64 = 1_000_000_000;
 
 /// What happens to requests once the VM has trapped.
@@ -13,7 +15,7 @@ pub enum FailurePolicy {
     /// 503 for ever.
     #[default]
     Closed,
-    /// 503 for a second, then a new VM with the current configuration.
+    /// A new VM with the current configuration for the next request; 503 while the dead one was loaded less than a second ago.
     Reload,
 }
 
@@ -63,14 +65,17 @@ impl Canary {
 /// One worker thread's VM and the configuration that it serves.
 pub struct Worker {
     module: Module,
-    options: VmOptions,
+    pub(super) options: VmOptions,
     plugin: Plugin,
     policy: FailurePolicy,
-    vm: Vm,
+    pub(super) vm: Vm,
     current: Option<(RootId, Arc<[u8]>)>,
     /// Roots that may still be alive, with their bytes.
     roots: Vec<(RootId, Arc<[u8]>)>,
-    died_at: Option<u64>,
+    /// When the VM was started, on the monotonic clock.
+    loaded_at: u64,
+    /// Streams that this worker drives.
+    pub(super) flows: HashMap<StreamId, Flow>,
 }
 
 impl Worker {
@@ -87,7 +92,8 @@ impl Worker {
             vm: Vm::start(module, options.clone())?,
             current: None,
             roots: Vec::new(),
-            died_at: None,
+            loaded_at: options.clock.monotonic(),
+            flows: HashMap::new(),
         })
     }
 
@@ -137,11 +143,10 @@ impl Worker {
             return;
         }
         let now = self.options.clock.monotonic();
-        let died_at = *self.died_at.get_or_insert(now);
-        if now.saturating_sub(died_at) < RELOAD_AFTER_NANOSECONDS {
+        if now.saturating_sub(self.loaded_at) < RELOAD_AFTER_NANOSECONDS {
             return;
         }
-        self.died_at = Some(now);
+        self.loaded_at = now;
         let bytes = self.current.as_ref().map(|(_, bytes)| Arc::clone(bytes));
         if self.replace_vm().is_ok()
             && let Some(bytes) = bytes
@@ -156,31 +161,15 @@ impl Worker {
         self.vm = Vm::start(&self.module, self.options.clone())?;
         self.current = None;
         self.roots.clear();
-        self.died_at = None;
+        self.loaded_at = self.options.clock.monotonic();
         Ok(())
     }
 
-    /// Notes the time of a trap, so that FAIL_RELOAD counts from there.
-    pub fn after_request(&mut self) {
-        if self.vm.trap().is_some() {
-            let now = self.options.clock.monotonic();
-            self.died_at.get_or_insert(now);
-        }
-    }
+    /// Nothing is left to be noted about a trap: a reload counts from the last load. Kept for who calls a [`Vm`]'s callbacks directly.
+    pub fn after_request(&mut self) {}
 
     /// The VM, for the callbacks of open streams.
     pub fn vm(&mut self) -> &mut Vm {
         &mut self.vm
-    }
-
-    /// Runs the tick of the current configuration, if it asked for ticks.
-    ///
-    /// # Errors
-    /// When the filter traps.
-    pub fn tick(&mut self) -> Result<bool, Arc<Trap>> {
-        match self.current {
-            Some((root, _)) => self.vm.tick(root),
-            None => Ok(false),
-        }
     }
 }

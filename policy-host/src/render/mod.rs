@@ -12,7 +12,7 @@ pub use istio::{Attach, IstioOptions, Place, istio};
 
 use crate::{
     revoke::next_generation,
-    source::{Findings, PolicyDocument, printable},
+    source::{Findings, PolicyDocument, credential_variables, printable},
 };
 use chaperone_policy::HEADER_PREFIX;
 use jiff::Timestamp;
@@ -72,12 +72,4 @@ impl Rendered {
             self.name.to_ascii_lowercase().chars().map(|c| if matches!(c, 'a'..='z' | '0'..='9') { c } else { '-' }).collect();
         format!("chaperone-{}", name.trim_matches('-')).chars().take(63).collect::<String>().trim_end_matches('-').to_owned()
     }
-}
-
-/// `NAME` of each `${env:NAME}` in the policy's credential.
-#[must_use]
-pub fn credential_variables(policy: &Value) -> Vec<String> {
-    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
-    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
-    names.map(|(name, _)| name.to_owned()).collect()
 }

@@ -4,7 +4,7 @@ use super::{Decision, Outcome, Request, client_reason};
 use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// One proxy with the filter in it. A trap is final, as under Envoy's FAIL_CLOSED: what comes after it is denied.
 pub struct Filter {
@@ -25,7 +25,15 @@ impl Filter {
         log: LogSink,
     ) -> Result<Self, Trap> {
         let clock = Clock::fixed(nanoseconds(at));
-        let vm = VmOptions { vm_id: "chaperone".into(), environment, clock: clock.clone(), log, ..VmOptions::default() };
+        let vm = VmOptions {
+            vm_id: "chaperone".into(),
+            environment,
+            clock: clock.clone(),
+            log,
+            // As the wiring that ships has it: `allow_on_headers_stop_iteration`.
+            hold_headers_alone: true,
+            ..VmOptions::default()
+        };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let proxy = Proxy::start(module, &ProxyOptions { vm, plugin, workers, ..ProxyOptions::default() })?;
         Ok(Self { proxy, clock })
@@ -92,8 +100,42 @@ struct SessionOf<'r> {
     uid: Cow<'r, str>,
 }
 
+impl Filter {
+    /// The proxy, for who drives streams callback by callback.
+    pub(crate) fn proxy(&mut self) -> &mut Proxy {
+        &mut self.proxy
+    }
+
+    /// [`Filter::configure`] with a policy that a canary of this filter has taken before.
+    pub(crate) fn configure_workers(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
+        for number in 0..self.proxy.workers() {
+            let given = self.proxy.worker(number).map(|worker| worker.apply(policy_json));
+            given.transpose().map_err(|error| UpdateError::Worker { worker: number, error })?;
+        }
+        Ok(())
+    }
+
+    /// The filter's monotonic time.
+    pub(crate) fn now(&self) -> Duration {
+        Duration::from_nanos(self.clock.monotonic())
+    }
+
+    /// When a tick or an answer to a callout is due next, in monotonic time.
+    pub(crate) fn next_due(&mut self) -> Option<Duration> {
+        let workers = self.proxy.workers();
+        let due = (0..workers).filter_map(|number| self.proxy.worker(number)?.next_due()).min();
+        due.map(Duration::from_nanos)
+    }
+
+    /// What a worker died of, with its backtrace.
+    pub(crate) fn trap(&mut self) -> Option<String> {
+        let workers = self.proxy.workers();
+        (0..workers).find_map(|number| self.proxy.worker(number)?.vm().trap().map(|trap| trap.to_string()))
+    }
+}
+
 /// What an exchange says, once it is over, by the filter's own record.
-fn outcome(exchange: &Exchange) -> Outcome {
+pub(crate) fn outcome(exchange: &Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
     Outcome { record, ..without_record(exchange) }
 }
@@ -112,6 +154,8 @@ fn without_record(exchange: &Exchange) -> Outcome {
         session: record.as_ref().and_then(|said| text_of(&said.actor.session.uid)),
         upstream_headers: forwarded.map(|request| text(&request.headers)),
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
+        upstream_bytes: Some(forwarded.map_or(0, |request| request.body.len() as u64)),
+        cut: None,
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
         record: None,
@@ -119,7 +163,7 @@ fn without_record(exchange: &Exchange) -> Outcome {
 }
 
 /// Field values are bytes and JSON is text: what is no UTF-8 shows as U+FFFD.
-fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
+pub(crate) fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     headers.iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
 }

@@ -14,4 +14,5 @@ pub use outcome::{Decision, Outcome, client_reason};
 pub use request::{Headers, Request};
 pub use run::{Replay, ReplayError};
 
+pub(crate) use filter::{outcome, text};
 pub(crate) use request::parse_address;

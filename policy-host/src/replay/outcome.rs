@@ -48,6 +48,12 @@ pub struct Outcome {
     /// The reason that the client was told, which is vaguer; not part of the contract's output.
     #[serde(skip)]
     pub client_reason: Option<String>,
+    /// Bytes of the body that went upstream, where they were counted; not part of the contract's output.
+    #[serde(skip)]
+    pub upstream_bytes: Option<u64>,
+    /// Why the filter reset a stream that it had let through; not part of the contract's output.
+    #[serde(skip)]
+    pub cut: Option<String>,
     /// The filter's own record; not part of the contract's output.
     #[serde(skip)]
     pub record: Option<Value>,
@@ -68,6 +74,8 @@ impl Outcome {
             response_headers: None,
             trap: None,
             client_reason: None,
+            upstream_bytes: None,
+            cut: None,
             record: None,
         }
     }

@@ -3,11 +3,12 @@
 //! What Envoy's connection manager does around filters is done here too: hop-by-hop headers, header limits. Paths are left as
 //! they came, which is how envoy/bootstrap.yaml has it.
 //! What it does not do: TLS, retries, timeouts, `x-forwarded-*`. A raw `#` in a request target never reaches the filter, as the
-//! HTTP library drops fragments; Envoy answers 400. A filter that pauses is answered with 503, for nobody would continue it.
+//! HTTP library drops fragments; Envoy answers 400.
 
 mod body;
 mod echo;
 mod heads;
+mod lane;
 mod pool;
 mod request;
 mod upstream;

@@ -2,10 +2,11 @@
 
 use super::body::{Cut, Frames, Passing};
 use super::heads::{self, FilterHead, Rejected};
-use super::pool::Handle;
+use super::lane::{Arrivals, Room, lane};
+use super::pool::{Handle, Listener};
 use super::upstream::{Answer, Unreachable};
 use super::{LogEntry, OnLog, Server};
-use crate::host::{Head, Headers, LocalReply, LogInfo, Outcome, Properties, Response as Replied, StreamId, Vm};
+use crate::host::{Event, Head, Headers, LocalReply, LogInfo, Properties, Response as Replied, StreamId};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
@@ -25,28 +26,30 @@ pub(super) struct Connection {
     pub(super) id: u64,
 }
 
-#[derive(Clone, Copy)]
-enum Way {
-    Request,
-    Response,
-}
-
-/// Why a request or response does not go on.
-enum Stop {
-    Reply(LocalReply),
-    Reset,
-}
-
-/// A stream of a worker. The last one to drop it ends the stream and logs.
-struct Stream {
-    handle: Handle,
-    id: StreamId,
-    on_log: OnLog,
+/// What is counted of a stream.
+#[derive(Default)]
+struct Counters {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
+}
+
+/// A stream of a worker. Whoever holds it answers the client; when that is over it ends the stream and logs.
+struct Stream {
+    feed: Feed,
+    on_log: OnLog,
     status: AtomicU64,
     details: Mutex<Option<String>>,
     started: Instant,
+    /// What still reads from the client and from upstream.
+    readers: Mutex<Vec<AbortHandle>>,
+}
+
+/// The way into a stream.
+#[derive(Clone)]
+struct Feed {
+    handle: Handle,
+    id: StreamId,
+    counters: Arc<Counters>,
 }
 
 /// Serves one request. An error resets the stream, or closes an HTTP/1.1 connection.
@@ -69,173 +72,218 @@ pub(super) async fn serve(
         protocol: Some(if parts.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }),
         ..Properties::default()
     };
-    let head = Head { headers, end_of_stream: body.is_end_stream() };
-    let opened = handle.call(move |worker| {
-        let stream = worker.open(properties)?;
-        let outcome = worker.vm().request_headers(stream, head);
-        worker.after_request();
-        Ok::<_, LocalReply>((stream, outcome))
+    let ended = body.is_end_stream();
+    let head = Head { headers, end_of_stream: ended };
+    let (upstream, to_upstream, room_upstream) = lane();
+    let (client, to_client_lane, room_client) = lane();
+    let opened = handle.call(move |seat| {
+        let stream = seat.worker.begin(head, properties)?;
+        seat.listen(stream, Listener { upstream, client });
+        Ok::<_, LocalReply>(stream)
     });
-    let (id, outcome) = match opened.await {
-        Ok(Ok(opened)) => opened,
+    let id = match opened.await {
+        Ok(Ok(id)) => id,
         Ok(Err(reply)) => return to_client(&reply.response(grpc, false)),
         Err(_) => return Err(Cut),
     };
-    let stream = Arc::new(Stream {
-        handle,
-        id,
+    let feed = Feed { handle, id, counters: Arc::default() };
+    let stream = Stream {
+        feed: feed.clone(),
         on_log: Arc::clone(&server.on_log),
-        request_bytes: AtomicU64::new(0),
-        response_bytes: AtomicU64::new(0),
         status: AtomicU64::new(0),
         details: Mutex::new(None),
         started: Instant::now(),
-    });
-    match forward(&server, &stream, outcome, upgrade, grpc, body).await {
-        Ok(response) => Ok(response),
-        Err(Stop::Reply(reply)) => stream.reply(reply).await,
-        Err(Stop::Reset) => Err(Cut),
+        readers: Mutex::default(),
+    };
+    if !ended {
+        stream.reads(tokio::spawn(body_of(body, feed.clone(), room_upstream)).abort_handle());
     }
+    stream.reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, Asked { upgrade, grpc })).abort_handle());
+    respond(stream, to_client_lane).await
 }
 
-async fn forward(
-    server: &Server,
-    stream: &Arc<Stream>,
-    outcome: Outcome<Headers>,
+/// What the request's head says about how it goes on.
+#[derive(Clone, Copy)]
+struct Asked {
     upgrade: bool,
     grpc: bool,
-    body: Incoming,
-) -> Result<Response<Passing>, Stop> {
-    let headers = go_on(outcome)?;
-    if upgrade {
-        // Envoy without `upgrade_configs`: what is spoken after an upgrade would pass unmediated.
-        return Err(local(403, "upgrade_failed", ""));
+}
+
+/// Hands the client's body to the filter, frame by frame as it comes.
+async fn body_of(mut body: Incoming, feed: Feed, room: Room) {
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            // A body that stops early must not look like one that ended.
+            let id = feed.id;
+            return feed.handle.post(move |seat| seat.forget(id));
+        };
+        let end = body.is_end_stream();
+        room.wait().await;
+        if !feed.request(frame, end).await || end {
+            return;
+        }
     }
-    let parts = heads::to_request(&headers).ok_or_else(not_http)?;
-    let (refused, mut refusal) = mpsc::channel(1);
-    let body = if body.is_end_stream() {
+    feed.request(Frame::data(Bytes::new()), true).await;
+}
+
+/// Sends upstream what the filter let through, and hands the answer to the filter.
+async fn upstream_side(server: Arc<Server>, feed: Feed, mut arrivals: Arrivals, room: Room, asked: Asked) {
+    let Some(Event::RequestHead(head)) = arrivals.next().await else { return };
+    arrivals.passed();
+    if asked.upgrade {
+        // Envoy without `upgrade_configs`: what is spoken after an upgrade would pass unmediated.
+        return feed.answer(403, "upgrade_failed", "");
+    }
+    let Some(parts) = heads::to_request(&head.headers) else { return feed.answer(503, "filter_left_invalid_headers", "") };
+    let body = if head.end_of_stream {
         Passing::Empty
     } else {
         let (frames, passing) = Passing::frames();
-        let stream = Arc::downgrade(stream);
-        // Weak: a client that never ends its request must not keep a finished stream open.
-        tokio::spawn(async move {
-            if let Err(stop) = pass(body, &frames, &stream, Way::Request).await {
-                let _ = frames.send(Err(Cut)).await;
-                let _ = refused.send(stop).await;
-            }
-        });
+        tokio::spawn(pass(arrivals, frames, None));
         passing
     };
-    let sent = server.upstream.send(Request::from_parts(parts, body), grpc);
-    let answer = tokio::select! {
-        biased;
-        Some(stop) = refusal.recv() => return Err(stop),
-        answer = sent => answer,
-    };
-    match answer {
-        Ok(Answer::Network(response)) => respond(stream, response, refusal).await,
-        Ok(Answer::Echo(response)) => respond(stream, response, refusal).await,
-        // The cut that a refusal makes can be seen upstream first.
-        Err(Unreachable) => match refusal.try_recv() {
-            Ok(stop) => Err(stop),
-            Err(_) => Err(local(
-                503,
-                "upstream_reset_before_response_started",
-                "upstream connect error or disconnect/reset before headers",
-            )),
-        },
+    match server.upstream.send(Request::from_parts(parts, body), asked.grpc).await {
+        Ok(Answer::Network(response)) => response_of(response, feed, room).await,
+        Ok(Answer::Echo(response)) => response_of(response, feed, room).await,
+        Err(Unreachable) => feed.answer(
+            503,
+            "upstream_reset_before_response_started",
+            "upstream connect error or disconnect/reset before headers",
+        ),
     }
 }
 
-async fn respond<B>(
-    stream: &Arc<Stream>,
-    response: Response<B>,
-    mut refusal: mpsc::Receiver<Stop>,
-) -> Result<Response<Passing>, Stop>
-where
-    B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
-{
-    let (parts, body) = response.into_parts();
-    let head = Head { headers: heads::from_response(&parts), end_of_stream: body.is_end_stream() };
-    let id = stream.id;
-    let headers = go_on(stream.on_vm(move |vm| vm.response_headers(id, head)).await?)?;
-    if let Ok(stop) = refusal.try_recv() {
-        return Err(stop);
-    }
-    let parts = heads::to_response(&headers).ok_or_else(not_http)?;
-    stream.status.store(u64::from(parts.status.as_u16()), Ordering::Relaxed);
-    stream.detail("via_upstream");
-    if body.is_end_stream() {
-        return Ok(Response::from_parts(parts, Passing::Empty));
-    }
-    let (frames, passing) = Passing::frames();
-    let held = Arc::clone(stream);
-    tokio::spawn(async move {
-        let stream = Arc::downgrade(&held);
-        let passed = tokio::select! {
-            biased;
-            Some(stop) = refusal.recv() => Err(stop),
-            passed = pass(body, &frames, &stream, Way::Response) => passed,
-            // The client went away: stop reading from upstream.
-            () = frames.closed() => Ok(()),
-        };
-        if passed.is_err() {
-            // The response has begun: nothing can be said any more but that it ends here.
-            let _ = frames.send(Err(Cut)).await;
-        }
-        drop(held);
-    });
-    Ok(Response::from_parts(parts, passing))
-}
-
-/// Passes a body on, frame by frame as it comes, through the filter where the filter looks at it.
-async fn pass<B>(mut body: B, to: &Frames, stream: &std::sync::Weak<Stream>, way: Way) -> Result<(), Stop>
+async fn response_of<B>(response: Response<B>, feed: Feed, room: Room)
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let (parts, mut body) = response.into_parts();
+    let ended = body.is_end_stream();
+    let (id, head) = (feed.id, Head { headers: heads::from_response(&parts), end_of_stream: ended });
+    if feed.handle.call(move |seat| seat.worker.response_head(id, head)).await.is_err() || ended {
+        return;
+    }
     while let Some(frame) = body.frame().await {
-        // A body that stops early must not look like one that ended.
-        let (Some(stream), Ok(frame)) = (stream.upgrade(), frame) else {
-            let _ = to.send(Err(Cut)).await;
-            return Ok(());
+        let Ok(frame) = frame else {
+            // A response that stops early must not look like one that ended.
+            return feed.handle.post(move |seat| seat.worker.reset(id));
         };
-        let frame = match frame.into_data() {
+        let end = body.is_end_stream();
+        room.wait().await;
+        if !feed.response(frame, end).await || end {
+            return;
+        }
+    }
+    feed.response(Frame::data(Bytes::new()), true).await;
+}
+
+/// Answers the client with what the filter lets through.
+async fn respond(stream: Stream, mut arrivals: Arrivals) -> Result<Response<Passing>, Cut> {
+    loop {
+        let event = arrivals.next().await.ok_or(Cut)?;
+        arrivals.passed();
+        match event {
+            Event::Replied(reply) => stream.detail(&reply.details),
+            Event::ResponseHead(head) => {
+                let Some(parts) = heads::to_response(&head.headers) else {
+                    let status = LocalReply { status: 503, ..LocalReply::failed_vm() };
+                    return to_client(&status.response(false, false));
+                };
+                stream.status.store(u64::from(parts.status.as_u16()), Ordering::Relaxed);
+                stream.details.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| "via_upstream".into());
+                if head.end_of_stream {
+                    return Ok(Response::from_parts(parts, Passing::Empty));
+                }
+                let (frames, passing) = Passing::frames();
+                tokio::spawn(pass(arrivals, frames, Some(stream)));
+                return Ok(Response::from_parts(parts, passing));
+            }
+            Event::RequestHead(_)
+            | Event::RequestBody { .. }
+            | Event::RequestTrailers(_)
+            | Event::ResponseBody { .. }
+            | Event::ResponseTrailers(_)
+            | Event::Reset => return Err(Cut),
+        }
+    }
+}
+
+/// Passes a body on as it comes through the filter. `held` is the stream that ends with it.
+async fn pass(mut arrivals: Arrivals, frames: Frames, held: Option<Stream>) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            // Who was to get it went away.
+            () = frames.closed() => break,
+            event = arrivals.next() => event,
+        };
+        let (frame, end) = match event {
+            Some(Event::RequestBody { bytes, end_of_stream } | Event::ResponseBody { bytes, end_of_stream }) => {
+                if let Some(stream) = held.as_ref() {
+                    stream.feed.counters.response_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+                (Ok(Frame::data(Bytes::from(bytes))), end_of_stream)
+            }
+            Some(Event::RequestTrailers(trailers) | Event::ResponseTrailers(trailers)) => {
+                (heads::fields(&trailers).map(Frame::trailers).ok_or(Cut), true)
+            }
+            Some(Event::Replied(_)) => continue,
+            // Something else has begun already: nothing can be said any more but that it ends here.
+            Some(Event::Reset | Event::RequestHead(_) | Event::ResponseHead(_)) | None => (Err(Cut), true),
+        };
+        let sent = frames.send(frame).await;
+        arrivals.passed();
+        if sent.is_err() || end {
+            break;
+        }
+    }
+    drop(held);
+}
+
+impl Feed {
+    /// A frame of the request; `false`: nobody takes more.
+    async fn request(&self, frame: Frame<Bytes>, end: bool) -> bool {
+        let id = self.id;
+        let fed = match frame.into_data() {
             Ok(data) => {
-                stream.counter(way).fetch_add(data.len() as u64, Ordering::Relaxed);
-                Frame::data(stream.data(way, data, body.is_end_stream()).await?)
+                self.counters.request_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                self.handle.call(move |seat| seat.worker.request_data(id, data, end)).await
             }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => Frame::trailers(stream.trailers(way, heads::from_fields(&trailers)).await?),
-                Err(_) => continue,
+                Ok(trailers) => {
+                    let trailers = heads::from_fields(&trailers);
+                    let _ = self.handle.call(move |seat| seat.worker.request_trailers(id, trailers)).await;
+                    return false;
+                }
+                Err(_) => Ok(()),
             },
         };
-        drop(stream);
-        if to.send(Ok(frame)).await.is_err() {
-            return Ok(());
-        }
+        fed.is_ok()
     }
-    Ok(())
-}
 
-/// What goes on, or why it does not.
-fn go_on<T>(outcome: Outcome<T>) -> Result<T, Stop> {
-    match outcome {
-        Outcome::Continue(what) => Ok(what),
-        Outcome::LocalReply(reply) | Outcome::Trapped { reply, .. } => Err(Stop::Reply(reply)),
-        Outcome::Paused => {
-            Err(local(503, "pause_not_supported", "the filter paused, which is not supported for local testing\n"))
-        }
-        Outcome::Reset => Err(Stop::Reset),
+    /// A frame of the response; `false`: nobody takes more.
+    async fn response(&self, frame: Frame<Bytes>, end: bool) -> bool {
+        let id = self.id;
+        let fed = match frame.into_data() {
+            Ok(data) => self.handle.call(move |seat| seat.worker.response_data(id, data, end)).await,
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => {
+                    let trailers = heads::from_fields(&trailers);
+                    let _ = self.handle.call(move |seat| seat.worker.response_trailers(id, trailers)).await;
+                    return false;
+                }
+                Err(_) => Ok(()),
+            },
+        };
+        fed.is_ok()
     }
-}
 
-fn local(status: u32, details: &str, body: &str) -> Stop {
-    Stop::Reply(LocalReply { status, details: details.into(), headers: Headers::new(), body: body.into(), grpc_status: None })
-}
-
-fn not_http() -> Stop {
-    local(503, "filter_left_invalid_headers", "")
+    /// The proxy itself answers.
+    fn answer(&self, status: u32, details: &str, body: &str) {
+        let reply = LocalReply { status, details: details.into(), headers: Headers::new(), body: body.into(), grpc_status: None };
+        let id = self.id;
+        self.handle.post(move |seat| seat.worker.answer(id, reply));
+    }
 }
 
 fn to_client(replied: &Replied) -> Result<Response<Passing>, Cut> {
@@ -257,71 +305,25 @@ impl Rejected {
 }
 
 impl Stream {
-    async fn on_vm<T: Send + 'static>(&self, job: impl FnOnce(&mut Vm) -> T + Send + 'static) -> Result<T, Stop> {
-        let answer = self.handle.call(move |worker| {
-            let answer = job(worker.vm());
-            worker.after_request();
-            answer
-        });
-        answer.await.map_err(|_| Stop::Reset)
-    }
-
-    async fn data(&self, way: Way, data: Bytes, end_of_stream: bool) -> Result<Bytes, Stop> {
-        let id = self.id;
-        let passed = self.on_vm(move |vm| {
-            let looked_at = match way {
-                Way::Request => vm.wants_request_body(),
-                Way::Response => vm.wants_response_body(),
-            };
-            if !looked_at {
-                return Ok(data);
-            }
-            go_on(match way {
-                Way::Request => vm.request_body(id, data.to_vec(), end_of_stream),
-                Way::Response => vm.response_body(id, data.to_vec(), end_of_stream),
-            })
-            .map(Bytes::from)
-        });
-        passed.await?
-    }
-
-    async fn trailers(&self, way: Way, trailers: Headers) -> Result<hyper::HeaderMap, Stop> {
-        let id = self.id;
-        let passed = self.on_vm(move |vm| match way {
-            Way::Request => vm.request_trailers(id, trailers),
-            Way::Response => vm.response_trailers(id, trailers),
-        });
-        heads::fields(&go_on(passed.await?)?).ok_or_else(not_http)
-    }
-
-    /// The client's response for a local reply, which the filter sees on its way.
-    async fn reply(&self, reply: LocalReply) -> Result<Response<Passing>, Cut> {
-        self.detail(&reply.details);
-        let id = self.id;
-        let replied = self.on_vm(move |vm| vm.local_response(id, &reply)).await.map_err(|_| Cut)?;
-        self.status.store(u64::from(replied.status()), Ordering::Relaxed);
-        self.response_bytes.store(replied.body.len() as u64, Ordering::Relaxed);
-        to_client(&replied)
+    fn reads(&self, reader: AbortHandle) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
     }
 
     fn detail(&self, details: &str) {
         *self.details.lock().unwrap_or_else(PoisonError::into_inner) = Some(details.to_owned());
     }
-
-    fn counter(&self, way: Way) -> &AtomicU64 {
-        match way {
-            Way::Request => &self.request_bytes,
-            Way::Response => &self.response_bytes,
-        }
-    }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        for reader in self.readers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            reader.abort();
+        }
         let status = u16::try_from(self.status.load(Ordering::Relaxed)).ok().filter(|&status| status != 0);
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let counters = &self.feed.counters;
         let (request_bytes, response_bytes) =
-            (self.request_bytes.load(Ordering::Relaxed), self.response_bytes.load(Ordering::Relaxed));
+            (counters.request_bytes.load(Ordering::Relaxed), counters.response_bytes.load(Ordering::Relaxed));
         let info = LogInfo {
             response_code: status,
             response_code_details: details.clone(),
@@ -330,11 +332,11 @@ impl Drop for Stream {
             response_bytes,
             duration_nanoseconds: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
-        let (id, on_log) = (self.id, Arc::clone(&self.on_log));
-        self.handle.post(move |worker| {
-            let filter_state = worker.vm().finish(id, info);
-            let trap = worker.vm().trap().map(ToString::to_string);
-            worker.after_request();
+        let (id, on_log) = (self.feed.id, Arc::clone(&self.on_log));
+        self.feed.handle.post(move |seat| {
+            seat.forget(id);
+            let filter_state = seat.worker.end(id, info);
+            let trap = seat.worker.vm().trap().map(ToString::to_string);
             on_log(LogEntry { filter_state, status, details, request_bytes, response_bytes, trap });
         });
     }

@@ -2,7 +2,23 @@
 
 use super::{Alg, KeyError, TestKey};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Mutex,
+};
+
+/// The keys that this process has made, by issuer; those that no policy is ever given are nobody's. A run is a process, and
+/// an RSA key takes up to a second to make: too long for each time that a file is saved.
+static MADE: Mutex<BTreeMap<(Option<String>, Alg), TestKey>> = Mutex::new(BTreeMap::new());
+
+fn made(issuer: Option<&str>, alg: Alg) -> Result<TestKey, KeyError> {
+    // Whoever held the lock and panicked left a map that is whole.
+    let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match made.entry((issuer.map(str::to_owned), alg)) {
+        Entry::Occupied(entry) => Ok(entry.get().clone()),
+        Entry::Vacant(entry) => Ok(entry.insert(TestKey::generate(alg)?).clone()),
+    }
+}
 
 /// The keys of one run. A policy that [`RunKeys::add_to`] was applied to accepts what they sign, and still accepts what
 /// its issuers' own keys sign.
@@ -33,8 +49,8 @@ impl RunKeys {
     /// When there is no randomness.
     pub fn key(&mut self, issuer: &str, alg: Alg) -> Result<&TestKey, KeyError> {
         match self.issuers.entry((issuer.to_owned(), alg)) {
-            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(TestKey::generate(alg)?)),
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(made(Some(issuer), alg)?)),
         }
     }
 
@@ -44,8 +60,8 @@ impl RunKeys {
     /// When there is no randomness.
     pub fn stranger(&mut self, alg: Alg) -> Result<&TestKey, KeyError> {
         match self.strangers.entry(alg) {
-            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(TestKey::generate(alg)?)),
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(made(None, alg)?)),
         }
     }
 

@@ -40,9 +40,20 @@ const PRELUDE: &str = r#"
     (drop (call $add (local.get $map) (i32.const 900) (i32.const 8) (i32.add (i32.const 908) (local.get $status)) (i32.const 1))))
 "#;
 
+/// The text of a guest made of the prelude and `body`.
+pub fn text(body: &str) -> String {
+    format!("(module {PRELUDE} {body})")
+}
+
 /// A guest made of the prelude and `body`.
 pub fn module(body: &str) -> Module {
-    Module::from_bytes(&wat::parse_str(format!("(module {PRELUDE} {body})")).unwrap()).unwrap()
+    Module::from_bytes(&wat::parse_str(text(body)).unwrap()).unwrap()
+}
+
+/// The same with more imports, which come before all else in a module.
+pub fn module_with(imports: &str, body: &str) -> Module {
+    let text = text(body).replacen("(module", &format!("(module {imports}"), 1);
+    Module::from_bytes(&wat::parse_str(text).unwrap()).unwrap()
 }
 
 /// A proxy with one worker that serves `configuration`.

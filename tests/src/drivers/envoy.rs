@@ -10,7 +10,7 @@ use crate::{
     wasm,
 };
 use policy_host::{
-    cases::{Action, Case, Plan, check, with_generation},
+    cases::{Action, Case, Exchange, Plan, check, with_generation},
     replay::{Decision, Outcome, Request, client_reason},
 };
 use serde_json::Value;
@@ -22,6 +22,21 @@ use tokio::time::sleep;
 
 /// How long the workers may take to follow the main thread after an update.
 const FOLLOW: Duration = Duration::from_secs(3);
+
+/// Why a case cannot be put to this Envoy: its clock is the machine's, it has one worker, and its upstream says what it says.
+#[must_use]
+pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
+    if case.moves_clock(plan) {
+        return Some("moves the clock");
+    }
+    if case.opens_streams() {
+        return Some("leaves streams open");
+    }
+    if case.names_workers() {
+        return Some("names a second worker");
+    }
+    case.scripts_replies().then_some("scripts a reply")
+}
 
 /// An Envoy with one worker, which makes it as deterministic as the other drivers, under a plan's policy.
 pub struct Driver {
@@ -64,9 +79,10 @@ impl Driver {
                     self.configure(policy).await;
                     updated = Some(Instant::now());
                 }
-                Action::Send { request, expect } => {
+                Action::Open { .. } | Action::Look(_) => panic!("{}: see `cannot`", step.place),
+                Action::Send { exchange, expect } => {
                     let (outcome, mismatches) = loop {
-                        let outcome = self.send(request).await;
+                        let outcome = self.send(exchange).await;
                         let mismatches = check(expect, &outcome);
                         let following = updated.is_some_and(|since| since.elapsed() < FOLLOW);
                         if mismatches.is_empty() || !following {
@@ -93,9 +109,9 @@ impl Driver {
         assert_eq!(self.envoy.update(&policy).await, Update::Applied, "Envoy takes a policy that compiles");
     }
 
-    async fn send(&self, request: &Request) -> Outcome {
+    async fn send(&self, exchange: &Exchange) -> Outcome {
         let before = self.upstream.count();
-        let answer = self.exchange(request).await;
+        let answer = self.exchange(&exchange.request, &exchange.chunks).await;
         let record = match answer.field("x-chaperone-audit-id") {
             Some(id) => self.log.record(id).await.record,
             // Envoy refused it by itself, before the filter.
@@ -112,6 +128,7 @@ impl Driver {
             command: said("/api/operation"),
             session: said("/actor/session/uid"),
             upstream_headers: received.as_ref().map(upstream_fields),
+            upstream_bytes: Some(received.as_ref().map_or(0, |received| received.body_len as u64)),
             client_reason: own.then(|| client_reason(answer.body.as_bytes())).flatten(),
             response_headers: own.then_some(answer.fields),
             ..Outcome::undecided(0)
@@ -119,11 +136,11 @@ impl Driver {
     }
 
     /// gRPC and trailers need HTTP/2; everything else goes as bytes, for no HTTP library sends most of it.
-    async fn exchange(&self, request: &Request) -> Answered {
+    async fn exchange(&self, request: &Request, chunks: &[usize]) -> Answered {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let grpc = request.headers.iter().any(|(name, value)| name == b"content-type" && value.starts_with(b"application/grpc"));
         if !grpc && request.trailers.is_empty() {
-            return Answered::of_raw(&raw::http1(self.envoy.address(), &bytes(request)).await);
+            return Answered::of_raw(&raw::http1(self.envoy.address(), &bytes(request, chunks)).await);
         }
         let mut call =
             Call::new(&text(&request.method), &text(&request.path)).host(&text(&request.authority)).body(request.body.clone());
@@ -169,7 +186,8 @@ impl Answered {
     }
 }
 
-fn bytes(request: &Request) -> Vec<u8> {
+/// A request as HTTP/1.1. A body in pieces goes in as many chunks; how Envoy hands them to the filter is its own matter.
+fn bytes(request: &Request, chunks: &[usize]) -> Vec<u8> {
     let mut bytes = [&request.method[..], b" ", &request.path, b" HTTP/1.1\r\n"].concat();
     let mut line = |name: &[u8], value: &[u8]| bytes.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
     line(b"host", &request.authority);
@@ -180,11 +198,23 @@ fn bytes(request: &Request) -> Vec<u8> {
     if !has(b"connection") {
         line(b"connection", b"close");
     }
-    if !request.body.is_empty() {
+    if !chunks.is_empty() {
+        line(b"transfer-encoding", b"chunked");
+    } else if !request.body.is_empty() {
         line(b"content-length", request.body.len().to_string().as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(&request.body);
+    if chunks.is_empty() {
+        bytes.extend_from_slice(&request.body);
+        return bytes;
+    }
+    let mut rest = request.body.as_slice();
+    for length in chunks {
+        let (piece, after) = rest.split_at(*length);
+        rest = after;
+        bytes.extend_from_slice(&[format!("{length:x}\r\n").as_bytes(), piece, b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
     bytes
 }
 

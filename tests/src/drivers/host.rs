@@ -1,28 +1,22 @@
-//! The .wasm in policy-host.
+//! The .wasm in policy-host, as `policy-host test` runs it.
 
-use super::{Ran, run};
+use super::{Ran, Seen};
 use policy_host::{
-    cases::{Case, Plan},
+    cases::{Case, Plan, Runner},
     host::{LogSink, Module},
     replay::Filter,
 };
-use std::cell::RefCell;
 
-/// Runs a case in a VM of its own.
-///
-/// # Panics
-/// When the filter does not start or refuses a policy that compiled.
+/// Runs a case in a proxy of its own.
 #[must_use]
 pub fn case(module: &Module, plan: &Plan, case: &Case) -> Ran {
-    let filter = RefCell::new(start(module, plan));
-    filter.borrow_mut().configure(&plan.policy_json).unwrap_or_else(|error| panic!("{}: {error}", plan.name));
-    let send = |request: &_, at| {
-        let mut filter = filter.borrow_mut();
-        filter.set_time(at);
-        filter.send(0, request)
-    };
-    let configure = |json: &[u8]| filter.borrow_mut().configure(json).unwrap_or_else(|error| panic!("{}: {error}", case.place));
-    run(plan, case, send, configure)
+    let ran = Runner::new(module.clone(), LogSink::discard()).case(plan, case);
+    let mut mismatches: Vec<String> = Vec::new();
+    for failure in &ran.failures {
+        mismatches.extend(failure.mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", failure.place, case.name)));
+    }
+    mismatches.extend(ran.trap.iter().map(|trap| format!("{}: {}: {trap}", case.place, case.name)));
+    Ran { seen: ran.outcomes.iter().map(|(_, outcome)| Seen::of(outcome, plan.at)).collect(), mismatches }
 }
 
 /// A filter without a policy yet.

@@ -7,10 +7,7 @@ pub mod host;
 pub mod native;
 
 use jiff::Timestamp;
-use policy_host::{
-    cases::{Action, Case, Plan, check},
-    replay::{Decision, Outcome},
-};
+use policy_host::replay::{Decision, Outcome};
 
 /// What a driver makes of a case.
 #[derive(Debug)]
@@ -112,27 +109,4 @@ fn neutral(name: &str, value: &str, at: Timestamp) -> String {
         }
         _ => value.to_owned(),
     }
-}
-
-/// Runs a case on a driver that is given as "send this request" and "take this policy".
-pub(crate) fn run(
-    plan: &Plan,
-    case: &Case,
-    mut send: impl FnMut(&policy_host::replay::Request, Timestamp) -> Outcome,
-    configure: impl Fn(&[u8]),
-) -> Ran {
-    let mut ran = Ran { seen: Vec::new(), mismatches: Vec::new() };
-    // The native driver and the local host keep their filter in `send`; both share one way through a case.
-    for step in &case.steps {
-        match &step.action {
-            Action::Configure(policy) => configure(policy),
-            Action::Send { request, expect } => {
-                let outcome = send(request, step.at);
-                ran.seen.push(Seen::of(&outcome, plan.at));
-                ran.mismatches
-                    .extend(check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.place, case.name)));
-            }
-        }
-    }
-    ran
 }

@@ -1,26 +1,50 @@
 //! The core itself, without wasm and without a proxy.
 
-use super::{Ran, run};
+use super::{Ran, Seen};
 use chaperone_policy::{Decision as Answer, End, Exchange, Head, Policy, RustCrypto, Secret, Timestamp, Worker};
 use policy_host::{
-    cases::{Case, Plan},
+    cases::{Action, Case, Plan, check},
     replay::{Decision, Outcome, Request, client_reason},
 };
 use serde_json::Value;
-use std::{cell::RefCell, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc};
 
-/// Runs a case with a worker of its own.
+/// Why the core alone cannot be asked about a case: what it does beyond judging requests. (A body in pieces is a whole one
+/// here: putting it together is the filter's work.)
+#[must_use]
+pub fn cannot(case: &Case) -> Option<&'static str> {
+    if case.opens_streams() {
+        return Some("leaves streams open");
+    }
+    case.scripts_replies().then_some("scripts a reply")
+}
+
+/// Runs a case with workers of its own.
+///
+/// # Panics
+/// When [`cannot`] says why not.
 #[must_use]
 pub fn case(plan: &Plan, case: &Case) -> Ran {
-    let environment = plan.env.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
-    let mut worker = Worker::new([1; 16], [2; 32], environment);
+    let environment: BTreeMap<_, _> = plan.env.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
+    let worker = |number: usize| Worker::new([u8::try_from(number).expect("few"); 16], [2; 32], environment.clone());
+    let mut workers: Vec<Worker> = (0..plan.workers).map(worker).collect();
     let compile = |json: &[u8]| Rc::new(Policy::compile(json).unwrap_or_else(|errors| panic!("{}: {errors}", plan.name)));
-    let policy = RefCell::new(compile(&plan.policy_json));
-    let send = |request: &Request, at: jiff::Timestamp| {
-        let now = Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).expect("after 1970"));
-        ask(&policy.borrow(), &mut worker, request, now)
-    };
-    run(plan, case, send, |json| drop(policy.replace(compile(json))))
+    let mut policy = compile(&plan.policy_json);
+    let mut ran = Ran { seen: Vec::new(), mismatches: Vec::new() };
+    for step in &case.steps {
+        match &step.action {
+            Action::Configure(json) => policy = compile(json),
+            Action::Send { exchange, expect } => {
+                let now = Timestamp::from_nanos(u64::try_from(step.at.as_nanosecond()).expect("after 1970"));
+                let outcome = ask(&policy, &mut workers[step.worker], &exchange.request, now);
+                ran.seen.push(Seen::of(&outcome, plan.at));
+                ran.mismatches
+                    .extend(check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.place, case.name)));
+            }
+            Action::Open { .. } | Action::Look(_) => panic!("{}: the core has no streams", step.place),
+        }
+    }
+    ran
 }
 
 /// Puts one request to the core.
@@ -51,10 +75,12 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             }
             let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             outcome.decision = Decision::Allow;
+            outcome.upstream_bytes = Some(request.body.len() as u64);
             outcome.upstream_headers = Some(fields.iter().map(|(name, value)| (lossy(name), lossy(value))).collect());
         }
         Answer::Refuse(denial) => {
             let response = denial.response();
+            outcome.upstream_bytes = Some(0);
             outcome.status = Some(response.status);
             let grpc = response.grpc_status.map(|status| ("grpc-status".to_owned(), status.to_string()));
             outcome.response_headers = Some(response.headers.iter().cloned().chain(grpc).collect());

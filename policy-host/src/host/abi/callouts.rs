@@ -1,8 +1,11 @@
-//! Callouts and foreign functions: this host has no clusters, so it answers as Envoy does for an unknown one.
+//! Callouts and foreign functions. HTTP callouts are answered by the embedder's script; there is nobody to talk gRPC to.
 
+use super::super::callout::{Callout, CalloutAnswer, CalloutRequest};
 use super::super::guest::slice;
+use super::super::headers::read_pairs;
 use super::super::{Status, foreign};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
+use std::time::Duration;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     host_call!(linker, "env", HttpCall, http_call, cluster: u32, cluster_length: u32, headers: u32, headers_length: u32, body: u32,
@@ -38,12 +41,37 @@ fn http_call(
     body_length: u32,
     trailers: u32,
     trailers_length: u32,
-    _timeout: u32,
+    timeout: u32,
     token_at: u32,
 ) -> Answer {
-    readable(guest, &[(cluster, cluster_length), (headers, headers_length), (body, body_length), (trailers, trailers_length)])?;
+    let (memory, _) = guest.split()?;
+    let owned = |(name, value): (&[u8], &[u8])| (name.to_ascii_lowercase(), value.to_vec());
+    let mut request = CalloutRequest {
+        cluster: String::from_utf8_lossy(slice(memory, cluster, cluster_length)?).into_owned(),
+        headers: read_pairs(slice(memory, headers, headers_length)?).into_iter().map(owned).collect(),
+        body: slice(memory, body, body_length)?.to_vec(),
+        trailers: read_pairs(slice(memory, trailers, trailers_length)?).into_iter().map(owned).collect(),
+        timeout: (timeout > 0).then(|| Duration::from_millis(u64::from(timeout))),
+    };
     guest.write_u32(token_at, 0)?;
-    Err(Status::BadArgument.into())
+    let given = |name: &[u8]| request.headers.iter().any(|(found, _)| found == name);
+    let complete = given(b":path") && given(b":method") && (given(b":authority") || given(b"host"));
+    if !complete || timeout > i32::MAX.unsigned_abs() {
+        return Err(Status::BadArgument.into());
+    }
+    if !request.body.is_empty() {
+        request.headers.push((b"content-length".to_vec(), request.body.len().to_string().into_bytes()));
+    }
+    let state = guest.state();
+    let answer = match state.settings.clusters.answer(&request) {
+        CalloutAnswer::NoCluster => return Err(Status::BadArgument.into()),
+        answer => answer,
+    };
+    let (root, now) = (state.root_context(), state.settings.clock.monotonic());
+    let token = state.next_callout;
+    state.next_callout = token.checked_add(1).unwrap_or(1);
+    state.callouts.extend(Callout::new(token, root, now, request.timeout, answer));
+    guest.write_u32(token_at, token)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's signature")]

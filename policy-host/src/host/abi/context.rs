@@ -2,12 +2,26 @@
 
 use super::super::guest::slice;
 use super::super::headers::read_pairs;
-use super::super::{LocalReply, LogLevel, Status, properties};
+use super::super::module::Abi;
+use super::super::state::{Stream, Wish};
+use super::super::{LocalReply, LogLevel, MapType, Status, properties, tick_nanoseconds};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
-pub(super) fn link(linker: &mut Linker<HostState>, log_level: bool) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>, abi: Abi) -> wasmtime::Result<()> {
     host_call!(linker, "env", Log, log, level: u32, text: u32, length: u32);
-    if log_level {
+    match abi {
+        Abi::V0_1_0 => {
+            host_call!(linker, "env", GetConfiguration, get_configuration, address_at: u32, length_at: u32);
+            host_call!(linker, "env", ContinueRequest, continue_request);
+            host_call!(linker, "env", ContinueResponse, continue_response);
+            host_call!(linker, "env", ClearRouteCache, clear_route_cache);
+        }
+        Abi::V0_2_0 | Abi::V0_2_1 => {
+            host_call!(linker, "env", ContinueStream, continue_stream, kind: u32);
+            host_call!(linker, "env", CloseStream, close_stream, kind: u32);
+        }
+    }
+    if abi == Abi::V0_2_1 {
         host_call!(linker, "env", GetLogLevel, get_log_level, level_at: u32);
     }
     host_call!(linker, "env", GetCurrentTime, get_current_time, time_at: u32);
@@ -17,8 +31,6 @@ pub(super) fn link(linker: &mut Linker<HostState>, log_level: bool) -> wasmtime:
     host_call!(linker, "env", SetProperty, set_property, path: u32, path_length: u32, value: u32, value_length: u32);
     host_call!(linker, "env", SendLocalResponse, send_local_response, status: u32, details: u32, details_length: u32, body: u32,
         body_length: u32, headers: u32, headers_length: u32, grpc_status: u32);
-    host_call!(linker, "env", ContinueStream, continue_stream, kind: u32);
-    host_call!(linker, "env", CloseStream, close_stream, kind: u32);
     host_call!(linker, "env", SetEffectiveContext, set_effective_context, context: u32);
     host_call!(linker, "env", Done, done);
     Ok(())
@@ -45,16 +57,19 @@ fn get_current_time(guest: &mut Guest<'_>, time_at: u32) -> Answer {
 }
 
 fn set_tick_period(guest: &mut Guest<'_>, milliseconds: u32) -> Answer {
+    let now = guest.state().settings.clock.monotonic();
     if let Some(root) = guest.state().root_mut() {
         root.tick_period = (milliseconds != 0).then_some(milliseconds);
+        root.tick_due = root.tick_period.map(|period| now.saturating_add(tick_nanoseconds(period)));
     }
     Ok(())
 }
 
-/// The status of the last callout: there are none, so it is 0 and empty.
+/// The status of the last callout of this root.
 fn get_status(guest: &mut Guest<'_>, code_at: u32, address_at: u32, length_at: u32) -> Answer {
-    guest.write_u32(code_at, 0)?;
-    guest.give(&[], address_at, length_at)
+    let (code, text) = guest.state().root_mut().map_or((0, ""), |root| root.status);
+    guest.write_u32(code_at, code)?;
+    guest.give(text.as_bytes(), address_at, length_at)
 }
 
 fn get_property(guest: &mut Guest<'_>, path: u32, path_length: u32, address_at: u32, length_at: u32) -> Answer {
@@ -87,44 +102,81 @@ fn send_local_response(
     let details = slice(memory, details, details_length)?;
     let body = slice(memory, body, body_length)?;
     let headers = read_pairs(slice(memory, headers, headers_length)?);
-    let Some(stream) = state.stream_mut() else { return Ok(()) };
-    if stream.local_reply.is_none() && !stream.failed {
-        stream.local_reply = Some(LocalReply {
-            status,
-            details: String::from_utf8_lossy(details).replace(|c: char| c.is_ascii_whitespace(), "_"),
-            headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec())).collect(),
-            body: body.to_vec(),
-            // Codes beyond the known ones, such as the SDKs' -1, mean that the filter named none.
-            grpc_status: (grpc_status <= 16).then_some(grpc_status),
-        });
-    }
+    state.stop_iteration = true;
+    let reply = LocalReply {
+        status,
+        details: String::from_utf8_lossy(details).replace(|c: char| c.is_ascii_whitespace(), "_"),
+        headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec())).collect(),
+        body: body.to_vec(),
+        // Codes beyond the known ones, such as the SDKs' -1, mean that the filter named none.
+        grpc_status: (grpc_status <= 16).then_some(grpc_status),
+    };
+    let wished = |stream: &mut Stream| match stream.driven {
+        true => Some(Wish::Reply(reply)),
+        false => {
+            if stream.local_reply.is_none() && !stream.failed {
+                stream.local_reply = Some(reply);
+            }
+            None
+        }
+    };
+    state.wish(wished);
+    Ok(())
+}
+
+/// ABI 0.1.0: the plugin's configuration while it is given, else the VM's.
+fn get_configuration(guest: &mut Guest<'_>, address_at: u32, length_at: u32) -> Answer {
+    guest.give_with(address_at, length_at, |state, out| {
+        out.extend_from_slice(state.plugin_configuration().map_or(state.settings.configuration.as_slice(), |bytes| bytes));
+        Ok(())
+    })
+}
+
+fn continue_request(guest: &mut Guest<'_>) -> Answer {
+    continue_stream(guest, 0)
+}
+
+fn continue_response(guest: &mut Guest<'_>) -> Answer {
+    continue_stream(guest, 1)
+}
+
+/// There is no route to forget.
+fn clear_route_cache(_guest: &mut Guest<'_>) -> Answer {
     Ok(())
 }
 
 /// Streams of HTTP are 0 and 1, of TCP 2 and 3.
 fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Answer {
-    match kind {
-        0 | 1 => {
-            if let Some(stream) = guest.state().stream_mut() {
-                stream.continued = true;
-            }
-            Ok(())
+    let wish = match kind {
+        0 => Wish::ContinueRequest,
+        1 => Wish::ContinueResponse,
+        2 => return Ok(()),
+        3 => return Err(Status::Unimplemented.into()),
+        _ => return Err(Status::BadArgument.into()),
+    };
+    guest.state().wish(|stream| {
+        if !stream.driven {
+            stream.continued = true;
+            return None;
         }
-        2 => Ok(()),
-        3 => Err(Status::Unimplemented.into()),
-        _ => Err(Status::BadArgument.into()),
-    }
+        // Whichever direction is continued, Envoy takes the request away from the filter.
+        stream.hide(MapType::RequestHeaders, true);
+        stream.hide(MapType::RequestTrailers, true);
+        Some(wish)
+    });
+    Ok(())
 }
 
 fn close_stream(guest: &mut Guest<'_>, kind: u32) -> Answer {
     if kind > 3 {
         return Err(Status::BadArgument.into());
     }
-    if kind < 2
-        && let Some(stream) = guest.state().stream_mut()
-    {
-        stream.closed = true;
-        stream.info.response_code_details.get_or_insert_with(|| "wasm_close_stream".into());
+    if kind < 2 {
+        guest.state().wish(|stream| {
+            stream.info.response_code_details.get_or_insert_with(|| "wasm_close_stream".into());
+            stream.closed = true;
+            stream.driven.then_some(Wish::Close)
+        });
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::super::guest::slice;
 use super::super::headers::{read_pairs, write_pairs};
+use super::super::module::Abi;
 use super::super::{BufferType, MapType, Status};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
@@ -31,7 +32,7 @@ fn buffer_type(kind: u32) -> Result<BufferType, Status> {
 fn pairs(guest: &mut Guest<'_>, map: u32, address_at: u32, length_at: u32) -> Answer {
     let map = map_type(map)?;
     guest.give_with(address_at, length_at, |state, out| {
-        if let Some(map) = state.stream().and_then(|stream| stream.map(map)).filter(|map| !map.entries().is_empty()) {
+        if let Some(map) = state.map(map).filter(|map| !map.entries().is_empty()) {
             write_pairs(map.entries(), out);
         }
         if let Some(spoil) = &mut state.spoil_map {
@@ -54,9 +55,14 @@ fn get(guest: &mut Guest<'_>, map: u32, key: u32, key_length: u32, address_at: u
     let map = map_type(map)?;
     let (memory, state) = guest.split()?;
     let key = slice(memory, key, key_length)?;
-    let stream = state.stream().ok_or(Status::BadArgument)?;
-    let missing = if stream.logging { Status::NotFound } else { Status::BadArgument };
-    let value = stream.map(map).ok_or(missing)?.get(key).ok_or(Status::NotFound)?.to_vec();
+    let logging = state.stream().is_some_and(|stream| stream.logging);
+    let missing = if logging { Status::NotFound } else { Status::BadArgument };
+    let value = match state.map(map).ok_or(missing)?.get(key) {
+        Some(value) => value.to_vec(),
+        // ABI 0.1.0 cannot tell a header that is not there from an empty one.
+        None if state.abi == Abi::V0_1_0 => Vec::new(),
+        None => return Err(Status::NotFound.into()),
+    };
     guest.give(&value, address_at, length_at)
 }
 
@@ -100,7 +106,9 @@ fn contents(state: &HostState, kind: BufferType) -> Result<&[u8], Status> {
         BufferType::RequestBody => Ok(state.stream().and_then(|stream| stream.request_body.as_deref()).unwrap_or_default()),
         BufferType::ResponseBody => Ok(state.stream().and_then(|stream| stream.response_body.as_deref()).unwrap_or_default()),
         BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcMessage | BufferType::CallData => Ok(&[]),
-        BufferType::HttpCallBody => Err(Status::NotFound),
+        BufferType::HttpCallBody => {
+            state.root().and_then(|root| root.callout_answer.as_ref()).map(|answer| &*answer.body).ok_or(Status::NotFound)
+        }
     }
 }
 
@@ -122,7 +130,7 @@ fn buffer_status(guest: &mut Guest<'_>, kind: u32, length_at: u32, flags_at: u32
     guest.write_u32(flags_at, 0)
 }
 
-/// Envoy replaces, prepends or appends; it changes nothing inside a buffer.
+/// Envoy replaces bytes at the beginning, prepends or appends; it changes nothing inside a buffer.
 fn set_buffer(guest: &mut Guest<'_>, kind: u32, start: u32, length: u32, data: u32, data_length: u32) -> Answer {
     let kind = buffer_type(kind)?;
     contents(guest.state(), kind)?;
@@ -142,10 +150,8 @@ fn set_buffer(guest: &mut Guest<'_>, kind: u32, start: u32, length: u32, data: u
     };
     let body = body.ok_or(Status::BadArgument)?;
     let (start, length) = (start as usize, length as usize);
-    if start == 0 && length == 0 {
-        body.splice(0..0, data.iter().copied());
-    } else if start == 0 && length >= body.len() {
-        data.clone_into(body);
+    if start == 0 {
+        body.splice(0..length.min(body.len()), data.iter().copied());
     } else if start >= body.len() {
         body.extend_from_slice(data);
     } else {

@@ -8,6 +8,7 @@ mod shared;
 mod wasi;
 
 use super::guest::{Answer, Fault, Guest};
+use super::module::Abi;
 use super::state::HostState;
 use super::{HostCall, Status};
 use wasmtime::{Caller, Linker};
@@ -33,10 +34,10 @@ fn answer(answer: Answer) -> wasmtime::Result<u32> {
     }
 }
 
-/// Everything that Envoy offers a guest of this ABI; `log_level`: 0.2.1 added `proxy_get_log_level`.
-pub(super) fn link_all(linker: &mut Linker<HostState>, log_level: bool) -> wasmtime::Result<()> {
+/// Everything that Envoy offers a guest of this ABI.
+pub(super) fn link_all(linker: &mut Linker<HostState>, abi: Abi) -> wasmtime::Result<()> {
     headers::link(linker)?;
-    context::link(linker, log_level)?;
+    context::link(linker, abi)?;
     shared::link(linker)?;
     metrics::link(linker)?;
     callouts::link(linker)?;

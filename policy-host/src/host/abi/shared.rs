@@ -31,7 +31,8 @@ fn set(guest: &mut Guest<'_>, key: u32, key_length: u32, value: u32, value_lengt
 fn register(guest: &mut Guest<'_>, name: u32, name_length: u32, token_at: u32) -> Answer {
     let (memory, state) = guest.split()?;
     let name = slice(memory, name, name_length)?;
-    let token = state.settings.shared.register_queue(state.settings.vm_id.as_bytes(), name);
+    let told = (state.vm, state.root_context());
+    let token = state.settings.shared.register_queue(state.settings.vm_id.as_bytes(), name, told);
     guest.write_u32(token_at, token)
 }
 
@@ -43,7 +44,7 @@ fn resolve(guest: &mut Guest<'_>, vm: u32, vm_length: u32, name: u32, name_lengt
     guest.write_u32(token_at, token)
 }
 
-/// Nobody is woken: `proxy_on_queue_ready` is not supported for local testing.
+/// Whoever registered the queue is told when its worker runs what is due.
 fn enqueue(guest: &mut Guest<'_>, token: u32, data: u32, data_length: u32) -> Answer {
     let (memory, state) = guest.split()?;
     let data = slice(memory, data, data_length)?;

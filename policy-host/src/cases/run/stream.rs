@@ -1,0 +1,142 @@
+//! One request and its response on a worker, as far as it has come.
+
+use super::super::plan::{Exchange, Reply};
+use crate::{
+    host::{self, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Worker},
+    replay::{Outcome, outcome},
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A stream that has begun.
+pub(super) struct Stream {
+    /// On which worker, from 0.
+    pub(super) worker: usize,
+    properties: Arc<Properties>,
+    on: On,
+    traffic: Traffic,
+}
+
+/// Who answers.
+enum On {
+    Filter(StreamId),
+    /// The proxy has no configuration for the filter yet.
+    Proxy(LocalReply),
+}
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Neither side has ended it.
+    Open,
+    /// It is over: its response is complete.
+    Closed,
+    /// The filter reset it.
+    Reset,
+}
+
+impl Stream {
+    /// Sends a request, and once all of it is upstream, what the upstream says to it. Without a reply, an upstream that is
+    /// quick says 200 and nothing more; where the stream stays open, nothing has come yet.
+    pub(super) fn begin(number: usize, worker: &mut Worker, exchange: &Exchange, stays_open: bool) -> Self {
+        let host::Request { headers, body, trailers, properties } = (*exchange.request).clone().into_host();
+        let head = Head { headers, end_of_stream: body.is_empty() && trailers.is_none() };
+        let id = match worker.begin(head, Arc::clone(&properties)) {
+            Ok(id) => id,
+            Err(reply) => return Self { worker: number, properties, on: On::Proxy(reply), traffic: Traffic::default() },
+        };
+        let mut stream = Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default() };
+        let whole = [body.len()];
+        let lengths = if exchange.chunks.is_empty() { &whole[..] } else { &exchange.chunks };
+        let mut rest = body.as_slice();
+        for length in lengths.iter().filter(|length| **length > 0) {
+            let (piece, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = after;
+            worker.request_data(id, piece, rest.is_empty() && trailers.is_none());
+        }
+        if let Some(trailers) = trailers {
+            worker.request_trailers(id, trailers);
+        }
+        stream.look(worker);
+        let unanswered = stream.traffic.request_ended && stream.traffic.response.is_none() && !stream.traffic.reset;
+        if unanswered {
+            match &exchange.reply {
+                Some(reply) => reply_with(worker, id, reply, stays_open),
+                None if stays_open => {}
+                None => reply_with(worker, id, &Reply::quick(), false),
+            }
+            stream.look(worker);
+        }
+        stream
+    }
+
+    fn look(&mut self, worker: &mut Worker) {
+        if let On::Filter(id) = self.on {
+            worker.events(id).into_iter().for_each(|event| self.traffic.record(event));
+        }
+    }
+
+    /// How far it has come by now: the filter may have acted on it from elsewhere.
+    pub(super) fn end(&mut self, worker: &mut Worker) -> End {
+        self.look(worker);
+        match (&self.on, self.traffic.reset, self.traffic.response_ended) {
+            (On::Filter(_), true, _) => End::Reset,
+            (On::Filter(_), false, true) | (On::Proxy(_), _, _) => End::Closed,
+            (On::Filter(_), false, false) => End::Open,
+        }
+    }
+
+    /// Ends the stream: the filter writes its record, which says what became of the request.
+    pub(super) fn finish(mut self, worker: &mut Worker) -> Outcome {
+        let reset = self.end(worker) == End::Reset;
+        let Self { worker: _, properties, on, mut traffic } = self;
+        let filter_state = match on {
+            On::Filter(id) => worker.end(id, LogInfo::default()),
+            On::Proxy(reply) => {
+                traffic.response = Some(reply.response(false, false).headers);
+                traffic.local_reply = Some(reply);
+                Vec::new()
+            }
+        };
+        let bytes = traffic.request_body.len() as u64;
+        let upstream = traffic.request.map(|headers| host::Request {
+            headers,
+            body: traffic.request_body,
+            trailers: traffic.request_trailers,
+            properties,
+        });
+        let response = traffic.response.map(|headers| Response { headers, body: traffic.response_body });
+        let trap = worker.vm().trap().cloned();
+        let exchange = host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap };
+        // Coverage and the reason of a cut are in parts of the record that an outcome does not take from it.
+        let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let mut outcome = Outcome { record, ..outcome(&exchange) };
+        // Also where the filter answered after it had let something through, which is no denial that anybody wants.
+        outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
+        outcome.upstream_bytes = Some(bytes);
+        if reset && outcome.trap.is_none() {
+            outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
+        }
+        outcome
+    }
+}
+
+fn reply_with(worker: &mut Worker, id: StreamId, reply: &Reply, stays_open: bool) {
+    let Reply { status, headers, chunks, trailers } = reply;
+    let mut all: Headers = vec![(b":status".to_vec(), status.to_string().into_bytes())];
+    all.extend(headers.iter().cloned());
+    let ends = |last: bool| last && !stays_open && trailers.is_none();
+    worker.response_head(id, Head { headers: all, end_of_stream: ends(chunks.is_empty()) });
+    for (index, chunk) in chunks.iter().enumerate() {
+        worker.response_data(id, chunk.as_slice(), ends(index + 1 == chunks.len()));
+    }
+    if let Some(trailers) = trailers {
+        worker.response_trailers(id, trailers.clone());
+    }
+}
+
+/// Why a stream was cut, by the filter's own record.
+fn why(record: Option<&Value>) -> Option<&str> {
+    let said = |pointer| record?.pointer(pointer)?.as_str().filter(|code| !code.is_empty() && *code != "allowed");
+    said("/unmapped/ended_by").or_else(|| said("/status_code"))
+}

@@ -1,0 +1,7 @@
+;; A local reply from the response's body, when its headers have gone to the client, resets the stream
+;;> send GET /chunks
+(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+  (call $note2 $"response body, end" (local.get 1) (local.get 2))
+  (call $note1 $"reply" (call $reply (i32.const 403) $"no"))
+  (i32.const 0))
+(func (export "proxy_on_log") (param i32) (call $note $"log"))

@@ -1,0 +1,17 @@
+;; A property that is set is read back under its name and as filter state, and is in the access log
+;;> send GET /empty
+(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+  (call $note1 $"set" (call $set_property $"t" $"first"))
+  (call $result $"t" (call $get_property $"t" (call $at) (call $size)))
+  (call $result $"filter_state.wasm.t" (call $get_property $"filter_state\00wasm.t" (call $at) (call $size)))
+  (call $note1 $"set, with a path" (call $set_property $"a\00b" $"path"))
+  (call $result $"a.b" (call $get_property $"a\00b" (call $at) (call $size)))
+  (call $note1 $"set, a name that is taken" (call $set_property $"plugin_name" $"mine"))
+  (call $result $"plugin_name" (call $get_property $"plugin_name" (call $at) (call $size)))
+  (i32.const 0))
+(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+  (call $result $"t" (call $get_property $"t" (call $at) (call $size)))
+  (i32.const 0))
+(func (export "proxy_on_log") (param i32)
+  (call $note1 $"set" (call $set_property $"t" $"from the log"))
+  (call $result $"t" (call $get_property $"t" (call $at) (call $size))))

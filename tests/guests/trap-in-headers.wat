@@ -1,0 +1,17 @@
+;; A trap in the headers callback: what this request and those after it get when the filter fails closed
+;;> open POST /chunks
+;;> data one
+;;> last two
+;;> send GET /empty
+(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (call $note $"last words") unreachable)
+(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+  (call $note2 $"body, end" (local.get 1) (local.get 2)) (i32.const 0))
+(func (export "proxy_on_request_trailers") (param i32 i32) (result i32)
+  (call $note $"trailers") (i32.const 0))
+(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+  (call $note1 $"response headers, end" (local.get 2)) (i32.const 0))
+(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+  (call $note2 $"response body, end" (local.get 1) (local.get 2)) (i32.const 0))
+(func (export "proxy_on_response_trailers") (param i32 i32) (result i32)
+  (call $note $"response trailers") (i32.const 0))
+(func (export "proxy_on_log") (param i32) (call $note $"log"))

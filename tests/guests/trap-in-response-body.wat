@@ -1,0 +1,5 @@
+;; A trap in the callback for the response's body, when its headers have gone to the client
+;;> send GET /chunks
+;;> send GET /empty
+(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (call $note $"last words") unreachable)
+(func (export "proxy_on_log") (param i32) (call $note $"log"))
