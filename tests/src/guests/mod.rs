@@ -4,10 +4,12 @@
 //! what it needs in lines that begin with `;;:`, and its code. Its transcript is what it logs, and what the client, the upstream
 //! and the access log saw.
 
+mod bootstrap;
 mod envoy;
 mod host;
 mod script;
 mod summary;
+mod wire;
 
 pub use envoy::run as run_in_envoy;
 pub use host::run as run_in_host;
