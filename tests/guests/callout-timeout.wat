@@ -1,4 +1,4 @@
-;; A callout whose answer comes too late is answered 504 by Envoy itself
+;; A callout whose answer comes too late is told as a reset: no headers, and the status says so
 ;;> send GET /empty
 ;;> wait 300
 (global $token (mut i32) (i32.const 0))

@@ -5,11 +5,16 @@ use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
-    host::{FailurePolicy, Plugin, ProxyOptions, VmOptions},
-    serve::{self, LogEntry, Pool, ServeOptions, Upstream},
+    host::{FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
+    serve::{self, LogEntry, OnLog, Pool, ServeOptions, Upstream},
     source::PolicyDocument,
 };
-use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::net::TcpListener;
 
 /// The policy of `--demo`, when no other is named.
@@ -24,12 +29,22 @@ const DEMO_CREDENTIAL: &str = "demo-credential-of-the-upstream";
 
 The audit record of each request goes to stdout, one JSON object a line. The variables that the policy's upstream.credential
 names are taken from this process's environment. Without --upstream an echo answers with what it was sent.
-With --demo the example policy is served with a key of its own and four curl lines are printed to paste."
+With --demo the example policy is served with a key of its own and four curl lines are printed to paste.
+
+Any other proxy-wasm filter (ABI 0.1.0, 0.2.0 or 0.2.1) runs too, with the bytes of a file as its configuration:
+  policy-host serve --wasm filter.wasm --configuration filter.json --upstream http://127.0.0.1:9000
+Its log goes to stderr, and to stdout, for each request, one JSON object: {\"status\",\"details\",\"filter_state\"}."
 )]
 pub(crate) struct Serve {
     /// A policy, or an Envoy file with one in it.
-    #[arg(long, value_name = "POLICY", required_unless_present = "demo")]
+    #[arg(long, value_name = "POLICY", required_unless_present_any = ["demo", "configuration"])]
     policy: Option<PathBuf>,
+    /// The configuration of another filter than Chaperone's, as its bytes are.
+    #[arg(long, value_name = "FILE", requires = "wasm", conflicts_with_all = ["policy", "demo"])]
+    configuration: Option<PathBuf>,
+    /// For another filter: run its body callbacks while it holds the headers (Envoy's allow_on_headers_stop_iteration).
+    #[arg(long, requires = "configuration")]
+    allow_on_headers_stop_iteration: bool,
     /// Where allowed requests go: http://host:port. Without it: a built-in echo.
     #[arg(long, value_name = "URL")]
     upstream: Option<Upstream>,
@@ -53,6 +68,32 @@ impl Serve {
     }
 
     fn start(&self) -> Result<Exit, Exit> {
+        match &self.configuration {
+            Some(file) => self.start_foreign(file),
+            None => self.start_policy(),
+        }
+    }
+
+    /// A filter that is not ours gets its bytes and no environment.
+    fn start_foreign(&self, file: &Path) -> Result<Exit, Exit> {
+        let configuration = std::fs::read(file).map_err(|error| {
+            output::diagnostic(&format!("policy-host: {}: cannot be read: {error}", file.display()));
+            Exit::Invalid
+        })?;
+        let module = wasm::load(self.wasm.as_ref())?;
+        let log = LogSink::new(|_, text| output::diagnostic(&format!("filter: {}", text.trim_end())));
+        let vm = VmOptions {
+            vm_id: "filter".into(),
+            log,
+            hold_headers_alone: self.allow_on_headers_stop_iteration,
+            ..VmOptions::default()
+        };
+        let plugin = Plugin { name: "filter".into(), root_id: String::new() };
+        let pool = self.serving(&module, vm, plugin, &configuration)?;
+        self.run_on(pool, None, Arc::new(told))
+    }
+
+    fn start_policy(&self) -> Result<Exit, Exit> {
         let path = self.policy.clone().unwrap_or_else(|| PathBuf::from(DEMO_POLICY));
         let document = PolicyDocument::read(&path).map_err(|findings| output::invalid(&findings))?;
         document.compile().map_err(|findings| output::invalid(&findings))?;
@@ -80,24 +121,33 @@ impl Serve {
         };
         let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), ..VmOptions::default() };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
+        let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
+        let pool = self.serving(&module, vm, plugin, &policy)?;
+        self.run_on(pool, demo, Arc::new(record))
+    }
+
+    fn serving(&self, module: &Module, vm: VmOptions, plugin: Plugin, configuration: &[u8]) -> Result<Pool, Exit> {
         // As in envoy/: a trap closes one worker for a second, and never opens it.
         let options = ProxyOptions { vm, plugin, workers: usize::from(self.workers), failure: FailurePolicy::Reload };
         let told = |message: &dyn std::fmt::Display| output::diagnostic(&format!("policy-host: {message}"));
-        let pool = Pool::start(&module, &options).map_err(|trap| {
+        let pool = Pool::start(module, &options).map_err(|trap| {
             told(&trap);
             Exit::Trapped
         })?;
-        let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
-        pool.update(&policy).map_err(|error| {
+        pool.update(configuration).map_err(|error| {
             told(&error);
             wasm::not_taken(&error)
         })?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| output::failed(&error.to_string()))?;
-        runtime.block_on(self.listen(pool, demo))
+        Ok(pool)
     }
 
-    async fn listen(&self, pool: Pool, demo: Option<Demo>) -> Result<Exit, Exit> {
+    fn run_on(&self, pool: Pool, demo: Option<Demo>, on_log: OnLog) -> Result<Exit, Exit> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| output::failed(&error.to_string()))?;
+        runtime.block_on(self.listen(pool, demo, on_log))
+    }
+
+    async fn listen(&self, pool: Pool, demo: Option<Demo>, on_log: OnLog) -> Result<Exit, Exit> {
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|error| output::failed(&format!("cannot listen on {}: {error}", self.listen)))?;
         let address = listener.local_addr().map_err(|error| output::failed(&error.to_string()))?;
@@ -106,7 +156,7 @@ impl Serve {
             output::result(&format!("Sessions of the next 15 minutes; paste into another terminal:\n\n{}", demo.lines(address)));
         }
         let upstream = self.upstream.clone().unwrap_or(Upstream::Echo);
-        let options = ServeOptions { listener, pool: Arc::new(pool), upstream, on_log: Arc::new(record) };
+        let options = ServeOptions { listener, pool: Arc::new(pool), upstream, on_log };
         serve::run(options, end()).await.map_err(|error| output::failed(&error.to_string()))?;
         Ok(Exit::Fine)
     }
@@ -118,11 +168,27 @@ fn record(entry: LogEntry) {
         output::diagnostic(trap);
     }
     if let Some(record) = entry.property("session_audit") {
-        // In one write, so that two workers' lines never mix; a reader that hung up does not end the proxy.
-        let line = [record, b"\n"].concat();
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(&line).and_then(|()| out.flush());
+        line(record);
     }
+}
+
+/// One line for each request of another filter: what became of it, and what the filter noted.
+fn told(entry: LogEntry) {
+    if let Some(trap) = &entry.trap {
+        output::diagnostic(trap);
+    }
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let noted: serde_json::Map<String, serde_json::Value> =
+        entry.filter_state.iter().map(|(name, value)| (lossy(name), lossy(value).into())).collect();
+    let told = serde_json::json!({"status": entry.status, "details": entry.details, "filter_state": noted});
+    line(told.to_string().as_bytes());
+}
+
+/// In one write, so that two workers' lines never mix; a reader that hung up does not end the proxy.
+fn line(text: &[u8]) {
+    let line = [text, b"\n"].concat();
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&line).and_then(|()| out.flush());
 }
 
 /// Ctrl-C, or what a supervisor sends.

@@ -145,7 +145,11 @@ impl Proxy {
 
     /// [`Worker::run_due`] of every worker.
     pub fn run_due(&mut self) -> bool {
-        self.each_worker().fold(false, |ran, worker| worker.run_due() || ran)
+        let mut ran = false;
+        for worker in self.each_worker() {
+            ran |= worker.run_due();
+        }
+        ran
     }
 
     fn next_due(&mut self) -> Option<u64> {

@@ -141,6 +141,9 @@ impl Module {
 
     fn compile(bytes: &[u8], path: &Path) -> Result<Self, LoadError> {
         let engine = engine()?;
+        if !bytes.starts_with(b"\0asm") {
+            return Err(LoadError::Invalid { reason: "it does not begin as one (with the bytes 00 61 73 6d)".into() });
+        }
         let module = wasmtime::Module::new(engine, bytes).map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
         let exports = |name: &str| module.get_export(name).is_some();
         let abi = Abi::of(&module)?;

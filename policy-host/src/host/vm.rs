@@ -104,6 +104,9 @@ pub struct Vm {
     next_context: u32,
 }
 
+/// Root context, token, numbers of headers, of the body's bytes, of trailers.
+type CalloutTold = (u32, u32, u32, u32, u32);
+
 pub(super) struct Exports {
     pub(super) context_create: Option<TypedFunc<(u32, u32), ()>>,
     pub(super) vm_start: Option<TypedFunc<(u32, u32), u32>>,
@@ -122,7 +125,7 @@ pub(super) struct Exports {
     pub(super) log: Option<TypedFunc<u32, ()>>,
     pub(super) delete: Option<TypedFunc<u32, ()>>,
     pub(super) queue_ready: Option<TypedFunc<(u32, u32), ()>>,
-    pub(super) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub(super) http_call_response: Option<TypedFunc<CalloutTold, ()>>,
 }
 
 /// A state for a store that only lists names.

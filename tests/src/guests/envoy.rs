@@ -1,6 +1,12 @@
 //! All guests' steps in one real Envoy: a listener for each guest, its filter by ECDS, so that one that is refused harms no other.
 
-use super::{Guest, Step, Transcript, script, summary::Message};
+use super::{
+    Guest, Step, Transcript,
+    bootstrap::{bootstrap, write},
+    script,
+    summary::Message,
+    wire::{Fed, connect, feed, map, read},
+};
 use crate::{
     client,
     envoy::run_dir,
@@ -8,27 +14,19 @@ use crate::{
     upstream::{Answer, Upstream},
 };
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::{
-    HeaderMap, Request,
-    body::{Body, Frame},
-    client::conn::http2,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::{Value, json};
+use hyper::{Request, body::Frame};
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     fs::{self, File},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::Pin,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::Poll,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, sync::mpsc, time::sleep};
+use tokio::{sync::mpsc, time::sleep};
 
 /// After each step, so that the next one finds the one before done.
 pub(super) const STEP: Duration = Duration::from_millis(60);
@@ -249,124 +247,6 @@ async fn start(guests: &[Guest], upstream: SocketAddr, workers: usize) -> Runnin
     }
 }
 
-/// Writes the guest's filter configuration, by rename.
-fn write(dir: &Path, guest: &Guest, configuration: &str) {
-    let filter = json!({"resources": [{
-        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-        "name": guest.name,
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": {
-            "name": guest.name,
-            "root_id": "root",
-            "vm_config": {
-                "vm_id": guest.name,
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": dir.join(&guest.name).join("guest.wasm")}},
-                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "of the vm"},
-                "environment_variables": {"key_values": {"GUEST": "a guest"}},
-            },
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
-            "failure_policy": if guest.needs("fail_reload") { "FAIL_RELOAD" } else { "FAIL_CLOSED" },
-            "allow_on_headers_stop_iteration": guest.needs("allow_on_headers_stop_iteration"),
-        }},
-    }]});
-    let at = dir.join(&guest.name);
-    fs::write(at.join("new.json"), filter.to_string()).expect("the build folder can be written");
-    fs::rename(at.join("new.json"), at.join("ecds.json")).expect("a file can be renamed");
-}
-
-fn bootstrap(dir: &Path, guests: &[Guest], upstream: SocketAddr) -> Value {
-    let socket = |address: SocketAddr| json!({"socket_address": {"address": address.ip(), "port_value": address.port()}});
-    let any = SocketAddr::from(([127, 0, 0, 1], ANY));
-    let cluster = |name: &str, address: Value| {
-        json!({
-            "name": name, "type": "STATIC", "connect_timeout": "1s",
-            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            }},
-            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
-        })
-    };
-    // Port 1 of loopback: nobody listens there.
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    json!({
-        "node": {"id": "guests", "cluster": "guests"},
-        "admin": {"address": socket(any)},
-        "static_resources": {
-            "listeners": guests.iter().map(|guest| listener(dir, guest, &socket(any))).collect::<Vec<_>>(),
-            "clusters": [cluster("upstream", socket(upstream)), cluster("nowhere", socket(nowhere))],
-        },
-    })
-}
-
-fn listener(dir: &Path, guest: &Guest, address: &Value) -> Value {
-    let at = dir.join(&guest.name);
-    json!({"name": guest.name, "address": address, "filter_chains": [{"filters": [{
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": "guests",
-            "codec_type": "HTTP2",
-            "generate_request_id": false,
-            "access_log": [{"name": "envoy.access_loggers.file", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                "path": dir.join("access.log"),
-                "log_format": {"text_format_source": {"inline_string":
-                    format!("{} %REQ(x-stream)% %RESPONSE_CODE% %FILTER_STATE(wasm.t:PLAIN)%\n", guest.name)}},
-            }}],
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-                {"name": "main", "match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}},
-            ]}]},
-            "http_filters": [
-                {"name": guest.name, "config_discovery": {
-                    "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-                    "config_source": {"resource_api_version": "V3", "path_config_source": {
-                        "path": at.join("ecds.json"), "watched_directory": {"path": at},
-                    }},
-                }},
-                {"name": "envoy.filters.http.router", "typed_config":
-                    {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true}},
-            ],
-        },
-    }]}]})
-}
-
-/// A body that is fed step by step; whether a frame is the last one is said with it.
-struct Fed {
-    frames: mpsc::UnboundedReceiver<(Frame<Bytes>, bool)>,
-    ended: bool,
-}
-
-impl Body for Fed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.frames.poll_recv(cx).map(|next| {
-            next.map(|(frame, last)| {
-                self.ended = last;
-                Ok(frame)
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
-    }
-}
-
-type Sender = http2::SendRequest<Fed>;
-
-async fn connect(to: SocketAddr) -> (Sender, tokio::task::JoinHandle<()>) {
-    let socket = TcpStream::connect(to).await.expect("Envoy listens");
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.expect("HTTP/2");
-    let running = tokio::spawn(async move {
-        // A connection that breaks shows in its streams.
-        connection.await.ok();
-    });
-    (sender, running)
-}
-
 /// One guest's steps; answers what the outside saw.
 async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: SocketAddr) -> Transcript {
     let rejected = format!("extension_config_discovery.http_filter.{}.config_fail", guest.name);
@@ -438,40 +318,4 @@ async fn steps(guest: &Guest, envoy: &Running, upstream: &Upstream, address: Soc
     connections.iter().for_each(|connection| connection.abort());
     drop(senders);
     outside
-}
-
-fn feed(feeds: &[mpsc::UnboundedSender<(Frame<Bytes>, bool)>], frame: Frame<Bytes>, last: bool) {
-    // A stream that was answered or reset takes no more.
-    feeds.last().expect("a request is open").send((frame, last)).ok();
-}
-
-async fn read(response: impl Future<Output = hyper::Result<hyper::Response<hyper::body::Incoming>>>, saw: Arc<Mutex<Message>>) {
-    let note = |change: &dyn Fn(&mut Message)| change(&mut saw.lock().expect("nobody panicked"));
-    let Ok(response) = response.await else { return note(&|message| message.reset = true) };
-    let (head, mut body) = response.into_parts();
-    note(&|message| {
-        message.start = Some(head.status.as_u16().to_string());
-        message.headers = pairs(&head.headers);
-        message.ended = body.is_end_stream();
-    });
-    while let Some(frame) = body.frame().await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => note(&|message| message.body.extend(&data)),
-            Ok(Err(frame)) => {
-                let trailers = frame.into_trailers().unwrap_or_default();
-                note(&|message| message.trailers = pairs(&trailers));
-            }
-            Err(_) => return note(&|message| message.reset = true),
-        }
-    }
-    note(&|message| message.ended = true);
-}
-
-fn map(fields: &[(String, String)]) -> HeaderMap {
-    let name = |name: &str| name.parse::<hyper::header::HeaderName>().expect("a header name");
-    fields.iter().map(|(found, value)| (name(found), value.parse().expect("a header value"))).collect()
-}
-
-fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
 }

@@ -249,17 +249,17 @@ impl Stream {
             start: whole.map(|headers| {
                 format!("{} {}", value(headers, ":method").unwrap_or_default(), value(headers, ":path").unwrap_or_default())
             }),
-            headers: whole.map(text).unwrap_or_default(),
+            headers: whole.map(|headers| text(headers)).unwrap_or_default(),
             body: request_body.clone(),
-            trailers: request_trailers.as_ref().map(text).unwrap_or_default(),
+            trailers: request_trailers.as_ref().map(|headers| text(headers)).unwrap_or_default(),
             ended: true,
             reset: false,
         };
         let client = Message {
             start: response.as_ref().map(|headers| value(headers, ":status").unwrap_or_default()),
-            headers: response.as_ref().map(text).unwrap_or_default(),
+            headers: response.as_ref().map(|headers| text(headers)).unwrap_or_default(),
             body: self.traffic.response_body.clone(),
-            trailers: self.traffic.response_trailers.as_ref().map(text).unwrap_or_default(),
+            trailers: self.traffic.response_trailers.as_ref().map(|headers| text(headers)).unwrap_or_default(),
             ended: self.traffic.response_ended,
             reset: self.traffic.reset,
         };
@@ -271,7 +271,7 @@ fn bytes(headers: &[(String, String)]) -> Vec<(Vec<u8>, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes())).collect()
 }
 
-fn text(headers: &Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(String, String)> {
+fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     headers.iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
 }

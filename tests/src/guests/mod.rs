@@ -4,17 +4,19 @@
 //! what it needs in lines that begin with `;;:`, and its code. Its transcript is what it logs, and what the client, the upstream
 //! and the access log saw.
 
+mod bootstrap;
 mod envoy;
 mod host;
 mod script;
 mod summary;
+mod wire;
 
 pub use envoy::run as run_in_envoy;
 pub use host::run as run_in_host;
 pub use script::{Step, Steps};
 
-use crate::root;
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use crate::{root, target};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 /// One guest: its code and how it is used.
 #[derive(Debug, Clone)]
@@ -75,12 +77,53 @@ pub fn all() -> Vec<Guest> {
     paths.sort();
     let guests =
         paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "wat") && !path.ends_with("prelude.wat"));
-    guests.map(|path| read(path, &prelude)).collect()
+    let mut guests: Vec<Guest> = guests.map(|path| read(path, &prelude)).collect();
+    guests.push(of_the_sdk());
+    guests
+}
+
+/// A filter as others write them, in Rust with the official SDK: built here, for wasm32-wasip1.
+fn of_the_sdk() -> Guest {
+    let folder = folder().join("sdk");
+    let mut guest = described("sdk", &fs::read_to_string(folder.join("guest.txt")).expect("the guest is described"));
+    guest.wasm = fs::read(built_with_sdk()).expect("the guest is built");
+    guest
+}
+
+/// The .wasm of the filter on the official SDK.
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn built_with_sdk() -> PathBuf {
+    let target = target().join("guest-sdk");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let out = Command::new(cargo)
+        .current_dir(folder().join("sdk"))
+        .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip1", "--target-dir"])
+        .arg(&target)
+        .output()
+        .expect("cargo can be started");
+    assert!(out.status.success(), "the guest does not build:\n{}", String::from_utf8_lossy(&out.stderr));
+    target.join("wasm32-wasip1").join("release").join("sdk_guest.wasm")
 }
 
 fn read(path: &std::path::Path, prelude: &str) -> Guest {
     let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
     let text = fs::read_to_string(path).expect("a guest can be read");
+    let mut guest = described(&name, &text);
+    let own = prelude.replace("(export \"proxy_on_memory_allocate\") ", "");
+    let prelude = if guest.needs("own_allocator") { own.as_str() } else { prelude };
+    let whole = if guest.needs("bare") { text.clone() } else { format!("(module\n{prelude}\n{text})") };
+    guest.wasm = wat::parse_str(with_texts(&whole)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    if let Some(bytes) = guest.needs.get("cut") {
+        guest.wasm.truncate(bytes.parse().expect("a number of bytes"));
+    }
+    guest
+}
+
+/// What the comments of a guest say, without its code.
+fn described(name: &str, text: &str) -> Guest {
     let about = text
         .lines()
         .next()
@@ -92,15 +135,7 @@ fn read(path: &std::path::Path, prelude: &str) -> Guest {
         .map(|(word, rest)| (word.into(), rest.into()))
         .collect();
     let steps = lines(";;>").map(|line| script::parse(line).unwrap_or_else(|| panic!("{name}: no step: {line}"))).collect();
-    let mut guest = Guest { about: about.to_owned(), wasm: Vec::new(), steps, needs, name };
-    let own = prelude.replace("(export \"proxy_on_memory_allocate\") ", "");
-    let prelude = if guest.needs("own_allocator") { own.as_str() } else { prelude };
-    let whole = if guest.needs("bare") { text.clone() } else { format!("(module\n{prelude}\n{text})") };
-    guest.wasm = wat::parse_str(with_texts(&whole)).unwrap_or_else(|error| panic!("{}: {error}", guest.name));
-    if let Some(bytes) = guest.needs.get("cut") {
-        guest.wasm.truncate(bytes.parse().expect("a number of bytes"));
-    }
-    guest
+    Guest { name: name.to_owned(), about: about.to_owned(), wasm: Vec::new(), steps, needs }
 }
 
 /// Puts each `$"text"` into memory, and in its place the two constants that say where.

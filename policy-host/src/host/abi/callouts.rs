@@ -65,7 +65,10 @@ fn http_call(
     let state = guest.state();
     let answer = match state.settings.clusters.answer(&request) {
         CalloutAnswer::NoCluster => return Err(Status::BadArgument.into()),
-        answer => answer,
+        answer @ (CalloutAnswer::Response(..)
+        | CalloutAnswer::Unreachable(_)
+        | CalloutAnswer::Reset(_)
+        | CalloutAnswer::Silence) => answer,
     };
     let (root, now) = (state.root_context(), state.settings.clock.monotonic());
     let token = state.next_callout;

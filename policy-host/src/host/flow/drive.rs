@@ -330,7 +330,10 @@ impl Worker {
         flow.request.over = true;
         let (begun, passed) = (flow.response.begun, flow.response.head_passed);
         if passed {
-            return if flow.response.over { () } else { self.cut(id) };
+            if !flow.response.over {
+                self.cut(id);
+            }
+            return;
         }
         flow.events.push_back(Event::Replied(reply.clone()));
         let (grpc, head) = self.vm.stream_mut(id).map_or((false, false), |state| {
