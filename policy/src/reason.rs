@@ -23,6 +23,8 @@ pub enum Reason {
     IssuerUnknown,
     /// `aud` holds none of the issuer's audiences.
     AudienceMismatch,
+    /// No keys of the issuer have been fetched yet.
+    KeysUnavailable,
     /// `kid` and `alg` name no key of the issuer.
     KeyUnknown,
     /// A bound was reached; try again later.
@@ -41,6 +43,12 @@ pub enum Reason {
     LifetimeExceeded,
     /// An entry of `revoked` names it.
     Revoked,
+    /// No list that says the token's status is at hand.
+    StatusUnavailable,
+    /// The session was ended for its behaviour.
+    SessionEnded,
+    /// The session was not used for too long.
+    Idle,
     /// The request is none of the policy's commands.
     UnknownCommand,
     /// The token's own list lacks the command.
@@ -75,7 +83,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -85,6 +93,7 @@ impl Reason {
         Self::TokenUnsupported,
         Self::IssuerUnknown,
         Self::AudienceMismatch,
+        Self::KeysUnavailable,
         Self::KeyUnknown,
         Self::Overloaded,
         Self::SignatureInvalid,
@@ -94,6 +103,9 @@ impl Reason {
         Self::Expired,
         Self::LifetimeExceeded,
         Self::Revoked,
+        Self::StatusUnavailable,
+        Self::SessionEnded,
+        Self::Idle,
         Self::UnknownCommand,
         Self::CommandNotInToken,
         Self::CommandNotGranted,
@@ -168,6 +180,9 @@ impl Reason {
             Self::TokenUnsupported => ("token_unsupported", 401, INVALID, false, "The session token's kind is not accepted"),
             Self::IssuerUnknown => ("issuer_unknown", 401, INVALID, false, "The session token's issuer is not known"),
             Self::AudienceMismatch => ("audience_mismatch", 401, INVALID, false, "The session token is for another audience"),
+            Self::KeysUnavailable => {
+                ("keys_unavailable", 503, Challenge::None, false, "No keys of the issuer are at hand; try again")
+            }
             Self::KeyUnknown => ("key_unknown", 401, INVALID, false, "The session token's key is not known"),
             Self::Overloaded => ("overloaded", 503, Challenge::None, true, "Too many requests to verify; try again"),
             Self::SignatureInvalid => ("signature_invalid", 401, INVALID, false, "The session token's signature is invalid"),
@@ -179,6 +194,11 @@ impl Reason {
                 ("lifetime_exceeded", 401, INVALID, true, "The token or its session lives longer than it may")
             }
             Self::Revoked => ("revoked", 401, INVALID, true, "The session has been revoked"),
+            Self::StatusUnavailable => {
+                ("status_unavailable", 503, Challenge::None, true, "The session token's status is not at hand; try again")
+            }
+            Self::SessionEnded => ("session_ended", 401, INVALID, true, "The session has been ended"),
+            Self::Idle => ("idle", 401, INVALID, true, "The session was not used for too long"),
             Self::UnknownCommand => ("unknown_command", 403, SCOPE, true, "The request is not a known command"),
             Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),

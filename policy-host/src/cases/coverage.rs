@@ -75,8 +75,16 @@ impl Coverage {
 
 /// Can a request under this policy ever be denied so? Two reasons need a filter without a policy, or a proxy that fails it.
 fn can_give(policy: &Value, reason: Reason) -> bool {
+    let of_issuer = |pointer: &str| {
+        let issuers = policy.pointer("/tokens/issuers").and_then(Value::as_array);
+        issuers.into_iter().flatten().any(|issuer| issuer.pointer(pointer).is_some())
+    };
     match reason.code() {
         "no_policy" | "internal_error" => false,
+        "keys_unavailable" => of_issuer("/keys/endpoint"),
+        "status_unavailable" => of_issuer("/status"),
+        "session_ended" => policy.get("end_session_when").is_some(),
+        "idle" => policy.pointer("/session/idle_timeout").is_some(),
         "credential_unavailable" => policy.pointer("/upstream/credential").is_some(),
         _ => true,
     }

@@ -22,6 +22,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         }
         Reason::IssuerUnknown => "list the issuer under `tokens.issuers`, or get the token from one that is",
         Reason::AudienceMismatch => "ask the issuer for a token with one of the policy's audiences",
+        Reason::KeysUnavailable => "wait until the proxy has fetched the issuer's keys; its log says why a fetch fails",
         Reason::KeyUnknown => "add the issuer's key of this `kid` and `alg` to `keys.jwks`",
         Reason::Overloaded => "raise `limits.verifications_per_second`, or try again",
         Reason::SignatureInvalid => {
@@ -40,6 +41,9 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
             "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that"
         }
         Reason::Revoked => "open a new session, unless the entry names more than the session; or take the entry out of `revoked`",
+        Reason::StatusUnavailable => "wait until the proxy has fetched the status list; its log says why a fetch fails",
+        Reason::SessionEnded => "open a new session: `end_session_when` ended this one for the rest of its lifetime",
+        Reason::Idle => "open a new session, or use it more often than `session.idle_timeout`",
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
