@@ -113,11 +113,7 @@ fn a_bootstrap_has_what_was_chosen_and_fits_the_policy() {
             && text.contains("name: x-acme-decision,")
             && text.contains("remove: x-acme-decision")
     );
-    assert!(
-        !text.contains("x-chaperone-decision")
-            && text.contains("%RESP(X-ACME-AUDIT-ID)%")
-            && text.contains("max_stream_duration: 1200s")
-    );
+    assert!(!text.to_ascii_lowercase().contains("x-chaperone-") && text.contains("max_stream_duration: 1200s"));
 }
 
 fn image() -> String {

@@ -234,6 +234,11 @@ fn schema_and_core_agree_about_what_is_wrong() {
     assert!(both > 200, "refused by both: {both}");
 }
 
+/// Steps that open a stream and expect this of it.
+fn streams(expect: &Value) -> Value {
+    json!([{"open": "feed", "send": "list"}, {"after": "1s", "expect": expect}])
+}
+
 #[test]
 fn schema_and_reader_agree_about_wrong_cases() {
     let folder = tempfile::tempdir().unwrap();
@@ -241,6 +246,11 @@ fn schema_and_reader_agree_about_wrong_cases() {
     fs::copy(example.join("policy.yaml"), folder.path().join("policy.yaml")).unwrap();
     let good = read(&example.join("cases.yaml"));
     let mut documents = vec![("good", good.clone())];
+    for expect in [json!({"feed": "open"}), json!({"feed": {"cut": "revoked"}})] {
+        let mut document = good.clone();
+        document["cases"][9]["steps"] = streams(&expect);
+        documents.push(("good", document));
+    }
     for (what, pointer, value) in [
         ("unknown member", "/caes", json!([])),
         ("version", "/version", json!(2)),
@@ -251,13 +261,38 @@ fn schema_and_reader_agree_about_wrong_cases() {
         ("a case's member", "/cases/0/expects", json!({})),
         ("a status", "/cases/0/expect/status", json!(99)),
         ("a reason", "/cases/0/expect", json!({"deny": "expird"})),
+        ("two verdicts", "/cases/0/expect", json!({"allow": "orders.list", "deny": "expired"})),
+        ("no verdict", "/cases/0/expect", json!({"status": 200})),
+        ("a worker", "/cases/0/worker", json!(0)),
+        ("a reply's member", "/cases/0/reply", json!({"body": "x"})),
+        ("a reply's status", "/cases/0/reply", json!({"status": 100})),
+        ("an empty piece", "/cases/0/reply", json!({"chunks": [""]})),
+        ("two bodies of a case", "/cases/0/steps", json!([{"send": "list", "expect": {"allow": "orders.list"}}])),
+        ("no cases at all in a table", "/cases/0", json!({"name": "x", "each": []})),
+        (
+            "a row's member",
+            "/cases/0",
+            json!({"name": "x", "each": [{"send": "list", "open": "x", "expect": {"allow": "orders.list"}}]}),
+        ),
+        ("a row that expects nothing", "/cases/0", json!({"name": "x", "each": [{"send": "list"}]})),
+        (
+            "a row's own request",
+            "/cases/0",
+            json!({"name": "x", "each": [{"gett": "/v1/orders", "expect": {"allow": "orders.list"}}]}),
+        ),
         ("config", "/cases/9/steps/2/config", json!({"remove": {}})),
+        ("a step's member", "/cases/9/steps/0/aftr", json!("1s")),
+        ("a stream's state", "/cases/9/steps", streams(&json!({"feed": "opened"}))),
+        ("a stream's cut", "/cases/9/steps", streams(&json!({"feed": {"cut": "expird"}}))),
+        ("a stream's member", "/cases/9/steps", streams(&json!({"feed": {"cuts": "expired"}}))),
     ] {
         let mut document = good.clone();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let parent = document.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer}"));
         if value.is_null() {
             parent.as_object_mut().unwrap().remove(name);
+        } else if let Value::Array(items) = parent {
+            items[name.parse::<usize>().unwrap()] = value;
         } else {
             parent[name] = value;
         }

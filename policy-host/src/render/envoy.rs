@@ -63,9 +63,7 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> String {
         text = text.replace("max_stream_duration: 900s", &format!("max_stream_duration: {lifetime}s"));
     }
     if rendered.prefix != chaperone_policy::HEADER_PREFIX {
-        text = text
-            .replace("x-chaperone-decision", &rendered.decision_header())
-            .replace("X-CHAPERONE-AUDIT-ID", &format!("{}audit-id", rendered.prefix).to_ascii_uppercase());
+        text = text.replace("x-chaperone-decision", &rendered.decision_header());
     }
     let values = [
         ("LISTEN_ADDRESS", within_quotes(&listen.host)),

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "descriptions")]
 
 use schemars::{JsonSchema, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What a policy must decide: requests with their decisions, sent through the filter.
@@ -84,8 +84,8 @@ struct Request {
     headers: Option<Value>,
     /// The body.
     body: Option<Value>,
-    /// The body in pieces.
-    chunks: Option<Vec<String>>,
+    /// The body in pieces, none of them empty.
+    chunks: Option<Vec<Piece>>,
     /// Like headers.
     trailers: Option<Value>,
     /// The caller's address.
@@ -106,7 +106,7 @@ enum Send {
 
 /// A case has one of `send`, `each` and `steps`.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, transform = one_of_send_each_and_steps)]
 struct Case {
     /// In a table it may say `{token} {get}`.
     name: String,
@@ -114,33 +114,119 @@ struct Case {
     at: Option<String>,
     /// One request.
     send: Option<Send>,
+    /// The worker that takes `send`, from 1; the first without it.
+    #[schemars(range(min = 1, max = 16))]
+    worker: Option<u64>,
+    /// What the target answers to `send`.
+    reply: Option<Reply>,
     /// What must be decided about `send`.
     expect: Option<Expect>,
     /// A table: one case a row.
-    each: Option<Vec<Step>>,
-    /// Requests and changes of the policy, one after the other.
+    #[schemars(length(min = 1))]
+    each: Option<Vec<Row>>,
+    /// Requests, streams and changes of the policy, one after the other.
+    #[schemars(length(min = 1))]
     steps: Option<Vec<Step>>,
 }
 
-/// A row or a step: a request with what is expected, or a change.
+fn one_of_send_each_and_steps(schema: &mut Schema) {
+    schema.insert("oneOf".to_owned(), one_of_these(&["send", "each", "steps"]));
+}
+
+/// Any one of these members must be there, and no other of them.
+fn one_of_these(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"required": [name]})).collect()
+}
+
+/// A row: a request with what is expected. A request's members may stand right here.
 #[derive(JsonSchema)]
-#[schemars(transform = step)]
+#[schemars(deny_unknown_fields)]
+struct Row {
+    /// How it is called in a report, where the case's name asks for it.
+    name: Option<String>,
+    /// When: RFC 3339, or a time after the file's `at`.
+    at: Option<String>,
+    /// A request by name, or written out.
+    send: Option<Send>,
+    /// The worker that takes it, from 1; the first without it.
+    #[schemars(range(min = 1, max = 16))]
+    worker: Option<u64>,
+    /// What the target answers.
+    reply: Option<Reply>,
+    /// What must be decided.
+    expect: Expect,
+}
+
+/// A request, a stream that opens, a change of the policy, or time that passes. A request's members may stand right here.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Step {
     /// How it is called in a report.
     name: Option<String>,
     /// When: RFC 3339, or a time after the file's `at`.
     at: Option<String>,
-    /// A request by name, or written out; or write its members right here.
+    /// How long after the step before: `1s`.
+    after: Option<String>,
+    /// A name for the stream of this request, which stays open.
+    open: Option<String>,
+    /// A request by name, or written out.
     send: Option<Send>,
-    /// What must be decided.
-    expect: Option<Value>,
+    /// The worker that takes it, from 1; the first without it.
+    #[schemars(range(min = 1, max = 16))]
+    worker: Option<u64>,
+    /// What the target answers.
+    reply: Option<Reply>,
+    /// What must be decided; without a request, how streams are: `{feed: open}`, `{feed: {cut: revoked}}`.
+    expect: Option<Expected>,
     /// The policy changes: `{add: …}` appends to lists, `{set: …}` replaces.
     config: Option<Config>,
 }
 
-/// A row may have a request's members beside its own, and others that the case's name asks for.
-fn step(schema: &mut Schema) {
-    schema.remove("additionalProperties");
+/// What the target answers: 200 without a body, where nothing is said.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Reply {
+    #[schemars(range(min = 200, max = 599))]
+    status: Option<u64>,
+    /// `{name: value}`, or `[[name, value], …]` for several of one name.
+    headers: Option<Value>,
+    /// The body in pieces, none of them empty.
+    chunks: Option<Vec<Piece>>,
+    /// Like headers.
+    trailers: Option<Value>,
+}
+
+#[derive(JsonSchema)]
+struct Piece(#[schemars(length(min = 1))] String);
+
+/// Of a request, or of streams by their names.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Expected {
+    Request(Box<Expect>),
+    Streams(BTreeMap<String, Stream>),
+}
+
+/// How a stream is.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Stream {
+    State(State),
+    Cut(Cut),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum State {
+    Open,
+    Closed,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Cut {
+    /// Why the filter reset it.
+    cut: ReasonCode,
 }
 
 #[derive(JsonSchema)]
@@ -152,8 +238,9 @@ struct Config {
     set: Option<BTreeMap<String, Value>>,
 }
 
-/// One of `allow`, `deny` and `observed`, and what else must hold.
+/// One of `allow`, `deny`, `observed` and `cut`, and what else must hold.
 #[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = one_verdict)]
 struct Expect {
     /// The command as which it is allowed.
     allow: Option<String>,
@@ -161,6 +248,8 @@ struct Expect {
     deny: Option<ReasonCode>,
     /// Why it would be denied, were it not only observed.
     observed: Option<ReasonCode>,
+    /// Why it is reset, having been let through at first.
+    cut: Option<ReasonCode>,
     /// The command, of what is denied.
     command: Option<String>,
     /// The status of the answer.
@@ -172,8 +261,14 @@ struct Expect {
     session: Option<String>,
     /// Headers that the target gets; null: absent.
     upstream: Option<BTreeMap<String, Value>>,
+    /// How many bytes of the body the target gets.
+    upstream_bytes: Option<u64>,
     /// Headers of the answer; null: absent.
     response: Option<BTreeMap<String, Value>>,
+}
+
+fn one_verdict(schema: &mut Schema) {
+    schema.insert("oneOf".to_owned(), one_of_these(&["allow", "deny", "observed", "cut"]));
 }
 
 /// The reason of a denial.
@@ -183,4 +278,16 @@ struct ReasonCode(String);
 
 fn any_reason(schema: &mut Schema) {
     super::reasons(schema, false);
+}
+
+/// Rows and steps may have a request's members beside their own: JSON Schema closes an object only by listing all of them.
+pub(super) fn with_requests_members(schema: &mut Value) {
+    let Some(Value::Object(request)) = schema.pointer("/$defs/Request/properties").cloned() else { return };
+    for kind in ["Row", "Step"] {
+        if let Some(Value::Object(members)) = schema.pointer_mut(&format!("/$defs/{kind}/properties")) {
+            request.iter().for_each(|(name, member)| {
+                members.entry(name).or_insert_with(|| member.clone());
+            });
+        }
+    }
 }

@@ -17,7 +17,9 @@ pub fn policy() -> Value {
 /// The schema of a cases file.
 #[must_use]
 pub fn cases() -> Value {
-    of::<cases::Cases>("Chaperone cases")
+    let mut schema = of::<cases::Cases>("Chaperone cases");
+    cases::with_requests_members(&mut schema);
+    schema
 }
 
 fn of<T: JsonSchema>(title: &str) -> Value {
