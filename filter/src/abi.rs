@@ -69,6 +69,8 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> i32;
+    fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, version: *mut u32) -> i32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, version: u32) -> i32;
     fn proxy_set_effective_context(context: u32) -> i32;
     fn proxy_close_stream(side: i32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
@@ -79,6 +81,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn environ_sizes_get(count: *mut usize, size: *mut usize) -> i32;
+    fn clock_time_get(clock: i32, precision: u64, time: *mut u64) -> i32;
     fn environ_get(pointers: *mut *mut u8, text: *mut u8) -> i32;
 }
 
@@ -134,6 +137,42 @@ pub(crate) fn now() -> Result<u64, Failed> {
     ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
     // A clock that stands at the epoch is a clock that failed.
     if time == 0 { Err(Failed) } else { Ok(time) }
+}
+
+/// Nanoseconds of a clock that never steps, the same for all workers of the proxy (WASI's monotonic clock).
+pub(crate) fn monotonic() -> Result<u64, Failed> {
+    const MONOTONIC: i32 = 1;
+    let mut time = 0;
+    // SAFETY: `time` outlives the call.
+    ok(unsafe { clock_time_get(MONOTONIC, 0, &raw mut time) })?;
+    Ok(time)
+}
+
+/// A value that all VMs of this id share, with its version; `None` when there is none.
+pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
+    const NOT_FOUND: i32 = 1;
+    let (mut status, mut version) = (0, 0);
+    let value = bytes(|data, size| {
+        // SAFETY: `key` and the out-pointers outlive the call.
+        status = unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version) };
+        status
+    });
+    match value {
+        Ok(value) => Ok(Some((value, version))),
+        Err(Failed) if status == NOT_FOUND => Ok(None),
+        Err(Failed) => Err(Failed),
+    }
+}
+
+/// Puts a value in the place of the one of this version; false when that is another by now.
+pub(crate) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Result<bool, Failed> {
+    const CAS_MISMATCH: i32 = 8;
+    // SAFETY: all of them outlive the call.
+    match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) } {
+        0 => Ok(true),
+        CAS_MISMATCH => Ok(false),
+        _ => Err(Failed),
+    }
 }
 
 /// Has `proxy_on_tick` called of the root context that is being configured.

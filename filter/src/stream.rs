@@ -59,19 +59,19 @@ enum State {
 
 impl Permitted {
     /// May the stream go on? Without a clock nothing can be said of that, and it may not.
-    fn is_over(&mut self, worker: &mut Worker, now: Result<Timestamp, Failed>) -> bool {
+    fn is_over(&mut self, worker: &mut Worker, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         match now {
-            Ok(now) => self.exchange.recheck(&self.plugin.newest(), worker, now).is_some(),
+            Ok(now) => self.exchange.recheck(&self.plugin.newest(), worker, now, moved).is_some(),
             Err(Failed) => self.exchange.interrupt().is_some(),
         }
     }
 
     /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
-    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>) -> bool {
+    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         if self.state != State::Open {
             return self.state == State::Answered;
         }
-        if !self.is_over(worker, now) {
+        if !self.is_over(worker, now, moved) {
             return true;
         }
         // A reset that fails is asked for again at the next piece or tick; until then everything is held.
@@ -102,10 +102,10 @@ impl Stream {
     pub(crate) fn tick(&mut self, context: u32, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>) {
         if let Self::Permitted(permitted) = self
             && permitted.state == State::Open
-            && permitted.is_over(worker, now)
+            && permitted.is_over(worker, now, false)
             && abi::set_effective_context(context).is_ok()
         {
-            permitted.goes_on(worker, metrics, now);
+            permitted.goes_on(worker, metrics, now, false);
         }
     }
 
@@ -118,7 +118,7 @@ impl Stream {
         let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
         *count += size as u64;
         let now = abi::now().map(Timestamp::from_nanos);
-        if permitted.goes_on(worker, metrics, now) { Action::Continue } else { Action::Pause }
+        if permitted.goes_on(worker, metrics, now, true) { Action::Continue } else { Action::Pause }
     }
 
     /// Judges the request. `room`: may the VM keep another stream?

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::abi::{self, Failed, Level};
 use crate::crypto::HostCrypto;
 use crate::metrics::Metrics;
+use crate::shared::HostState;
 use crate::stream::{Action, Direction, Stream};
 
 /// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
@@ -95,8 +96,10 @@ impl Vm {
             .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
             .map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())))
             .collect();
+        let mut worker = Worker::new(id, seed, environment);
+        worker.share(Rc::new(HostState));
         Ok(Self {
-            worker: Worker::new(id, seed, environment),
+            worker,
             crypto: HostCrypto::checked(),
             metrics: Metrics::define(),
             roots: FxHashMap::default(),
@@ -147,6 +150,7 @@ impl Vm {
                 self.configured += 1;
                 let name = (abi::property("plugin_name").unwrap_or_default(), name.to_owned());
                 let policy = Rc::new(policy);
+                self.worker.adopt(&policy);
                 let plugin = self.plugin(name, &policy);
                 self.roots.insert(root, Root { policy, plugin, bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
@@ -197,6 +201,7 @@ impl Vm {
         if asked.is_some() && std::mem::replace(&mut self.asked, asked) == asked {
             return;
         }
+        self.worker.sweep();
         for (context, stream) in &mut self.streams {
             stream.tick(*context, &mut self.worker, &mut self.metrics, now);
         }

@@ -11,6 +11,7 @@ use crate::keys::{VerificationKey, VerifySignature};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::record::SessionPart;
+use crate::sessions::Place;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
 use crate::trace::{Identity, Seen, Trace};
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) grants: Vec<usize>,
     /// The end under which the worker has it among the live ones; 0 when it has not been noted.
     pub(crate) noted: Cell<u64>,
+    /// Where what the workers share of it is.
+    pub(crate) place: Place,
     /// Its part of audit records.
     pub(crate) record: SessionPart,
 }
@@ -148,5 +151,5 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());
     let record = SessionPart::of(&claims);
-    Ok(Session { claims, revoked, grants, noted: Cell::new(0), record })
+    Ok(Session { claims, revoked, grants, noted: Cell::new(0), place: Place::default(), record })
 }

@@ -10,6 +10,7 @@ use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::request::{Head, Request, token};
 use crate::router::{CommandId, Form, Lookup, Route};
+use crate::sessions::{Ending, Missing};
 use crate::time::Timestamp;
 use crate::trace::{Seen, Trace};
 use crate::worker::Worker;
@@ -28,6 +29,8 @@ pub(crate) struct Findings {
     pub(crate) ends: Option<u64>,
     /// The first denial that the policy only observes.
     pub(crate) observed: Option<Reason>,
+    /// What this very request has ended its session for.
+    pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
     pub(crate) credential: Option<Vec<u8>>,
 }
@@ -81,7 +84,9 @@ pub(crate) fn check(
     let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
     findings.authenticated = Some(authenticated);
-    may(rules, &session, command, now, latest, findings, trace)?;
+    is_live(rules, &session, now, latest, findings, trace)?;
+    goes_on(rules, &session, worker, head, findings, trace)?;
+    may(rules, &session, command, latest, findings, trace)?;
     // An observed denial is let through without a credential: it was never allowed to use it.
     if let (Some(credential), None) = (&rules.credential, findings.observed) {
         let filled = credential.fill(worker.environment());
@@ -91,17 +96,34 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Is the session live, and may it use the command? Asked of a request, and again of a stream that is open.
+/// `session_ended`, `idle`: by what the workers of the proxy share. Observing ends nothing.
+fn goes_on(
+    rules: &Rules,
+    session: &Session,
+    worker: &mut Worker,
+    head: &Head<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let Some(asked) = rules.asked(session, worker) else { return Ok(()) };
+    let context = rules.state.contexts.of(head).map_err(|Missing| Reason::InternalError)?;
+    let entered = worker.sessions.enter(&asked, context);
+    trace.saw(|| Seen::State { stopped: entered.as_ref().err().map(|stop| stop.reason.code()) });
+    entered.map_err(|stop| {
+        findings.ended_now = stop.ended_now;
+        stop.reason
+    })
+}
+
+/// May the session use the command? Asked of a request, and again of a stream that is open.
 pub(crate) fn may(
     rules: &Rules,
     session: &Session,
     command: Option<(CommandId, &Command)>,
-    now: Timestamp,
     latest: Timestamp,
     findings: &mut Findings,
     trace: &mut impl Trace,
 ) -> Result<(), Reason> {
-    is_live(rules, session, now, latest, findings, trace)?;
     trace.saw(|| Seen::Command { command: command.map(|(_, command)| command.name.to_string()) });
     let Some((command, named)) = command else {
         // What is none of the commands is in no token and in no grant: nothing is left to check.
@@ -132,7 +154,7 @@ fn has_form(route: &Route, request: &Request<'_>) -> bool {
 }
 
 /// `not_yet_valid`, `expired`, `lifetime_exceeded`, `revoked`.
-fn is_live(
+pub(crate) fn is_live(
     rules: &Rules,
     session: &Session,
     now: Timestamp,

@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::record::{End, Named, Outcome, Record, Subject};
 use crate::request::{Head, Headers, Request};
+use crate::sessions::Ending;
 use crate::standing::{Cut, Standing};
 use crate::time::Timestamp;
 use crate::trace::{Explanation, Trace};
@@ -70,6 +71,7 @@ struct Judged {
     /// Of what was let through.
     standing: Option<Standing>,
     cut: Option<Cut>,
+    ended_now: Option<Ending>,
 }
 
 impl Exchange {
@@ -122,6 +124,7 @@ impl Exchange {
         let audit_id = audit_id.as_str();
         let mut findings = Findings::default();
         let result = check(&policy, worker, head, now, verifier, &mut findings, trace);
+        count_denial(&policy, worker, result, &mut findings);
         let outcome = match (result, findings.observed) {
             (Ok(()), None) => Outcome::Allowed,
             (Ok(()), Some(reason)) => Outcome::Observed(reason),
@@ -147,20 +150,23 @@ impl Exchange {
                 })
             }
         };
-        let Findings { authenticated, ends, .. } = findings;
+        let Findings { authenticated, ends, ended_now, .. } = findings;
         let session = authenticated.map(|authenticated| authenticated.session);
         let subject = Subject::of(head, now);
-        self.stage = Stage::Judged(Box::new(Judged { stamp, session, ends, named, outcome, subject, standing, cut: None }));
+        let judged = Judged { stamp, session, ends, named, outcome, subject, standing, cut: None, ended_now };
+        self.stage = Stage::Judged(Box::new(judged));
         decision
     }
 
     /// May what was let through still go on, under the newest policy of its plugin? If not, its stream is to be cut, and stays
-    /// cut; `None` as long as it may, and for what was never let through.
+    /// cut; `None` as long as it may, and for what was never let through. `moved`: because a piece of it has just come, which
+    /// is use of its session.
     #[must_use]
-    pub fn recheck(&mut self, newest: &Rc<Policy>, worker: &mut Worker, now: Timestamp) -> Option<Reason> {
+    pub fn recheck(&mut self, newest: &Rc<Policy>, worker: &mut Worker, now: Timestamp, moved: bool) -> Option<Reason> {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         if judged.cut.is_none() {
-            judged.cut = judged.standing.as_mut()?.again(newest, worker.latest(now)).err();
+            let latest = worker.latest(now);
+            judged.cut = judged.standing.as_mut()?.again(newest, worker, latest, moved).err();
         }
         judged.cut.as_ref().map(|cut| cut.reason)
     }
@@ -191,7 +197,17 @@ impl Exchange {
             let named = Named::of(policy.rules(), &findings, denied);
             let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
             let stamp = worker.next_stamp();
-            let judged = Judged { stamp, session: None, ends: None, named, outcome: denied, subject, standing: None, cut: None };
+            let judged = Judged {
+                stamp,
+                session: None,
+                ends: None,
+                named,
+                outcome: denied,
+                subject,
+                standing: None,
+                cut: None,
+                ended_now: None,
+            };
             self.stage = Stage::Judged(Box::new(judged));
         }
         let mut audit_id = "";
@@ -245,9 +261,9 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, ends, named, outcome, subject, standing: _, cut } = &**judged;
+        let Judged { stamp, session, ends, named, outcome, subject, standing: _, cut, ended_now } = &**judged;
         let (session, cut) = (session.as_deref(), cut.as_ref());
-        Some(Record { stamp, session, ends: *ends, named, outcome: *outcome, cut, subject, end }.to_json())
+        Some(Record { stamp, session, ends: *ends, named, outcome: *outcome, cut, ended_now: *ended_now, subject, end }.to_json())
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.
@@ -297,6 +313,16 @@ impl Exchange {
         set("audit-id", audit_id);
         set("policy", &rules.label);
         edits
+    }
+}
+
+/// Only what an established session wanted to do counts against it (the reasons of status 403), never what came before.
+fn count_denial(policy: &Policy, worker: &mut Worker, result: Result<(), Reason>, findings: &mut Findings) {
+    if let (Err(reason), Some(rules), Some(authenticated)) = (result, policy.rules(), &findings.authenticated)
+        && reason.status() == 403
+        && let Some(asked) = rules.asked(&authenticated.session, worker)
+    {
+        findings.ended_now = worker.sessions.denied(&asked);
     }
 }
 

@@ -68,5 +68,20 @@ pub const LIVE_SESSIONS: usize = 100_000;
 /// so that 200 hold a worker's core busy for a quarter of a second at most.
 pub const VERIFICATIONS_PER_SECOND: u32 = 200;
 
+/// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions: some 300 sessions each, which is
+/// 75,000 with what `idle_timeout` or `context_changes` keep of every session, and 4 MiB. A request reads one shard, so that its
+/// size is what the request pays for. Without room a session that is not in it is denied.
+pub const SHARD_BYTES: usize = 16 * 1024;
+
+/// How often a worker tries to change a shard that others change at the same time, before it denies.
+pub const SHARED_RETRIES: usize = 16;
+
+/// How long the ending of a session is kept at the least, in seconds: a later policy may let tokens live longer than the one that
+/// ended it, and a day is more than any sensible one.
+pub const ENDING_SECONDS: u64 = 24 * 3600;
+
+/// Most denials that `end_session_when` counts: each is 8 bytes of a shard.
+pub const DENIALS_COUNTED: u8 = 32;
+
 /// Latest instant accepted in a token, in Unix seconds: the end of the year 9999, where RFC 3339 ends.
 pub const LATEST_SECONDS: u64 = 253_402_300_799;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::authenticate::Session;
 use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
@@ -17,6 +18,8 @@ use crate::limits;
 use crate::reason::Reason;
 use crate::revocations::Revocations;
 use crate::router::Router;
+use crate::sessions::{Asked, StateRules};
+use crate::worker::Worker;
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(crate) struct Rules {
     pub(crate) revoked: Revocations,
     pub(crate) credential: Option<Credential>,
     pub(crate) verifications_per_second: u32,
+    pub(crate) state: StateRules,
 }
 
 /// Whether denials are carried out.
@@ -59,6 +63,7 @@ pub(crate) struct SessionRules {
     pub(crate) max_lifetime: u64,
     pub(crate) clock_skew: u64,
     pub(crate) token_commands_required: bool,
+    idle_timeout: Option<u64>,
 }
 
 /// What audit headers begin with when the policy does not say.
@@ -174,7 +179,7 @@ impl Rules {
             |value, at, errors| list(value, at, errors, |value, at, errors| grants::read(value, at, errors, names(), &issuers)),
         );
         let revoked = object.optional("revoked", errors, Revocations::read);
-        object.unsupported("end_session_when", errors);
+        let state = object.optional("end_session_when", errors, StateRules::read);
         let upstream = object.optional("upstream", errors, Upstream::read);
         let verifications = object.optional("limits", errors, |value, at, errors| {
             let mut object = Object::open(value, at, errors)?;
@@ -209,6 +214,8 @@ impl Rules {
         let Upstream { credential, forward_token } = upstream.unwrap_or_default();
         let mode = mode.unwrap_or(Mode::Enforce);
         let tokens = tokens?;
+        let session = session?;
+        let state = StateRules { idle_timeout: session.idle_timeout, ..state.unwrap_or_default() };
         let strip = Strip {
             prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
             enforced: mode == Mode::Enforce,
@@ -224,15 +231,28 @@ impl Rules {
             mode,
             observed: observed.unwrap_or_default(),
             tokens,
-            session: session?,
+            session,
             commands,
             router,
             grants: Grants::new(grants?),
             revoked: revoked.unwrap_or_default(),
             credential,
             verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
+            state,
         };
         Some((rules, strip))
+    }
+
+    /// What to ask the shared state about a session; `None` when there is nothing to ask, and while the policy only observes.
+    pub(crate) fn asked<'a>(&'a self, session: &'a Session, worker: &Worker) -> Option<Asked<'a>> {
+        let ask = self.enforces() && (self.state.ask() || worker.sessions.is_marked(&self.name));
+        ask.then(|| Asked {
+            policy: &self.name,
+            rules: &self.state,
+            lifetime: self.session.max_lifetime.saturating_add(self.session.clock_skew),
+            claims: &session.claims,
+            place: &session.place,
+        })
     }
 
     /// Are denials carried out, and credentials given?
@@ -261,7 +281,14 @@ impl SessionRules {
         let token_commands = object.optional("token_commands", errors, |value, at, errors| {
             one_of(value, at, errors, &[("required", true), ("optional", false)])
         });
-        for later in ["idle_timeout", "bind", "dpop"] {
+        let idle_timeout = object.optional("idle_timeout", errors, |value, at, errors| {
+            let seconds = duration(value, at, errors)?;
+            if seconds == 0 {
+                errors.add(at, "every session would be idle at once");
+            }
+            Some(seconds)
+        });
+        for later in ["bind", "dpop"] {
             object.unsupported(later, errors);
         }
         object.finish(errors);
@@ -269,6 +296,7 @@ impl SessionRules {
             max_lifetime: max_lifetime?,
             clock_skew: clock_skew.unwrap_or(0),
             token_commands_required: token_commands.unwrap_or(false),
+            idle_timeout,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::policy::Rules;
 use crate::reason::Reason;
 use crate::request::{Head, values};
+use crate::sessions::Ending;
 use crate::standing::Cut;
 use crate::time::Timestamp;
 use crate::worker::Stamp;
@@ -197,6 +198,8 @@ pub(crate) struct Record<'r> {
     pub(crate) outcome: Outcome,
     /// What was allowed and then cut.
     pub(crate) cut: Option<&'r Cut>,
+    /// What this request has ended its session for.
+    pub(crate) ended_now: Option<Ending>,
     pub(crate) subject: &'r Subject,
     pub(crate) end: &'r End,
 }
@@ -210,7 +213,7 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, ends, named, outcome, cut, subject, end } = self;
+        let Self { stamp, session, ends, named, outcome, cut, ended_now, subject, end } = self;
         let activity = activity(subject.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
         let (judged, code, decision) = match outcome {
@@ -294,6 +297,9 @@ impl Record<'_> {
         }
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
+        }
+        if let Some(ending) = ended_now {
+            line.member(r#","ends_session":"#, ending.name());
         }
         if let Some(Cut { reason, because: _, policy }) = cut {
             line.member(r#","ended_by":"#, reason.code());

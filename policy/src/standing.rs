@@ -3,11 +3,12 @@
 use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
-use crate::check::{Findings, may};
+use crate::check::{Findings, is_live, may};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::router::CommandId;
 use crate::time::Timestamp;
+use crate::worker::Worker;
 
 /// What a permit rests on, for as long as its stream is open.
 #[derive(Debug)]
@@ -52,12 +53,17 @@ impl Standing {
     }
 
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
-    pub(crate) fn again(&mut self, newest: &Rc<Policy>, latest: Timestamp) -> Result<(), Cut> {
+    /// `moved`: because a piece of it has come.
+    pub(crate) fn again(&mut self, newest: &Rc<Policy>, worker: &mut Worker, latest: Timestamp, moved: bool) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
             return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None });
         };
-        if !rules.enforces() || (std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && latest.seconds() < self.over) {
+        if !rules.enforces() {
             return Ok(());
+        }
+        let cut = |reason, because| Cut { reason, because, policy: Some(rules.label.clone()) };
+        if std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && latest.seconds() < self.over {
+            return self.stays(rules, worker, moved).map_err(|reason| cut(reason, None));
         }
         let mut findings = Findings::default();
         let mut because = None;
@@ -66,9 +72,18 @@ impl Standing {
             Ok(()) => {
                 self.by = Rc::downgrade(newest);
                 self.over = over(rules, &findings);
-                Ok(())
+                self.stays(rules, worker, moved).map_err(|reason| cut(reason, None))
             }
-            Err(reason) => Err(Cut { reason, because, policy: Some(rules.label.clone()) }),
+            Err(reason) => Err(cut(reason, because)),
+        }
+    }
+
+    /// `session_ended`, `idle`.
+    fn stays(&self, rules: &Rules, worker: &mut Worker, moved: bool) -> Result<(), Reason> {
+        let Basis::Session(Authenticated { session, .. }) = &self.basis else { return Ok(()) };
+        match rules.asked(session, worker) {
+            Some(asked) => worker.sessions.stays(&asked, moved).map_err(|stop| stop.reason),
+            None => Ok(()),
         }
     }
 
@@ -95,7 +110,8 @@ impl Standing {
                 let session = session_again(newest, rules, &authenticated.token, latest, &mut ())?.ok_or(Reason::KeyUnknown)?;
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
-                may(rules, &session, command, latest, latest, findings, &mut ())?;
+                is_live(rules, &session, latest, latest, findings, &mut ())?;
+                may(rules, &session, command, latest, findings, &mut ())?;
                 authenticated.session = session;
                 Ok(())
             }

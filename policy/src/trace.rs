@@ -174,6 +174,11 @@ pub enum Seen {
         /// Its `because`.
         because: Option<String>,
     },
+    /// What the workers of the proxy know of the session.
+    State {
+        /// The reason why it may not go on.
+        stopped: Option<&'static str>,
+    },
     /// Is the request a command at all?
     Command {
         /// Its name.
@@ -279,6 +284,7 @@ impl Seen {
             Self::Expiry { .. } => &[Reason::Expired],
             Self::Lifetime { .. } => &[Reason::LifetimeExceeded],
             Self::Revocation { .. } => &[Reason::Revoked],
+            Self::State { .. } => &[Reason::SessionEnded, Reason::Idle],
             Self::Command { .. } => &[Reason::UnknownCommand],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],

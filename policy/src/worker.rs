@@ -18,6 +18,7 @@ use crate::credential::Secret;
 use crate::keys::KeyFingerprint;
 use crate::limits;
 use crate::policy::Policy;
+use crate::sessions::{Sessions, SharedState};
 use crate::time::Timestamp;
 use crate::token::Header;
 
@@ -34,6 +35,7 @@ pub struct Worker {
     pub(crate) tokens: VerifiedTokens,
     pub(crate) pace: Pace,
     live: LiveSessions,
+    pub(crate) sessions: Sessions,
 }
 
 impl Worker {
@@ -50,7 +52,26 @@ impl Worker {
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
             live: LiveSessions::default(),
+            sessions: Sessions::default(),
         }
+    }
+
+    /// Gives it what the workers of its proxy share. Without, whatever a policy wants to know of that is a denial.
+    pub fn share(&mut self, state: Rc<dyn SharedState>) {
+        self.sessions.share(state);
+    }
+
+    /// A policy that is going to be served: sessions that were ended under its name stay so, whatever its rules are now.
+    pub fn adopt(&mut self, policy: &Policy) {
+        if let Some(name) = policy.name() {
+            self.sessions.adopt(name);
+        }
+    }
+
+    /// Begins a round over the open streams ([`crate::Exchange::recheck`]): until the next one, what the workers share is read
+    /// once.
+    pub fn sweep(&mut self) {
+        self.sessions.sweep();
     }
 
     /// Names the proxy (its node id) for the records from now on.

@@ -29,7 +29,7 @@ fn record(exchange: &Exchange) -> Value {
 fn under(newest: &Value) -> Option<Reason> {
     let mut worker = worker();
     let mut stream = open(&compile(&document()), &mut worker, "/v1/orders", &claims(), NOW);
-    stream.recheck(&compile(newest), &mut worker, Timestamp::from_seconds(NOW))
+    stream.recheck(&compile(newest), &mut worker, Timestamp::from_seconds(NOW), false)
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn what_the_policy_observes_is_not_cut() {
         NOW,
     );
     let enforcing = compile(&with(document(), "/revoked", json!([{"session": "s-2"}])));
-    assert_eq!(bare.recheck(&observing, &mut worker, now), None);
-    assert_eq!(bare.recheck(&enforcing, &mut worker, now), Some(Reason::TokenMissing));
-    assert_eq!(good.recheck(&enforcing, &mut worker, now), None);
-    assert_eq!(ended_one.recheck(&enforcing, &mut worker, now), Some(Reason::Revoked));
+    assert_eq!(bare.recheck(&observing, &mut worker, now, false), None);
+    assert_eq!(bare.recheck(&enforcing, &mut worker, now, false), Some(Reason::TokenMissing));
+    assert_eq!(good.recheck(&enforcing, &mut worker, now, false), None);
+    assert_eq!(ended_one.recheck(&enforcing, &mut worker, now, false), Some(Reason::Revoked));
 }
 
 #[test]
@@ -109,10 +109,10 @@ fn time_cuts_at_the_earliest_end_and_never_gives_back() {
     let at = Timestamp::from_seconds;
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 599)), None);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 600)), Some(Reason::Expired));
+    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 599), false), None);
+    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 600), false), Some(Reason::Expired));
     assert_eq!(
-        stream.recheck(&policy, &mut worker, at(NOW)),
+        stream.recheck(&policy, &mut worker, at(NOW), false),
         Some(Reason::Expired),
         "a clock that steps back gives nothing back"
     );
@@ -124,18 +124,18 @@ fn time_cuts_at_the_earliest_end_and_never_gives_back() {
     let mut worker = support::worker();
     let policy = compile(&started);
     let mut stream = open(&policy, &mut worker, "/v1/orders", &older, NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 499)), None);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 500)), Some(Reason::LifetimeExceeded));
+    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 499), false), None);
+    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 500), false), Some(Reason::LifetimeExceeded));
     let brief = compile(&with(started, "/grants/0/max_lifetime", json!("7m")));
     let mut worker = support::worker();
     let mut stream = open(&policy, &mut worker, "/v1/orders", &older, NOW);
-    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 19)), None);
-    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 20)), Some(Reason::LifetimeExceeded));
+    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 19), false), None);
+    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 20), false), Some(Reason::LifetimeExceeded));
     let skewed = compile(&with(document(), "/session/clock_skew", json!("30s")));
     let mut worker = support::worker();
     let mut stream = open(&skewed, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 629)), None);
-    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 630)), Some(Reason::Expired));
+    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 629), false), None);
+    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 630), false), Some(Reason::Expired));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_clock_that_steps_back_cuts_nothing_by_itself() {
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
     let other = compile(&with(document(), "/generation", json!(2)));
-    assert_eq!(stream.recheck(&other, &mut worker, Timestamp::from_seconds(NOW - 3600)), None);
+    assert_eq!(stream.recheck(&other, &mut worker, Timestamp::from_seconds(NOW - 3600), false), None);
 }
 
 #[test]
@@ -156,12 +156,12 @@ fn a_session_revoked_twice_is_cut_whatever_came_between() {
     };
     let free = |generation: u64| compile(&with(document(), "/generation", json!(generation)));
     let mut first = open(&free(1), &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(first.recheck(&revoked(2), &mut worker, now), Some(Reason::Revoked));
+    assert_eq!(first.recheck(&revoked(2), &mut worker, now, false), Some(Reason::Revoked));
     let undone = free(3);
-    assert_eq!(first.recheck(&undone, &mut worker, now), Some(Reason::Revoked), "what is cut stays cut");
+    assert_eq!(first.recheck(&undone, &mut worker, now, false), Some(Reason::Revoked), "what is cut stays cut");
     let mut second = open(&undone, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(second.recheck(&undone, &mut worker, now), None);
-    assert_eq!(second.recheck(&revoked(4), &mut worker, now), Some(Reason::Revoked));
+    assert_eq!(second.recheck(&undone, &mut worker, now, false), None);
+    assert_eq!(second.recheck(&revoked(4), &mut worker, now, false), Some(Reason::Revoked));
 }
 
 #[test]
@@ -170,10 +170,13 @@ fn what_needs_no_session_goes_on_as_long_as_it_needs_none() {
     let now = Timestamp::from_seconds(NOW);
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/healthz", &claims(), NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, Timestamp::from_seconds(NOW + 100_000)), None);
-    assert_eq!(stream.recheck(&compile(&with(document(), "/revoked", json!([{"session": "s-1"}]))), &mut worker, now), None);
+    assert_eq!(stream.recheck(&policy, &mut worker, Timestamp::from_seconds(NOW + 100_000), false), None);
     assert_eq!(
-        stream.recheck(&compile(&with(document(), "/unmediated", json!([]))), &mut worker, now),
+        stream.recheck(&compile(&with(document(), "/revoked", json!([{"session": "s-1"}]))), &mut worker, now, false),
+        None
+    );
+    assert_eq!(
+        stream.recheck(&compile(&with(document(), "/unmediated", json!([]))), &mut worker, now, false),
         Some(Reason::TokenMissing)
     );
 }
@@ -185,7 +188,7 @@ fn the_record_of_a_cut_stream_says_who_ended_it_and_why() {
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
     assert!(record(&stream).pointer("/unmapped/ended_by").is_none());
     let newest = compile(&with(document(), "/revoked", json!([{"session": "s-1", "because": "INC-42"}])));
-    assert_eq!(stream.recheck(&newest, &mut worker, Timestamp::from_seconds(NOW)), Some(Reason::Revoked));
+    assert_eq!(stream.recheck(&newest, &mut worker, Timestamp::from_seconds(NOW), false), Some(Reason::Revoked));
     let record = record(&stream);
     let label = format!("orders@{}", &newest.revision().unwrap()[..12]);
     assert_eq!((&record["status_code"], &record["status_detail"]), (&json!("revoked"), &json!("INC-42")));
@@ -200,9 +203,9 @@ fn what_was_never_let_through_is_not_cut() {
     let policy = compile(&document());
     let now = Timestamp::from_seconds(NOW);
     let mut exchange = Exchange::begin(Rc::clone(&policy));
-    assert_eq!(exchange.recheck(&policy, &mut worker, now), None);
+    assert_eq!(exchange.recheck(&policy, &mut worker, now, false), None);
     let _ = exchange.fail(&mut worker, now);
-    assert_eq!(exchange.recheck(&Rc::new(Policy::deny_all()), &mut worker, now), None);
+    assert_eq!(exchange.recheck(&Rc::new(Policy::deny_all()), &mut worker, now, false), None);
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&Rc::new(Policy::deny_all()), &mut worker, now), Some(Reason::NoPolicy));
+    assert_eq!(stream.recheck(&Rc::new(Policy::deny_all()), &mut worker, now, false), Some(Reason::NoPolicy));
 }

@@ -279,6 +279,7 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 (true, None) => "an entry names it".to_owned(),
             },
         ),
+        Seen::State { stopped } => ("state", stopped.map_or("it goes on", |_| "it was ended").to_owned()),
         Seen::Command { command } => ("command", or_none(command)),
         Seen::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));

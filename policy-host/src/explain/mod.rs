@@ -120,6 +120,7 @@ fn ask_core(policy: &Value, environment: Vec<(String, String)>, request: &Reques
     let policy = Rc::new(Policy::compile(policy.to_string().as_bytes()).unwrap_or_else(|_| Policy::deny_all()));
     let environment = environment.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     let mut worker = Worker::new([0; 16], [0; 32], environment);
+    worker.share(Rc::new(LocalState::default()));
     let owned = request.head();
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());

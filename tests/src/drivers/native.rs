@@ -1,7 +1,7 @@
 //! The core itself, without wasm and without a proxy.
 
 use super::{Ran, Seen};
-use chaperone_policy::{Decision as Answer, End, Exchange, Head, Policy, RustCrypto, Secret, Timestamp, Worker};
+use chaperone_policy::{Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker};
 use policy_host::{
     cases::{Action, Case, Plan, check},
     replay::{Decision, Outcome, Request, client_reason},
@@ -26,12 +26,18 @@ pub fn cannot(case: &Case) -> Option<&'static str> {
 #[must_use]
 pub fn case(plan: &Plan, case: &Case) -> Ran {
     let environment: BTreeMap<_, _> = plan.env.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
-    let worker = |number: usize| Worker::new([u8::try_from(number).expect("few"); 16], [2; 32], environment.clone());
+    let shared = Rc::new(LocalState::default());
+    let worker = |number: usize| {
+        let mut worker = Worker::new([u8::try_from(number).expect("few"); 16], [2; 32], environment.clone());
+        worker.share(shared.clone());
+        worker
+    };
     let mut workers: Vec<Worker> = (0..plan.workers).map(worker).collect();
     let compile = |json: &[u8]| Rc::new(Policy::compile(json).unwrap_or_else(|errors| panic!("{}: {errors}", plan.name)));
     let mut policy = compile(&plan.policy_json);
     let mut ran = Ran { seen: Vec::new(), mismatches: Vec::new() };
     for step in &case.steps {
+        shared.advance((step.at - plan.at).try_into().unwrap_or_default());
         match &step.action {
             Action::Configure(json) => policy = compile(json),
             Action::Send { exchange, expect } => {

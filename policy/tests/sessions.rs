@@ -1,0 +1,322 @@
+//! Sessions that end for what they do, or leave undone, on all workers of a proxy.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chaperone_policy::{Decision, End, Exchange, Head, LocalState, Policy, Reason, SharedState, Timestamp, Unavailable, Worker};
+use serde_json::{Value, json};
+use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
+
+/// A proxy: its workers, what they share, and its time.
+struct Proxy {
+    shared: Rc<LocalState>,
+    workers: Vec<Worker>,
+    elapsed: Cell<u64>,
+}
+
+impl Proxy {
+    fn new(workers: usize) -> Self {
+        let shared = Rc::new(LocalState::default());
+        let started = |_| {
+            let mut worker = worker();
+            worker.share(shared.clone());
+            worker
+        };
+        Self { workers: (0..workers).map(started).collect(), elapsed: Cell::new(0), shared }
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.elapsed.set(self.elapsed.get() + seconds);
+        self.shared.advance(Duration::from_secs(self.elapsed.get()));
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(NOW + self.elapsed.get())
+    }
+
+    fn ask(
+        &mut self,
+        worker: usize,
+        policy: &Rc<Policy>,
+        session: &str,
+        method: &str,
+        source: &str,
+    ) -> (Exchange, Option<Reason>) {
+        let mut claims = claims();
+        claims["sid"] = json!(session);
+        let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims)))]);
+        let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let mut exchange = Exchange::begin(Rc::clone(policy));
+        let head = Head { headers: &headers, source_address: Some(source.as_bytes()) };
+        let now = self.now();
+        let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
+            Decision::Forward(permit) => permit.observed(),
+            Decision::Refuse(denial) => Some(denial.reason()),
+        };
+        (exchange, reason)
+    }
+
+    fn get(&mut self, worker: usize, policy: &Rc<Policy>, session: &str) -> Option<Reason> {
+        self.ask(worker, policy, session, "GET", "192.0.2.7:1000").1
+    }
+
+    /// A method that is none of the commands.
+    fn bad(&mut self, worker: usize, policy: &Rc<Policy>, session: &str) -> Option<Reason> {
+        self.ask(worker, policy, session, "DELETE", "192.0.2.7:1000").1
+    }
+}
+
+fn counting() -> Value {
+    with(document(), "/end_session_when", json!({"denials": {"count": 3, "within": "1m"}}))
+}
+
+fn record(exchange: &Exchange) -> Value {
+    serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap()
+}
+
+#[test]
+fn too_many_denials_end_the_session_on_all_workers_and_no_other() {
+    let policy = compile(&counting());
+    let mut proxy = Proxy::new(2);
+    assert_eq!(proxy.bad(0, &policy, "s-1"), Some(Reason::UnknownCommand));
+    assert_eq!(proxy.bad(1, &policy, "s-1"), Some(Reason::UnknownCommand));
+    assert_eq!(proxy.get(0, &policy, "s-1"), None, "two are not too many");
+    let (third, reason) = proxy.ask(0, &policy, "s-1", "DELETE", "192.0.2.7:1000");
+    assert_eq!(reason, Some(Reason::UnknownCommand), "with its own reason");
+    assert_eq!(record(&third)["unmapped"]["ends_session"], "denials");
+    for worker in [0, 1] {
+        assert_eq!(proxy.get(worker, &policy, "s-1"), Some(Reason::SessionEnded));
+        assert_eq!(proxy.get(worker, &policy, "s-2"), None);
+    }
+    proxy.wait(599);
+    assert_eq!(proxy.get(1, &policy, "s-1"), Some(Reason::SessionEnded), "for the rest of its lifetime");
+}
+
+#[test]
+fn denials_that_lie_further_apart_do_not_end_it() {
+    let policy = compile(&counting());
+    let mut proxy = Proxy::new(1);
+    for _ in 0..8 {
+        assert_eq!(proxy.bad(0, &policy, "s-1"), Some(Reason::UnknownCommand));
+        proxy.wait(31);
+    }
+    assert_eq!(proxy.get(0, &policy, "s-1"), None);
+}
+
+#[test]
+fn only_what_a_verified_session_wanted_to_do_counts() {
+    let policy = compile(&counting());
+    let mut proxy = Proxy::new(1);
+    for _ in 0..8 {
+        // Someone with the words of the token and without its signature.
+        let mut forged = claims();
+        forged["sid"] = json!("s-1");
+        let text = support::token_of(&json!({"alg": "ES256", "kid": "k1"}), &forged, "bad");
+        let fields = head("DELETE", "/v1/orders", &[("authorization", &format!("Bearer {text}"))]);
+        let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let mut exchange = Exchange::begin(Rc::clone(&policy));
+        let head = Head { headers: &headers, source_address: None };
+        let now = proxy.now();
+        assert!(matches!(exchange.request(&head, &mut proxy.workers[0], now, &Marked), Decision::Refuse(_)));
+        // What is observed is not denied.
+        let observing = compile(&with(counting(), "/observe", json!(["unknown_command"])));
+        assert_eq!(proxy.bad(0, &observing, "s-1"), Some(Reason::UnknownCommand));
+        let whole = compile(&with(counting(), "/mode", json!("observe")));
+        assert_eq!(proxy.bad(0, &whole, "s-1"), Some(Reason::UnknownCommand));
+    }
+    assert_eq!(proxy.get(0, &policy, "s-1"), None);
+}
+
+#[test]
+fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
+    let policy = compile(&counting());
+    let mut proxy = Proxy::new(2);
+    for _ in 0..3 {
+        proxy.bad(0, &policy, "s-1");
+    }
+    let without = compile(&document());
+    proxy.workers[0].adopt(&without);
+    proxy.workers[1].adopt(&without);
+    assert_eq!(proxy.get(0, &without, "s-1"), Some(Reason::SessionEnded), "the policy no longer asks for endings");
+    assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded), "nor on a worker that has ended nothing");
+    assert_eq!(proxy.get(1, &without, "s-2"), None);
+    let mut reborn = worker();
+    reborn.share(proxy.shared.clone());
+    reborn.adopt(&without);
+    proxy.workers[1] = reborn;
+    assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded), "in a VM that was built anew");
+    // Another policy's sessions are others.
+    let other = compile(&with(counting(), "/name", json!("billing")));
+    proxy.workers[0].adopt(&other);
+    assert_eq!(proxy.get(0, &other, "s-1"), None);
+}
+
+#[test]
+fn a_session_that_is_not_used_ends_on_all_workers_and_never_too_early() {
+    let policy = compile(&with(document(), "/session/idle_timeout", json!("2m")));
+    let mut proxy = Proxy::new(2);
+    assert_eq!(proxy.get(0, &policy, "s-1"), None);
+    for worker in [1, 0, 1] {
+        proxy.wait(119);
+        assert_eq!(proxy.get(worker, &policy, "s-1"), None, "used on whichever worker");
+    }
+    // A sixteenth of the timeout later at the most.
+    proxy.wait(128);
+    let (exchange, reason) = proxy.ask(0, &policy, "s-1", "GET", "192.0.2.7:1");
+    assert_eq!(reason, Some(Reason::Idle));
+    assert_eq!(record(&exchange)["unmapped"]["ends_session"], "idle");
+    assert_eq!(proxy.get(1, &policy, "s-1"), Some(Reason::Idle), "and stays ended");
+    assert_eq!(proxy.get(1, &policy, "s-2"), None);
+}
+
+#[test]
+fn uses_in_between_steps_count_as_the_step_before() {
+    // The last use that counts may be up to a step (7.5 s) before the last one: it is made up for at the end.
+    let policy = compile(&with(document(), "/session/idle_timeout", json!("2m")));
+    for gap in 0..8 {
+        let mut proxy = Proxy::new(1);
+        assert_eq!(proxy.get(0, &policy, "s-1"), None);
+        proxy.wait(gap);
+        assert_eq!(proxy.get(0, &policy, "s-1"), None);
+        proxy.wait(119);
+        assert_eq!(proxy.get(0, &policy, "s-1"), None, "never before the timeout, {gap}");
+    }
+}
+
+#[test]
+fn a_session_from_elsewhere_ends() {
+    let rules = |prefix: u64| {
+        with(document(), "/end_session_when", json!({"context_changes": ["source_address"], "source_prefix": prefix}))
+    };
+    let (exact, network) = (compile(&rules(32)), compile(&with(rules(24), "/name", json!("network"))));
+    let mut proxy = Proxy::new(2);
+    assert_eq!(proxy.ask(0, &exact, "s-1", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(1, &exact, "s-1", "GET", "192.0.2.7:2").1, None, "another port is the same place");
+    let (moved, reason) = proxy.ask(1, &exact, "s-1", "GET", "192.0.2.8:1");
+    assert_eq!(reason, Some(Reason::SessionEnded));
+    assert_eq!(record(&moved)["unmapped"]["ends_session"], "context_change");
+    assert_eq!(proxy.ask(0, &exact, "s-1", "GET", "192.0.2.7:1").1, Some(Reason::SessionEnded), "for its owner, too");
+
+    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "[::ffff:192.0.2.200]:1").1, None, "the same network in another notation");
+    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "192.0.3.7:1").1, Some(Reason::SessionEnded));
+    assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:1::1]:1").1, None);
+    assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:ff::1]:1").1, None);
+    assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:1::1]:1").1, Some(Reason::SessionEnded));
+    assert_eq!(proxy.ask(0, &exact, "s-9", "GET", "somewhere").1, Some(Reason::InternalError), "without evidence nothing passes");
+}
+
+#[test]
+fn open_streams_of_an_ended_or_idle_session_are_cut() {
+    let policy = compile(&with(counting(), "/session/idle_timeout", json!("2m")));
+    let mut proxy = Proxy::new(2);
+    let (mut stream, reason) = proxy.ask(0, &policy, "s-1", "GET", "192.0.2.7:1");
+    assert_eq!(reason, None);
+    let (mut moving, _) = proxy.ask(0, &policy, "s-2", "GET", "192.0.2.7:1");
+    let check = |proxy: &mut Proxy, stream: &mut Exchange, moved: bool| {
+        proxy.workers[0].sweep();
+        let now = proxy.now();
+        stream.recheck(&policy, &mut proxy.workers[0], now, moved)
+    };
+    assert_eq!(check(&mut proxy, &mut stream, false), None);
+    for _ in 0..3 {
+        proxy.wait(60);
+        assert_eq!(check(&mut proxy, &mut moving, true), None, "what moves is in use");
+    }
+    assert_eq!(check(&mut proxy, &mut stream, false), Some(Reason::Idle));
+    assert_eq!(record(&stream)["unmapped"]["ended_by"], "idle");
+    assert_eq!(proxy.get(1, &policy, "s-1"), Some(Reason::Idle));
+    assert_eq!(check(&mut proxy, &mut moving, false), None);
+    for _ in 0..3 {
+        proxy.bad(1, &policy, "s-2");
+    }
+    assert_eq!(check(&mut proxy, &mut moving, false), Some(Reason::SessionEnded), "ended on the other worker");
+}
+
+/// A proxy's state that fails, lies or is always quicker.
+struct Failing {
+    of: LocalState,
+    how: Cell<How>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Well,
+    NoTime,
+    NoValue,
+    Garbage,
+    NoPut,
+    AlwaysQuicker,
+}
+
+impl SharedState for Failing {
+    fn elapsed(&self) -> Result<Duration, Unavailable> {
+        if self.how.get() == How::NoTime { Err(Unavailable) } else { self.of.elapsed() }
+    }
+
+    fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable> {
+        match self.how.get() {
+            How::NoValue => Err(Unavailable),
+            How::Garbage => Ok(Some((vec![7; 33], 1))),
+            _ => self.of.get(key),
+        }
+    }
+
+    fn put(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<bool, Unavailable> {
+        match self.how.get() {
+            How::NoPut => Err(Unavailable),
+            How::AlwaysQuicker => Ok(false),
+            _ => self.of.put(key, value, version),
+        }
+    }
+}
+
+#[test]
+fn where_the_shared_state_fails_nothing_passes() {
+    let policy = compile(&with(document(), "/session/idle_timeout", json!("2m")));
+    let shared = Rc::new(Failing { of: LocalState::default(), how: Cell::new(How::Well) });
+    for (how, expected) in [
+        (How::Well, None),
+        (How::NoTime, Some(Reason::InternalError)),
+        (How::NoValue, Some(Reason::InternalError)),
+        (How::Garbage, Some(Reason::InternalError)),
+        (How::NoPut, Some(Reason::InternalError)),
+        (How::AlwaysQuicker, Some(Reason::Overloaded)),
+    ] {
+        let mut proxy = Proxy::new(1);
+        proxy.workers[0].share(shared.clone());
+        shared.how.set(how);
+        assert_eq!(proxy.get(0, &policy, &format!("s-{}", how as u8)), expected);
+    }
+    // A worker that shares nothing knows nothing.
+    let mut proxy = Proxy::new(1);
+    proxy.workers[0] = worker();
+    assert_eq!(proxy.get(0, &policy, "s-1"), Some(Reason::InternalError));
+    assert_eq!(proxy.get(0, &compile(&document()), "s-1"), None, "and needs to know nothing without such rules");
+}
+
+#[test]
+fn without_room_a_session_that_is_not_known_is_denied_and_none_is_forgotten() {
+    let policy = compile(&with(counting(), "/session/idle_timeout", json!("14m")));
+    let mut proxy = Proxy::new(1);
+    for _ in 0..3 {
+        proxy.bad(0, &policy, "s-ended");
+    }
+    let rate = with(counting(), "/session/idle_timeout", json!("14m"));
+    let policy = compile(&with(rate, "/limits", json!({"verifications_per_second": 100_000})));
+    let mut refused = 0;
+    for number in 0..120_000 {
+        match proxy.get(0, &policy, &format!("s-{number}")) {
+            None => {}
+            Some(Reason::Overloaded) => refused += 1,
+            Some(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+    assert_eq!(proxy.get(0, &policy, "s-ended"), Some(Reason::SessionEnded));
+    assert_eq!(proxy.get(0, &policy, "s-0"), None);
+}
