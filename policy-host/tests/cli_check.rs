@@ -204,7 +204,7 @@ fn what_is_shipped_raises_nothing() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("policy.yaml"), shown).unwrap();
     let output = check(folder.path(), &["--format", "json", "policy.yaml"]);
-    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let raised: Vec<&str> = findings.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
     assert_eq!(raised, ["revoked_expired"]);
 }
