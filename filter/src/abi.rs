@@ -34,6 +34,9 @@ pub(crate) enum Level {
     Error = 4,
 }
 
+/// The side of a stream that is towards the client; what is reset there is reset on the other side too.
+const DOWNSTREAM: i32 = 1;
+
 /// The buffer with the plugin's configuration.
 const PLUGIN_CONFIGURATION: i32 = 7;
 
@@ -66,6 +69,8 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> i32;
+    fn proxy_set_effective_context(context: u32) -> i32;
+    fn proxy_close_stream(side: i32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
     fn proxy_record_metric(id: u32, value: u64) -> i32;
@@ -204,6 +209,18 @@ pub(crate) fn send_local_response(
             grpc_status,
         )
     })
+}
+
+/// Makes the host's calls be about this stream until the callback returns.
+pub(crate) fn set_effective_context(context: u32) -> Result<(), Failed> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Resets the stream that the host's calls are about, on both sides, as soon as the callback has returned.
+pub(crate) fn close_stream() -> Result<(), Failed> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_close_stream(DOWNSTREAM) })
 }
 
 pub(crate) fn define_metric(kind: Metric, name: &str) -> Option<u32> {

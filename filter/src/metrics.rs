@@ -5,12 +5,10 @@ use chaperone_policy::{Counts, Reason};
 use crate::abi::{self, Metric};
 use crate::crypto::Verifications;
 
-/// How often they are reported, in milliseconds; whoever scrapes them does so more rarely.
-pub(crate) const PERIOD: u32 = 1000;
-
 pub(crate) struct Metrics {
     allowed: Counter,
     by_reason: Vec<(Reason, Counter)>,
+    cut: Counter,
     token_hits: Option<u32>,
     token_misses: Option<u32>,
     verified_by_host: Option<u32>,
@@ -43,6 +41,7 @@ impl Metrics {
         Self {
             allowed: Counter::define("chaperone.decisions.allowed"),
             by_reason: Reason::ALL.map(|reason| (reason, Counter::define(&format!("chaperone.decisions.{reason}")))).into(),
+            cut: Counter::define("chaperone.streams.cut"),
             token_hits: counter("chaperone.token_cache.hits"),
             token_misses: counter("chaperone.token_cache.misses"),
             verified_by_host: counter("chaperone.verifications.host"),
@@ -71,11 +70,17 @@ impl Metrics {
         }
     }
 
+    /// Counts a stream that was let through and then cut.
+    pub(crate) fn was_cut(&mut self) {
+        self.cut.unreported += 1;
+    }
+
     /// Tells the host what has changed since the last time. From the tick: two host calls for each request would cost more
     /// than counting does.
     pub(crate) fn report(&mut self, counts: Counts, made: Verifications) {
         self.allowed.report();
         self.by_reason.iter_mut().for_each(|(_, counter)| counter.report());
+        self.cut.report();
         let change = |now: u64, before: u64| i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
         add(self.token_misses, change(counts.token_misses, self.reported.token_misses));

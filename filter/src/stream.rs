@@ -8,6 +8,7 @@ use crate::abi::{self, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
+use crate::vm::{Plugin, Root};
 
 /// What the proxy does next with the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,55 +17,123 @@ pub(crate) enum Action {
     Pause,
 }
 
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The request's.
+    Up,
+    /// The response's.
+    Down,
+}
+
 /// A stream between its creation and its deletion.
 pub(crate) enum Stream {
     /// Not judged yet.
-    Begun(Exchange),
+    Begun(Exchange, Rc<Plugin>),
     /// The policy let it pass; nothing of a request goes on without being here.
-    Permitted { exchange: Exchange, seen: Seen, answered: bool },
+    Permitted(Permitted),
     /// Answered by us, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open.
     Denied,
 }
 
-/// What the callbacks have shown of a permitted stream, so that its record need not ask the host for it: a property costs as
-/// much as reading a small header map.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Seen {
-    /// Bytes of the request, when its head was all of it.
-    request_bytes: Option<u64>,
-    /// The response's status.
+/// A stream that the policy let pass.
+pub(crate) struct Permitted {
+    exchange: Exchange,
+    plugin: Rc<Plugin>,
+    state: State,
+    /// Bytes that came from either side, heads included.
+    up: u64,
+    down: u64,
+    /// The response's status, once it has been seen.
     status: Option<u16>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Its time is over. Whatever still comes is held, until the proxy has reset it.
+    Cut,
+    /// We answered in the upstream's stead after all.
+    Answered,
+}
+
+impl Permitted {
+    /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
+    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Timestamp) -> bool {
+        if self.state != State::Open {
+            return self.state == State::Answered;
+        }
+        if self.exchange.recheck(&self.plugin.newest(), worker, now).is_none() {
+            return true;
+        }
+        // A reset that fails is asked for again at the next piece or tick; until then everything is held.
+        if abi::close_stream().is_ok() {
+            self.state = State::Cut;
+            metrics.was_cut();
+        }
+        false
+    }
+}
+
 impl Stream {
-    pub(crate) fn new(policy: Rc<Policy>) -> Self {
-        Self::Begun(Exchange::begin(policy))
+    pub(crate) fn new(policy: Rc<Policy>, plugin: Rc<Plugin>) -> Self {
+        Self::Begun(Exchange::begin(policy), plugin)
+    }
+
+    /// A stream of a root context that is not known: denied.
+    pub(crate) fn orphan() -> Self {
+        let root = Root::deny_all();
+        Self::new(root.policy, root.plugin)
     }
 
     pub(crate) fn is_permitted(&self) -> bool {
-        matches!(self, Self::Permitted { .. })
+        matches!(self, Self::Permitted(_))
     }
 
-    /// Judges the request. `whole`: nothing follows its head. `room`: may the VM keep another stream?
+    /// From the tick: a stream on which nothing moves is asked about all the same.
+    pub(crate) fn tick(&mut self, context: u32, worker: &mut Worker, metrics: &mut Metrics, now: Timestamp) {
+        if let Self::Permitted(permitted) = self
+            && permitted.state == State::Open
+            && permitted.exchange.recheck(&permitted.plugin.newest(), worker, now).is_some()
+            && abi::set_effective_context(context).is_ok()
+        {
+            permitted.goes_on(worker, metrics, now);
+        }
+    }
+
+    /// A piece of a body.
+    pub(crate) fn body(&mut self, way: Direction, size: usize, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+        let Self::Permitted(permitted) = self else {
+            // Of a denied request nothing goes on; our own answer does.
+            return if way == Direction::Down { Action::Continue } else { Action::Pause };
+        };
+        let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
+        *count += size as u64;
+        // Without a clock the worker's latest instant has to do.
+        let now = abi::now().map(Timestamp::from_nanos).unwrap_or_default();
+        if permitted.goes_on(worker, metrics, now) { Action::Continue } else { Action::Pause }
+    }
+
+    /// Judges the request. `room`: may the VM keep another stream?
     pub(crate) fn request_headers(
         &mut self,
         worker: &mut Worker,
         crypto: &HostCrypto,
         metrics: &mut Metrics,
-        whole: bool,
         room: bool,
     ) -> Action {
-        let mut exchange = match std::mem::replace(self, Self::Denied) {
-            Self::Begun(exchange) | Self::Permitted { exchange, answered: false, .. } => exchange,
+        let (mut exchange, plugin) = match std::mem::replace(self, Self::Denied) {
+            Self::Begun(exchange, plugin) => (exchange, plugin),
+            // Its head came a second time: the core refuses that.
+            Self::Permitted(Permitted { exchange, plugin, state: State::Open, .. }) => (exchange, plugin),
             // A second local reply is a use-after-free in older Envoys.
-            Self::Permitted { answered: true, .. } | Self::Denied => return Action::Pause,
+            Self::Permitted(_) | Self::Denied => return Action::Pause,
         };
         let judged = judge(&mut exchange, worker, crypto, room);
         metrics.decided(exchange.reason());
         match judged {
-            Ok(bytes) => {
-                let seen = Seen { request_bytes: whole.then_some(bytes), status: None };
-                *self = Self::Permitted { exchange, seen, answered: false };
+            Ok(up) => {
+                *self = Self::Permitted(Permitted { exchange, plugin, state: State::Open, up, down: 0, status: None });
                 Action::Continue
             }
             Err(denial) => {
@@ -78,63 +147,68 @@ impl Stream {
     }
 
     pub(crate) fn request_trailers(&mut self, worker: &mut Worker) -> Action {
-        match self {
-            Self::Permitted { exchange, answered: false, .. } => {
-                let stripped = edit(Map::RequestTrailers, |trailers| exchange.request_trailer_edits(trailers));
-                if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
-            }
-            Self::Begun(_) | Self::Permitted { answered: true, .. } | Self::Denied => Action::Pause,
-        }
+        let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self else { return Action::Pause };
+        let stripped =
+            edit(Map::RequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
+        if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
     pub(crate) fn response_headers(&mut self, worker: &mut Worker) -> Action {
-        let (exchange, seen) = match self {
-            Self::Begun(exchange) => (exchange, &mut Seen::default()),
-            Self::Permitted { exchange, seen, answered: false } => (exchange, seen),
-            Self::Permitted { answered: true, .. } | Self::Denied => return Action::Continue,
+        let mut status = None;
+        let stripped = match self {
+            Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
+            Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
+                edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
+                    status = status_of(headers);
+                    permitted.exchange.response_edits(headers)
+                })
+            }
+            Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
+            Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
-        let stripped = edit(Map::ResponseHeaders, |headers| {
-            seen.status = status_of(headers);
-            exchange.response_edits(headers)
-        });
+        if let Self::Permitted(permitted) = self {
+            permitted.status = status;
+        }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
         if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
     }
 
     pub(crate) fn response_trailers(&mut self, _: &mut Worker) -> Action {
-        match self {
-            Self::Begun(exchange) | Self::Permitted { exchange, answered: false, .. } => {
-                let stripped = edit(Map::ResponseTrailers, |trailers| exchange.response_trailer_edits(trailers));
-                if stripped.is_ok() { Action::Continue } else { Action::Pause }
+        let stripped = match self {
+            Self::Begun(exchange, _) => edit(Map::ResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers)),
+            Self::Permitted(Permitted { state: State::Open, exchange, down, .. }) => {
+                edit(Map::ResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
             }
-            Self::Permitted { answered: true, .. } | Self::Denied => Action::Continue,
-        }
+            Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
+            Self::Permitted(_) | Self::Denied => return Action::Continue,
+        };
+        if stripped.is_ok() { Action::Continue } else { Action::Pause }
     }
 
     /// The stream is over: seals the record of what was permitted, where the access log finds it.
     pub(crate) fn log(&self) {
-        if let Self::Permitted { exchange, seen, .. } = self {
+        if let Self::Permitted(permitted) = self {
             // Without a response's head there was none, or one that the proxy made past the filters.
             let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
             let end = End {
-                response_code: seen.status.or_else(asked).filter(|code| *code > 0),
-                bytes_up: seen.request_bytes.or_else(|| abi::integer_property("request\0total_size")),
-                bytes_down: abi::integer_property("response\0total_size"),
+                response_code: permitted.status.or_else(asked).filter(|code| *code > 0),
+                bytes_up: Some(permitted.up),
+                bytes_down: Some(permitted.down),
             };
-            seal(exchange, &end);
+            seal(&permitted.exchange, &end);
         }
     }
 
     /// What was permitted cannot be carried out: a denial after all, also on record.
     fn fail(&mut self, worker: &mut Worker) -> Action {
         match std::mem::replace(self, Self::Denied) {
-            Self::Permitted { mut exchange, seen, .. } => {
-                answer(&exchange.fail(worker, Timestamp::default()));
+            Self::Permitted(mut permitted) => {
+                answer(&permitted.exchange.fail(worker, Timestamp::default()));
                 // The status that was seen is not the one that goes out.
-                *self = Self::Permitted { exchange, seen: Seen { status: None, ..seen }, answered: true };
+                *self = Self::Permitted(Permitted { state: State::Answered, status: None, ..permitted });
             }
-            Self::Begun(mut exchange) => {
+            Self::Begun(mut exchange, _) => {
                 let denial = exchange.fail(worker, Timestamp::default());
                 seal(&exchange, &End { response_code: Some(denial.response().status), ..End::default() });
                 answer(&denial);
@@ -164,7 +238,7 @@ fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
-            Ok(()) => Ok(headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()),
+            Ok(()) => Ok(size_of(&headers)),
             // Half of the edits may be done: what wears our prefix is no longer known to be ours.
             Err(Failed) => Err(exchange.fail(worker, now)),
         },
@@ -189,10 +263,17 @@ fn seal(exchange: &Exchange, end: &End) {
     }
 }
 
-/// Reads a map, asks for its edits and makes them.
-fn edit(map: Map, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
+/// Reads a map, adds its size to `bytes`, asks for its edits and makes them.
+fn edit(map: Map, bytes: &mut u64, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
     let serialised = abi::header_map(map)?;
-    apply(map, &edits(&fields::parse(&serialised)?))
+    let headers = fields::parse(&serialised)?;
+    *bytes += size_of(&headers);
+    apply(map, &edits(&headers))
+}
+
+/// As Envoy counts: names and values.
+fn size_of(headers: &Headers<'_>) -> u64 {
+    headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
 }
 
 fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {

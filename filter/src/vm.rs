@@ -3,14 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use chaperone_policy::{Policy, Secret, Worker, limits};
+use chaperone_policy::{Policy, Secret, Timestamp, Worker, limits};
 
 use rustc_hash::FxHashMap;
 
 use crate::abi::{self, Failed, Level};
 use crate::crypto::HostCrypto;
-use crate::metrics::{self, Metrics};
-use crate::stream::Stream;
+use crate::metrics::Metrics;
+use crate::stream::{Action, Direction, Stream};
+
+/// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
+/// this keeps a cut well within a second.
+const TICK: u32 = 250;
 
 pub(crate) struct Vm {
     worker: Worker,
@@ -22,20 +26,39 @@ pub(crate) struct Vm {
     configured: u64,
     streams: FxHashMap<u32, Stream>,
     permitted: usize,
+    /// When, and after how many configurations, the open streams were last asked about.
+    asked: (u64, u64),
 }
 
 /// A root context: what its streams are judged by.
-struct Root {
-    policy: Rc<Policy>,
+pub(crate) struct Root {
+    pub(crate) policy: Rc<Policy>,
+    pub(crate) plugin: Rc<Plugin>,
     /// Size of the policy's document; 0 while there is none.
     bytes: usize,
     /// The `configured` of its configuration.
     order: u64,
 }
 
+/// What all root contexts of one plugin have in common, whatever configuration each began with.
+pub(crate) struct Plugin {
+    /// The plugin's name in the proxy, and its policy's: plugins of one image may share a VM.
+    name: (Vec<u8>, String),
+    newest: RefCell<Rc<Policy>>,
+}
+
+impl Plugin {
+    /// The policy that its open streams are judged by.
+    pub(crate) fn newest(&self) -> Rc<Policy> {
+        Rc::clone(&self.newest.borrow())
+    }
+}
+
 impl Root {
-    fn deny_all() -> Self {
-        Self { policy: Rc::new(Policy::deny_all()), bytes: 0, order: 0 }
+    pub(crate) fn deny_all() -> Self {
+        let policy = Rc::new(Policy::deny_all());
+        let plugin = Plugin { name: Default::default(), newest: RefCell::new(Rc::clone(&policy)) };
+        Self { policy, plugin: Rc::new(plugin), bytes: 0, order: 0 }
     }
 }
 
@@ -80,6 +103,7 @@ impl Vm {
             configured: 0,
             streams: FxHashMap::default(),
             permitted: 0,
+            asked: (0, 0),
         })
     }
 
@@ -87,8 +111,11 @@ impl Vm {
         if parent == 0 {
             self.roots.entry(context).or_insert_with(Root::deny_all);
         } else {
-            let policy = self.roots.get(&parent).map_or_else(|| Rc::new(Policy::deny_all()), |root| Rc::clone(&root.policy));
-            self.streams.insert(context, Stream::new(policy));
+            let stream = match self.roots.get(&parent) {
+                Some(root) => Stream::new(Rc::clone(&root.policy), Rc::clone(&root.plugin)),
+                None => Stream::orphan(),
+            };
+            self.streams.insert(context, stream);
         }
     }
 
@@ -114,12 +141,14 @@ impl Vm {
                 if let Some(name) = abi::property("xds\0node\0id").ok().and_then(|name| String::from_utf8(name).ok()) {
                     self.worker.name_proxy(&name);
                 }
-                // Without a timer the metrics would stand still; nothing else depends on it.
-                if abi::set_tick_period(metrics::PERIOD).is_err() {
-                    abi::log(Level::Error, "chaperone: the host gives no ticks, so that its metrics stand still");
+                if abi::set_tick_period(TICK).is_err() {
+                    abi::log(Level::Error, "chaperone: the host gives no ticks, so that an idle stream goes on until it moves");
                 }
                 self.configured += 1;
-                self.roots.insert(root, Root { policy: Rc::new(policy), bytes: size, order: self.configured });
+                let name = (abi::property("plugin_name").unwrap_or_default(), name.to_owned());
+                let policy = Rc::new(policy);
+                let plugin = self.plugin(name, &policy);
+                self.roots.insert(root, Root { policy, plugin, bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
                 true
             }
@@ -133,17 +162,44 @@ impl Vm {
         }
     }
 
-    pub(crate) fn request_headers(&mut self, context: u32, whole: bool) -> crate::stream::Action {
-        let stream = self.streams.entry(context).or_insert_with(|| Stream::new(Rc::new(Policy::deny_all())));
+    /// What the root contexts of this plugin share; `policy` is the newest there from now on.
+    fn plugin(&self, name: (Vec<u8>, String), policy: &Rc<Policy>) -> Rc<Plugin> {
+        match self.roots.values().find(|root| root.order > 0 && root.plugin.name == name) {
+            Some(root) => {
+                *root.plugin.newest.borrow_mut() = Rc::clone(policy);
+                Rc::clone(&root.plugin)
+            }
+            None => Rc::new(Plugin { name, newest: RefCell::new(Rc::clone(policy)) }),
+        }
+    }
+
+    pub(crate) fn request_headers(&mut self, context: u32) -> Action {
+        let stream = self.streams.entry(context).or_insert_with(Stream::orphan);
         self.permitted -= usize::from(stream.is_permitted());
         let room = self.permitted < limits::STREAMS;
-        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, whole, room);
+        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, room);
         self.permitted += usize::from(stream.is_permitted());
         action
     }
 
-    /// The root context's timer; each of them may tell for all.
+    pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize) -> Action {
+        match self.streams.get_mut(&context) {
+            Some(stream) => stream.body(way, size, &mut self.worker, &mut self.metrics),
+            None => Action::Pause,
+        }
+    }
+
+    /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
+    /// ago is not asked again.
     pub(crate) fn tick(&mut self) {
+        let now = abi::now().map(Timestamp::from_nanos).unwrap_or_default();
+        let asked = (now.millis() / u64::from(TICK / 2), self.configured);
+        if std::mem::replace(&mut self.asked, asked) == asked {
+            return;
+        }
+        for (context, stream) in &mut self.streams {
+            stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+        }
         self.metrics.report(self.worker.counts(), self.crypto.made());
     }
 

@@ -30,6 +30,13 @@ pub(crate) struct Session {
     pub(crate) record: SessionPart,
 }
 
+/// A verified token and what the policy of the moment makes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) token: Rc<Verified>,
+    pub(crate) session: Rc<Session>,
+}
+
 /// Runs the checks from `token_malformed` to `binding_mismatch`. `now` is the latest instant of the worker.
 pub(crate) fn authenticate(
     policy: &Rc<Policy>,
@@ -39,20 +46,12 @@ pub(crate) fn authenticate(
     now: Timestamp,
     verifier: &dyn VerifySignature,
     trace: &mut impl Trace,
-) -> Result<Rc<Session>, Reason> {
-    if let Some(verified) = worker.tokens.get(token) {
-        if let Some(session) = verified.session_under(policy) {
-            worker.tokens.hits += 1;
-            return Ok(session);
-        }
-        // Another policy: the signature still holds if the issuer still has that very key, everything else is judged anew.
-        let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload, trace)?;
-        if key.fingerprint() == verified.fingerprint {
-            worker.tokens.hits += 1;
-            let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
-            verified.remember(policy, &session);
-            return Ok(session);
-        }
+) -> Result<Authenticated, Reason> {
+    if let Some(verified) = worker.tokens.get(token)
+        && let Some(session) = session_again(policy, rules, &verified, now, trace)?
+    {
+        worker.tokens.hits += 1;
+        return Ok(Authenticated { token: verified, session });
     }
     trace.saw(|| Seen::Form { bytes: token.len() });
     let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
@@ -69,8 +68,30 @@ pub(crate) fn authenticate(
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let verified = Rc::new(Verified::new(jws.header, jws.payload, key.fingerprint()));
     verified.remember(policy, &session);
-    worker.tokens.keep(token, verified, now);
-    Ok(session)
+    worker.tokens.keep(token, Rc::clone(&verified), now);
+    Ok(Authenticated { token: verified, session })
+}
+
+/// The same checks for a token whose signature has been verified before; `None` when that was under a key that the issuer no
+/// longer has by that name.
+pub(crate) fn session_again(
+    policy: &Rc<Policy>,
+    rules: &Rules,
+    verified: &Verified,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Result<Option<Rc<Session>>, Reason> {
+    if let Some(session) = verified.session_under(policy) {
+        return Ok(Some(session));
+    }
+    // Another policy: the signature still holds if the issuer still has that very key, everything else is judged anew.
+    let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload, trace)?;
+    if key.fingerprint() != verified.fingerprint {
+        return Ok(None);
+    }
+    let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
+    verified.remember(policy, &session);
+    Ok(Some(session))
 }
 
 /// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `key_unknown`.

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::authenticate::{Session, authenticate};
+use crate::authenticate::{Authenticated, Session, authenticate};
+use crate::commands::Command;
 use crate::keys::VerifySignature;
 use crate::path::CanonicalPath;
 use crate::policy::{Policy, Rules};
@@ -20,7 +21,7 @@ pub(crate) struct Findings {
     /// The command needs no session.
     pub(crate) unmediated: bool,
     /// Set once signature and binding are verified, so that nobody is recorded as somebody else.
-    pub(crate) session: Option<Rc<Session>>,
+    pub(crate) authenticated: Option<Authenticated>,
     /// Place of the grant that allowed it.
     pub(crate) grant: Option<usize>,
     /// When the session ends under this policy and grant, in Unix seconds.
@@ -77,10 +78,30 @@ pub(crate) fn check(
 
     trace.saw(|| Seen::places(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
-    let session = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
-    findings.session = Some(Rc::clone(&session));
-    is_live(rules, &session, now, latest, findings, trace)?;
+    let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
+    let session = Rc::clone(&authenticated.session);
+    findings.authenticated = Some(authenticated);
+    may(rules, &session, command, now, latest, findings, trace)?;
+    // An observed denial is let through without a credential: it was never allowed to use it.
+    if let (Some(credential), None) = (&rules.credential, findings.observed) {
+        let filled = credential.fill(worker.environment());
+        trace.saw(|| Seen::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
+        findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
+    }
+    Ok(())
+}
 
+/// Is the session live, and may it use the command? Asked of a request, and again of a stream that is open.
+pub(crate) fn may(
+    rules: &Rules,
+    session: &Session,
+    command: Option<(CommandId, &Command)>,
+    now: Timestamp,
+    latest: Timestamp,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    is_live(rules, session, now, latest, findings, trace)?;
     trace.saw(|| Seen::Command { command: command.map(|(_, command)| command.name.to_string()) });
     let Some((command, named)) = command else {
         // What is none of the commands is in no token and in no grant: nothing is left to check.
@@ -94,19 +115,12 @@ pub(crate) fn check(
     if !listed {
         findings.deny(Reason::CommandNotInToken, rules)?;
     }
-    let granted = is_granted(rules, &session, command, latest, findings);
+    let granted = is_granted(rules, session, command, latest, findings);
     trace.saw(|| Seen::Grants {
         granted_by: findings.grant.and_then(|place| rules.grants.all().get(place)).map(|grant| grant.name.to_string()),
         ends: findings.ends,
     });
-    granted?;
-    // An observed denial is let through without a credential: it was never allowed to use it.
-    if let (Some(credential), None) = (&rules.credential, findings.observed) {
-        let filled = credential.fill(worker.environment());
-        trace.saw(|| Seen::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
-        findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
-    }
-    Ok(())
+    granted
 }
 
 /// Is the request's form that of the route? gRPC-Web and Connect are not gRPC, and an upgrade leaves HTTP behind.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::authenticate::Session;
+use crate::authenticate::{Authenticated, Session};
 use crate::check::{Findings, check};
 use crate::denial::Denial;
 use crate::edits::{Edits, Strip};
@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::record::{End, Named, Outcome, Record, Subject};
 use crate::request::{Head, Headers, Request};
+use crate::standing::{Cut, Standing};
 use crate::time::Timestamp;
 use crate::trace::{Explanation, Trace};
 use crate::worker::{Stamp, Worker};
@@ -47,7 +48,7 @@ pub enum Decision {
 }
 
 /// One request and its response. The policy is let go of as soon as the request is judged: a stream may stay open through
-/// many config changes, and must not keep each of their policies in memory.
+/// many config changes, each of which judges it anew, and must not keep their policies in memory.
 pub struct Exchange {
     stage: Stage,
     strip: Rc<Strip>,
@@ -66,6 +67,9 @@ struct Judged {
     named: Named,
     outcome: Outcome,
     subject: Subject,
+    /// Of what was let through.
+    standing: Option<Standing>,
+    cut: Option<Cut>,
 }
 
 impl Exchange {
@@ -125,6 +129,7 @@ impl Exchange {
             (Err(reason), _) => Outcome::Denied(reason),
         };
         let named = Named::of(policy.rules(), &findings, outcome);
+        let mut standing = None;
         let decision = match outcome {
             Outcome::Denied(reason) => {
                 let grpc = Request::seems_grpc(head.headers);
@@ -132,18 +137,32 @@ impl Exchange {
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();
-                if let (Some(session), Some(ends), None) = (&findings.session, findings.ends, observed) {
-                    worker.note_live(session, ends, now);
+                if let (Some(authenticated), Some(ends), None) = (&findings.authenticated, findings.ends, observed) {
+                    worker.note_live(&authenticated.session, ends, now);
                 }
+                standing = Some(Standing::of(&policy, &findings, observed, named.command.clone()));
                 Decision::Forward(Permit {
                     edits: self.request_edits(&policy, &mut findings, observed, head.headers, audit_id),
                     observed,
                 })
             }
         };
-        let Findings { session, ends, .. } = findings;
-        self.stage = Stage::Judged(Box::new(Judged { stamp, session, ends, named, outcome, subject: Subject::of(head, now) }));
+        let Findings { authenticated, ends, .. } = findings;
+        let session = authenticated.map(|authenticated| authenticated.session);
+        let subject = Subject::of(head, now);
+        self.stage = Stage::Judged(Box::new(Judged { stamp, session, ends, named, outcome, subject, standing, cut: None }));
         decision
+    }
+
+    /// May what was let through still go on, under the newest policy of its plugin? If not, its stream is to be cut, and stays
+    /// cut; `None` as long as it may, and for what was never let through.
+    #[must_use]
+    pub fn recheck(&mut self, newest: &Rc<Policy>, worker: &mut Worker, now: Timestamp) -> Option<Reason> {
+        let Stage::Judged(judged) = &mut self.stage else { return None };
+        if judged.cut.is_none() {
+            judged.cut = judged.standing.as_mut()?.again(newest, worker.latest(now)).err();
+        }
+        judged.cut.as_ref().map(|cut| cut.reason)
     }
 
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
@@ -163,12 +182,14 @@ impl Exchange {
             let named = Named::of(policy.rules(), &findings, denied);
             let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
             let stamp = worker.next_stamp();
-            self.stage = Stage::Judged(Box::new(Judged { stamp, session: None, ends: None, named, outcome: denied, subject }));
+            let judged = Judged { stamp, session: None, ends: None, named, outcome: denied, subject, standing: None, cut: None };
+            self.stage = Stage::Judged(Box::new(judged));
         }
         let mut audit_id = "";
         if let Stage::Judged(judged) = &mut self.stage {
             judged.outcome = denied;
             judged.named.credential = None;
+            judged.standing = None;
             audit_id = judged.stamp.audit_id.as_str();
         }
         Denial::new(reason, None, self.strip.prefix(), audit_id, false)
@@ -215,8 +236,9 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, ends, named, outcome, subject } = &**judged;
-        Some(Record { stamp, session: session.as_deref(), ends: *ends, named, outcome: *outcome, subject, end }.to_json())
+        let Judged { stamp, session, ends, named, outcome, subject, standing: _, cut } = &**judged;
+        let (session, cut) = (session.as_deref(), cut.as_ref());
+        Some(Record { stamp, session, ends: *ends, named, outcome: *outcome, cut, subject, end }.to_json())
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.
@@ -242,7 +264,7 @@ impl Exchange {
             }
         }
         let mut set = |name: &str, value: &str| edits.put_audit(prefix, name, value);
-        if let Some(session) = &findings.session {
+        if let Some(Authenticated { session, .. }) = &findings.authenticated {
             set("session", &session.claims.session);
             set("subject", &session.claims.subject);
             // With one issuer its name says nothing; with several the same subject can be two.

@@ -37,6 +37,7 @@ mod record;
 mod request;
 mod revocations;
 mod router;
+mod standing;
 mod time;
 mod token;
 mod trace;

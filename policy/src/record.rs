@@ -11,6 +11,7 @@ use crate::limits;
 use crate::policy::Rules;
 use crate::reason::Reason;
 use crate::request::{Head, values};
+use crate::standing::Cut;
 use crate::time::Timestamp;
 use crate::worker::Stamp;
 
@@ -35,7 +36,7 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Named {
     policy: Option<(Rc<str>, Rc<str>)>,
-    command: Option<Rc<str>>,
+    pub(crate) command: Option<Rc<str>>,
     grant: Option<Rc<str>>,
     /// How the credential that was given is called.
     pub(crate) credential: Option<Rc<str>>,
@@ -194,6 +195,8 @@ pub(crate) struct Record<'r> {
     pub(crate) ends: Option<u64>,
     pub(crate) named: &'r Named,
     pub(crate) outcome: Outcome,
+    /// What was allowed and then cut.
+    pub(crate) cut: Option<&'r Cut>,
     pub(crate) subject: &'r Subject,
     pub(crate) end: &'r End,
 }
@@ -207,10 +210,14 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, ends, named, outcome, subject, end } = self;
+        let Self { stamp, session, ends, named, outcome, cut, subject, end } = self;
         let activity = activity(subject.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
         let (judged, code, decision) = match outcome {
+            // Allowed, and yet Failure: what began was not let end.
+            Outcome::Allowed if let Some(cut) = cut => {
+                (r#","severity_id":3,"action_id":1,"disposition_id":1,"status_id":2,"status_code":"#, cut.reason.code(), "allow")
+            }
             Outcome::Allowed => {
                 (r#","severity_id":1,"action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow")
             }
@@ -230,7 +237,8 @@ impl Record<'_> {
         line.number(r#","activity_id":"#, activity);
         line.number(r#","time":"#, subject.at.millis());
         line.member(judged, code);
-        if let Some(because) = session.and_then(|session| session.revoked.as_ref()?.as_deref()) {
+        let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
+        if let Some(because) = cut.map_or(revoked, |cut| cut.because.as_deref()) {
             line.member(r#","status_detail":"#, because);
         }
         match session {
@@ -286,6 +294,12 @@ impl Record<'_> {
         }
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
+        }
+        if let Some(Cut { reason, because: _, policy }) = cut {
+            line.member(r#","ended_by":"#, reason.code());
+            if let Some(policy) = policy {
+                line.member(r#","ended_under":"#, policy);
+            }
         }
         line.raw("}}");
         line.0

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::rc::{Rc, Weak};
 
@@ -153,6 +154,13 @@ pub(crate) struct Verified {
     pub(crate) fingerprint: KeyFingerprint,
     /// What the last policy that saw the token made of it.
     judged: RefCell<Option<(Weak<Policy>, Rc<Session>)>>,
+}
+
+/// Its payload is the session's, and nobody else's to print.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").finish_non_exhaustive()
+    }
 }
 
 impl Verified {
