@@ -42,6 +42,7 @@ pub struct Call {
     host: String,
     headers: Vec<(String, Vec<u8>)>,
     body: Bytes,
+    open: bool,
     trailers: Vec<(String, String)>,
 }
 
@@ -55,6 +56,7 @@ impl Call {
             host: "orders.example".to_owned(),
             headers: Vec::new(),
             body: Bytes::new(),
+            open: false,
             trailers: Vec::new(),
         }
     }
@@ -101,6 +103,12 @@ impl Call {
         self
     }
 
+    /// A body that begins like this and never ends.
+    #[must_use]
+    pub fn upload(self, beginning: impl Into<Bytes>) -> Self {
+        Self { open: true, ..self.body(beginning) }
+    }
+
     /// One more trailer.
     #[must_use]
     pub fn trailer(mut self, name: &str, value: &str) -> Self {
@@ -134,6 +142,9 @@ impl Call {
     }
 
     fn frames(&self) -> BoxBody<Bytes, Infallible> {
+        if self.open {
+            return Frames::leave_open(vec![self.body.clone()], Duration::ZERO).boxed();
+        }
         if self.trailers.is_empty() {
             return Full::new(self.body.clone()).boxed();
         }

@@ -45,13 +45,14 @@ impl Scenario {
                 "orders.create": {"http": {"methods": ["POST"], "path": "/v1/orders"}},
                 "orders.delete": {"http": {"methods": ["DELETE"], "path": "/v1/orders/{id}"}},
                 "feed": {"http": {"methods": ["GET"], "path": "/v1/feed"}},
+                "chat": {"http": {"methods": ["GET"], "path": "/v1/chat", "upgrade": true}},
                 "users.get": {"grpc": {"service": "users.v1.Users", "methods": ["Get"]}},
                 "users.delete": {"grpc": {"service": "users.v1.Users", "methods": ["Delete"]}},
             },
             "unmediated": ["health"],
             "grants": [
                 {"name": "agents", "when": {"subject": "agent-*"},
-                 "allow": ["orders.list", "orders.read", "orders.create", "feed", "users.get"]},
+                 "allow": ["orders.list", "orders.read", "orders.create", "feed", "chat", "users.get"]},
             ],
             "upstream": {"credential": {"header": "authorization", "value": format!("Bearer ${{env:{}}}", CREDENTIAL.0)}},
         });
