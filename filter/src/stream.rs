@@ -58,12 +58,20 @@ enum State {
 }
 
 impl Permitted {
+    /// May the stream go on? Without a clock nothing can be said of that, and it may not.
+    fn is_over(&mut self, worker: &mut Worker, now: Result<Timestamp, Failed>) -> bool {
+        match now {
+            Ok(now) => self.exchange.recheck(&self.plugin.newest(), worker, now).is_some(),
+            Err(Failed) => self.exchange.interrupt().is_some(),
+        }
+    }
+
     /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
-    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Timestamp) -> bool {
+    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>) -> bool {
         if self.state != State::Open {
             return self.state == State::Answered;
         }
-        if self.exchange.recheck(&self.plugin.newest(), worker, now).is_none() {
+        if !self.is_over(worker, now) {
             return true;
         }
         // A reset that fails is asked for again at the next piece or tick; until then everything is held.
@@ -91,10 +99,10 @@ impl Stream {
     }
 
     /// From the tick: a stream on which nothing moves is asked about all the same.
-    pub(crate) fn tick(&mut self, context: u32, worker: &mut Worker, metrics: &mut Metrics, now: Timestamp) {
+    pub(crate) fn tick(&mut self, context: u32, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>) {
         if let Self::Permitted(permitted) = self
             && permitted.state == State::Open
-            && permitted.exchange.recheck(&permitted.plugin.newest(), worker, now).is_some()
+            && permitted.is_over(worker, now)
             && abi::set_effective_context(context).is_ok()
         {
             permitted.goes_on(worker, metrics, now);
@@ -109,8 +117,7 @@ impl Stream {
         };
         let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
         *count += size as u64;
-        // Without a clock the worker's latest instant has to do.
-        let now = abi::now().map(Timestamp::from_nanos).unwrap_or_default();
+        let now = abi::now().map(Timestamp::from_nanos);
         if permitted.goes_on(worker, metrics, now) { Action::Continue } else { Action::Pause }
     }
 

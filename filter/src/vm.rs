@@ -27,7 +27,7 @@ pub(crate) struct Vm {
     streams: FxHashMap<u32, Stream>,
     permitted: usize,
     /// When, and after how many configurations, the open streams were last asked about.
-    asked: (u64, u64),
+    asked: Option<(u64, u64)>,
 }
 
 /// A root context: what its streams are judged by.
@@ -103,7 +103,7 @@ impl Vm {
             configured: 0,
             streams: FxHashMap::default(),
             permitted: 0,
-            asked: (0, 0),
+            asked: None,
         })
     }
 
@@ -192,9 +192,9 @@ impl Vm {
     /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
     /// ago is not asked again.
     pub(crate) fn tick(&mut self) {
-        let now = abi::now().map(Timestamp::from_nanos).unwrap_or_default();
-        let asked = (now.millis() / u64::from(TICK / 2), self.configured);
-        if std::mem::replace(&mut self.asked, asked) == asked {
+        let now = abi::now().map(Timestamp::from_nanos);
+        let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
+        if asked.is_some() && std::mem::replace(&mut self.asked, asked) == asked {
             return;
         }
         for (context, stream) in &mut self.streams {

@@ -165,6 +165,15 @@ impl Exchange {
         judged.cut.as_ref().map(|cut| cut.reason)
     }
 
+    /// The proxy failed us in the middle of an open stream, so that nothing can be said of it: it is to be cut, as by
+    /// [`Exchange::recheck`].
+    #[must_use]
+    pub fn interrupt(&mut self) -> Option<Reason> {
+        let Stage::Judged(judged) = &mut self.stage else { return None };
+        judged.standing.as_ref()?;
+        Some(judged.cut.get_or_insert(Cut { reason: Reason::InternalError, because: None, policy: None }).reason)
+    }
+
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
     pub fn fail(&mut self, worker: &mut Worker, now: Timestamp) -> Denial {
         self.deny(Reason::InternalError, worker, now)

@@ -10,10 +10,14 @@ use std::sync::Arc;
 pub enum Stage {
     /// `proxy_on_request_headers`, and the creation of the stream's context.
     RequestHeaders,
+    /// `proxy_on_request_body`, of the only piece.
+    RequestBody,
     /// `proxy_on_request_trailers`.
     RequestTrailers,
     /// `proxy_on_response_headers`, of the upstream's response or of a local reply.
     ResponseHeaders,
+    /// `proxy_on_response_body`, of the only piece.
+    ResponseBody,
     /// `proxy_on_response_trailers`.
     ResponseTrailers,
     /// `proxy_on_log`, and the end of the stream.
@@ -22,19 +26,30 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::RequestHeaders, Self::RequestTrailers, Self::ResponseHeaders, Self::ResponseTrailers, Self::Log];
+    pub const ALL: [Self; 7] = [
+        Self::RequestHeaders,
+        Self::RequestBody,
+        Self::RequestTrailers,
+        Self::ResponseHeaders,
+        Self::ResponseBody,
+        Self::ResponseTrailers,
+        Self::Log,
+    ];
 }
 
-/// A request and what the upstream answers it, header fields alone.
+/// A request and what the upstream answers it; each body is one piece.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
     /// The request's head.
     pub request: Headers,
+    /// The request's body.
+    pub request_body: Option<Vec<u8>>,
     /// The request's trailers.
     pub request_trailers: Option<Headers>,
     /// The response's head.
     pub response: Headers,
+    /// The response's body.
+    pub response_body: Option<Vec<u8>>,
     /// The response's trailers.
     pub response_trailers: Option<Headers>,
     /// What the proxy knows besides.
@@ -46,10 +61,14 @@ pub struct Message {
 pub struct Ran {
     /// The head that went upstream.
     pub upstream: Option<Headers>,
+    /// The body that went upstream.
+    pub upstream_body: Option<Vec<u8>>,
     /// The trailers that went upstream.
     pub upstream_trailers: Option<Headers>,
     /// The head that the client got, of the upstream's response or of a local reply.
     pub client: Option<Headers>,
+    /// The body that the client got of the upstream's response.
+    pub client_body: Option<Vec<u8>>,
     /// The trailers that the client got.
     pub client_trailers: Option<Headers>,
     /// The first local reply.
@@ -100,20 +119,31 @@ fn through(
     before: &mut impl FnMut(Stage, &mut Vm),
     ran: &mut Ran,
 ) -> Option<()> {
-    let Message { request, request_trailers, response, response_trailers, properties: _ } = message.clone();
-    let ends = request_trailers.is_none();
+    let Message { request, request_body, request_trailers, response, response_body, response_trailers, properties: _ } =
+        message.clone();
+    let ends = request_body.is_none() && request_trailers.is_none();
     before(Stage::RequestHeaders, vm);
     let outcome = vm.request_headers(stream, Head { headers: request, end_of_stream: ends });
     ran.upstream = Some(go_on(vm, stream, Stage::RequestHeaders, outcome, before, ran)?);
+    if let Some(body) = request_body {
+        before(Stage::RequestBody, vm);
+        let outcome = vm.request_body(stream, body, request_trailers.is_none());
+        ran.upstream_body = Some(go_on(vm, stream, Stage::RequestBody, outcome, before, ran)?);
+    }
     if let Some(trailers) = request_trailers {
         before(Stage::RequestTrailers, vm);
         let outcome = vm.request_trailers(stream, trailers);
         ran.upstream_trailers = Some(go_on(vm, stream, Stage::RequestTrailers, outcome, before, ran)?);
     }
-    let ends = response_trailers.is_none();
+    let ends = response_body.is_none() && response_trailers.is_none();
     before(Stage::ResponseHeaders, vm);
     let outcome = vm.response_headers(stream, Head { headers: response, end_of_stream: ends });
     ran.client = Some(go_on(vm, stream, Stage::ResponseHeaders, outcome, before, ran)?);
+    if let Some(body) = response_body {
+        before(Stage::ResponseBody, vm);
+        let outcome = vm.response_body(stream, body, response_trailers.is_none());
+        ran.client_body = Some(go_on(vm, stream, Stage::ResponseBody, outcome, before, ran)?);
+    }
     if let Some(trailers) = response_trailers {
         before(Stage::ResponseTrailers, vm);
         let outcome = vm.response_trailers(stream, trailers);
@@ -122,16 +152,16 @@ fn through(
     Some(())
 }
 
-fn go_on(
+fn go_on<T>(
     vm: &mut Vm,
     stream: StreamId,
     stage: Stage,
-    outcome: Outcome<Headers>,
+    outcome: Outcome<T>,
     before: &mut impl FnMut(Stage, &mut Vm),
     ran: &mut Ran,
-) -> Option<Headers> {
+) -> Option<T> {
     let reply = match outcome {
-        Outcome::Continue(headers) => return Some(headers),
+        Outcome::Continue(part) => return Some(part),
         Outcome::Paused | Outcome::Reset => {
             ran.held = Some(stage);
             return None;

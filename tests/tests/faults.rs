@@ -38,13 +38,12 @@ const CANNOT_MATTER: &[(Place, &str, &str)] = &[
     (Start, "proxy_get_property", "the proxy's node id is for the record alone"),
     (Start, "proxy_log", "says which policy serves"),
     (Start, "proxy_record_metric", "the policy's generation, for those who watch"),
-    (Start, "proxy_set_tick_period_milliseconds", "without ticks the metrics stand still"),
+    (Start, "proxy_set_tick_period_milliseconds", "without ticks what is open and idle is asked about when it next moves"),
     (Update, "proxy_get_property", "as at the start"),
     (Update, "proxy_log", "as at the start"),
     (Update, "proxy_record_metric", "as at the start"),
     (Update, "proxy_set_tick_period_milliseconds", "as at the start"),
     (On(Stage::RequestHeaders), "proxy_get_property", "the source address is for the record alone"),
-    (On(Stage::Log), "proxy_get_property", "codes and sizes for the record: all is over"),
     (On(Stage::Log), "proxy_set_property", "the record itself, which Envoy then logs without: all is over"),
 ];
 
@@ -152,8 +151,10 @@ fn message(method: &str, token: &str) -> Message {
     let response = [(":status", "200"), ("x-chaperone-audit-id", FORGED), ("x_chaperone_audit_id", FORGED), ("server", "orders")];
     Message {
         request: fields(&head),
+        request_body: Some(b"up".to_vec()),
         request_trailers: Some(fields(&trailers)),
         response: fields(&response),
+        response_body: Some(b"down".to_vec()),
         response_trailers: Some(fields(&trailers)),
         properties: Arc::new(Properties { source: Some(([10, 0, 0, 7], 4711).into()), ..Properties::default() }),
     }
@@ -454,6 +455,9 @@ fn an_update_with_a_failing_call_is_taken_whole_or_not_at_all() {
             Ok(updated) => {
                 let ran = run(&mut vm, updated, &bench.allowed, |_, _| {});
                 vm.retire(updated);
+                // Its open streams too would be judged by what was taken.
+                vm.retire(root);
+                root = configure(&mut vm, &bench.scenario.policy()).expect("a good policy");
                 match &ran.reply {
                     Some(reply) if ran.upstream.is_none() && reply.details == "chaperone{revoked}" => Ok(Verdict::Unmoved),
                     _ => Err(format!("taken, but not serving: {ran:?}")),
@@ -644,7 +648,7 @@ fn callbacks_after_a_denial_change_nothing() {
     }
 }
 
-/// A tick decides nothing, so that nothing that fails in it may show.
+/// Of requests a tick decides nothing, so that nothing that fails in it may show.
 #[test]
 fn a_tick_with_a_failing_call_changes_nothing() {
     let bench = Bench::new();
@@ -671,6 +675,56 @@ fn a_tick_with_a_failing_call_changes_nothing() {
     assert!(made > 100, "the tick makes host calls: {made}");
 }
 
+/// A stream that is open, its session ended by an update; then a tick in which something fails, and a piece of its body.
+#[test]
+fn a_stream_whose_session_has_ended_is_cut_or_held_whatever_fails() {
+    let bench = Bench::new();
+    let (mut vm, mut root) = bench.serving();
+    let mut generation = 1;
+    let mut configure_next = |vm: &mut Vm, revoked: Value| {
+        generation += 1;
+        configure(vm, &bench.scenario.revoking(generation, &revoked)).expect("a good policy")
+    };
+    let mut made = 0;
+    for failure in failures(&bench.module) {
+        for in_tick in [true, false] {
+            tick(&bench.clock);
+            let stream = vm.open(root, Properties::default());
+            let head = Head { headers: bench.allowed.request.clone(), end_of_stream: true };
+            assert!(matches!(vm.request_headers(stream, head), Outcome::Continue(_)));
+            let head = Head { headers: bench.allowed.response.clone(), end_of_stream: false };
+            assert!(matches!(vm.response_headers(stream, head), Outcome::Continue(_)));
+            let name = failure.name();
+            // The positive twin: before the update it goes on.
+            assert!(matches!(vm.response_body(stream, b"1".to_vec(), false), Outcome::Continue(_)), "{name}");
+            root = configure_next(&mut vm, json!([{"session": "s-1"}]));
+            let before = failure.count(&vm);
+            failure.set(&mut vm);
+            if in_tick {
+                assert_eq!(vm.tick(root).ok(), Some(true), "{name}");
+            }
+            let with_failure = (!in_tick).then(|| vm.response_body(stream, b"2".to_vec(), false));
+            made += failure.count(&vm) - before;
+            failure.clear(&mut vm);
+            if let Some(outcome) = with_failure {
+                assert!(matches!(outcome, Outcome::Paused | Outcome::Reset), "{name}: {outcome:?}");
+            }
+            if !vm.is_closed(stream) {
+                let outcome = vm.response_body(stream, b"3".to_vec(), false);
+                assert!(matches!(outcome, Outcome::Paused | Outcome::Reset), "{name}: {outcome:?}");
+            }
+            let set = vm.finish(stream, LogInfo::default());
+            let record = set.iter().find(|(name, _)| name == b"session_audit").expect("a record");
+            let record: Value = serde_json::from_slice(&record.1).expect("JSON");
+            let by = record["unmapped"]["ended_by"].as_str();
+            assert!(matches!(by, Some("revoked" | "internal_error")), "{name}: {record:#}");
+            assert!(vm.trap().is_none(), "{name}");
+            root = configure_next(&mut vm, json!([]));
+        }
+    }
+    assert!(made > 100, "{made}");
+}
+
 /// What a request costs in host calls. After a wanted change: `INSTA_UPDATE=always cargo test -p chaperone-tests --test faults`.
 #[test]
 fn host_calls_of_a_request() {
@@ -683,7 +737,7 @@ fn host_calls_of_a_request() {
         for head in [&mut message.request, &mut message.response] {
             head.retain(|(name, value)| value != FORGED.as_bytes() && !ours.iter().any(|ours| name == ours.as_bytes()));
         }
-        Message { request_trailers: None, response_trailers: None, ..message }
+        Message { request_body: None, request_trailers: None, response_trailers: None, ..message }
     };
     let mut text = String::new();
     for (name, message, allowed) in [
