@@ -1,7 +1,13 @@
 //! What a decision costs the core, and that it costs the same however large the policy and the state are.
 //!
 //! `cargo bench -p chaperone-policy` times it; signatures are marks here, so that what is timed is ours.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark fails by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark fails by panicking"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

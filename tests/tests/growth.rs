@@ -3,6 +3,7 @@
 //! Counted in fuel, roughly wasm instructions, which is the same on every machine. The table is written to
 //! `target/bench/growth.md`.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "the table is what `--nocapture` is for")]
 
 use chaperone_tests::{
     scenario::{self, CREDENTIAL, Scenario},

@@ -15,7 +15,6 @@ use chaperone_tests::{
 };
 use jiff::Timestamp;
 use policy_host::{demo::Demo, source::PolicyDocument};
-use serde_json::Value;
 use std::{
     io::{Write, stdout},
     process::ExitCode,
@@ -73,9 +72,10 @@ async fn print_records(log: &AccessLog) {
     let mut shown = 0;
     loop {
         for entry in log.entries().iter().skip(shown) {
-            let record = match &entry.record {
-                Value::Null => "no record: Envoy answered without the filter".to_owned(),
-                record => record.to_string(),
+            let record = if entry.record.is_null() {
+                "no record: Envoy answered without the filter".to_owned()
+            } else {
+                entry.record.to_string()
             };
             // Whoever read this has gone (`make run-envoy | head`): so do we.
             if writeln!(stdout(), "{} {}\n  {record}", entry.line["response_code"], entry.details()).is_err() {
