@@ -140,7 +140,7 @@ impl Exchange {
                 if let (Some(authenticated), Some(ends), None) = (&findings.authenticated, findings.ends, observed) {
                     worker.note_live(&authenticated.session, ends, now);
                 }
-                standing = Some(Standing::of(&policy, &findings, observed, named.command.clone()));
+                standing = Some(Standing::of(&policy, &worker.sources, &findings, observed, named.command.clone()));
                 Decision::Forward(Permit {
                     edits: self.request_edits(&policy, &mut findings, observed, head.headers, audit_id),
                     observed,
@@ -160,7 +160,8 @@ impl Exchange {
     pub fn recheck(&mut self, newest: &Rc<Policy>, worker: &mut Worker, now: Timestamp) -> Option<Reason> {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         if judged.cut.is_none() {
-            judged.cut = judged.standing.as_mut()?.again(newest, worker.latest(now)).err();
+            let latest = worker.latest(now);
+            judged.cut = judged.standing.as_mut()?.again(newest, &worker.sources, latest).err();
         }
         judged.cut.as_ref().map(|cut| cut.reason)
     }

@@ -4,6 +4,7 @@ use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
 use crate::check::{Findings, may};
+use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::router::CommandId;
@@ -16,6 +17,8 @@ pub(crate) struct Standing {
     command: Option<Rc<str>>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
+    /// And the epoch of what had been fetched then.
+    epoch: u64,
     /// From this instant on it is over, in Unix seconds.
     over: u64,
 }
@@ -41,30 +44,38 @@ pub(crate) struct Cut {
 
 impl Standing {
     /// Of a request that was let through under `policy`; `observed` if only because the policy observes.
-    pub(crate) fn of(policy: &Rc<Policy>, findings: &Findings, observed: Option<Reason>, command: Option<Rc<str>>) -> Self {
+    pub(crate) fn of(
+        policy: &Rc<Policy>,
+        sources: &Sources,
+        findings: &Findings,
+        observed: Option<Reason>,
+        command: Option<Rc<str>>,
+    ) -> Self {
         let basis = match (&findings.authenticated, observed) {
             (Some(authenticated), _) => Basis::Session(authenticated.clone()),
             (None, Some(reason)) => Basis::Observed(reason),
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        Self { basis, command, by: Rc::downgrade(policy), over }
+        Self { basis, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
     }
 
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
-    pub(crate) fn again(&mut self, newest: &Rc<Policy>, latest: Timestamp) -> Result<(), Cut> {
+    pub(crate) fn again(&mut self, newest: &Rc<Policy>, sources: &Sources, latest: Timestamp) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
             return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None });
         };
-        if !rules.enforces() || (std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && latest.seconds() < self.over) {
+        let unchanged = std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && self.epoch == sources.epoch();
+        if !rules.enforces() || (unchanged && latest.seconds() < self.over) {
             return Ok(());
         }
         let mut findings = Findings::default();
         let mut because = None;
-        let found = self.judge(newest, rules, latest, &mut findings, &mut because);
+        let found = self.judge(newest, rules, sources, latest, &mut findings, &mut because);
         match found {
             Ok(()) => {
                 self.by = Rc::downgrade(newest);
+                self.epoch = sources.epoch();
                 self.over = over(rules, &findings);
                 Ok(())
             }
@@ -76,6 +87,7 @@ impl Standing {
         &mut self,
         newest: &Rc<Policy>,
         rules: &Rules,
+        sources: &Sources,
         latest: Timestamp,
         findings: &mut Findings,
         because: &mut Option<String>,
@@ -92,7 +104,8 @@ impl Standing {
                 None => Err(Reason::UnknownCommand),
             },
             Basis::Session(authenticated) => {
-                let session = session_again(newest, rules, &authenticated.token, latest, &mut ())?.ok_or(Reason::KeyUnknown)?;
+                let session = session_again(newest, rules, sources, &authenticated.token, latest, &mut ())?;
+                let session = session.ok_or(Reason::KeyUnknown)?;
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
                 may(rules, &session, command, latest, latest, findings, &mut ())?;

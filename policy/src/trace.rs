@@ -118,6 +118,8 @@ pub enum Seen {
         key_id: Option<String>,
         /// `alg`.
         algorithm: &'static str,
+        /// The issuer's keys are: they stand in the document, or have been fetched.
+        at_hand: bool,
     },
     /// Signature checks in this second.
     Pace {
@@ -270,7 +272,7 @@ impl Seen {
             Self::Kind { .. } => &[Reason::TokenUnsupported],
             Self::Issuer { .. } => &[Reason::IssuerUnknown],
             Self::Audience { .. } => &[Reason::AudienceMismatch],
-            Self::Key { .. } => &[Reason::KeyUnknown],
+            Self::Key { .. } => &[Reason::KeysUnavailable, Reason::KeyUnknown],
             Self::Pace { .. } => &[Reason::Overloaded],
             Self::Signature => &[Reason::SignatureInvalid],
             Self::Claims { .. } => &[Reason::ClaimsInvalid],

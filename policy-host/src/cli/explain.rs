@@ -236,7 +236,10 @@ fn described(seen: &Seen) -> (&'static str, String) {
         Seen::Audience { audiences, accepted } => {
             ("audience", format!("{}; accepted: {}", seen_as(audiences), accepted.join(", ")))
         }
-        Seen::Key { key_id, algorithm } => ("key", format!("kid {}, {algorithm}", or_none(key_id))),
+        Seen::Key { key_id, algorithm, at_hand } => {
+            let keys = if *at_hand { "" } else { "; no keys have been fetched" };
+            ("key", format!("kid {}, {algorithm}{keys}", or_none(key_id)))
+        }
         Seen::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
         Seen::Signature => ("signature", "over header and claims".to_owned()),
         Seen::Claims { identity } => (
