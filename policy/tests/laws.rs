@@ -25,8 +25,10 @@ fn rich() -> Value {
     )
 }
 
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Everything that is removed and set, but for the audit id, which is new each time.
-fn edits(answer: &Answer) -> Option<(Vec<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>)> {
+fn edits(answer: &Answer) -> Option<(Vec<Vec<u8>>, Fields)> {
     let edits = answer.forwarded.as_ref()?;
     let set = edits.set().filter(|(name, _)| *name != b"x-chaperone-audit-id");
     Some((edits.removed().map(<[u8]>::to_vec).collect(), set.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()))
