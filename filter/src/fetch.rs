@@ -1,9 +1,12 @@
 //! What the core wants fetched, through the proxy's own clusters: asked for from the tick, answered in a callback.
 
+use std::rc::Rc;
+
 use chaperone_policy::{Answer, Due, Policy, Report, Ticket, Timestamp, Worker};
 use rustc_hash::FxHashMap;
 
 use crate::abi::{self, Buffer, Failed, Level, Map};
+use crate::crypto::HostCrypto;
 use crate::fields;
 
 /// Callouts under way, by the host's token: what the core calls each, and the longest body that is read.
@@ -12,7 +15,7 @@ pub(crate) struct Callouts(FxHashMap<u32, (Ticket, usize)>);
 
 impl Callouts {
     /// Begins what is due for this policy. The host answers in the root context whose tick this is.
-    pub(crate) fn begin(&mut self, worker: &mut Worker, policy: &Policy, now: Timestamp) {
+    pub(crate) fn begin(&mut self, worker: &mut Worker, policy: &Rc<Policy>, crypto: &HostCrypto, now: Timestamp) {
         let Due { fetches, lost } = worker.due(policy, now);
         lost.iter().for_each(tell);
         // The host tells nobody of a callout whose root context is gone.
@@ -28,13 +31,13 @@ impl Callouts {
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
             match abi::http_call(&fetch.cluster, &fields::serialise(&headers), fetch.timeout) {
                 Ok(token) => drop(self.0.insert(token, (fetch.ticket, fetch.most_bytes))),
-                Err(Failed) => worker.fetched(fetch.ticket, Answer::Nothing, now).iter().for_each(tell),
+                Err(Failed) => worker.fetched(fetch.ticket, Answer::Nothing, now, crypto).iter().for_each(tell),
             }
         }
     }
 
     /// The host has an answer, or the news that there will be none: then there are no headers.
-    pub(crate) fn answered(&mut self, worker: &mut Worker, token: u32, headers: usize, body: usize) {
+    pub(crate) fn answered(&mut self, worker: &mut Worker, crypto: &HostCrypto, token: u32, headers: usize, body: usize) {
         let Some((ticket, most)) = self.0.remove(&token) else { return };
         let now = abi::now().map(Timestamp::from_nanos);
         let response = if headers > 0 && now.is_ok() { response(body, most) } else { Err(Failed) };
@@ -43,7 +46,7 @@ impl Callouts {
             Ok((status, Some(body))) => Answer::Response { status: *status, body },
             Err(Failed) => Answer::Nothing,
         };
-        worker.fetched(ticket, answer, now.unwrap_or_default()).iter().for_each(tell);
+        worker.fetched(ticket, answer, now.unwrap_or_default(), crypto).iter().for_each(tell);
     }
 }
 

@@ -20,10 +20,13 @@ pub(crate) struct Metrics {
     keys_fetched: Option<u32>,
     keys_failed: Option<u32>,
     keys_age: Option<u32>,
+    lists_fetched: Option<u32>,
+    lists_failed: Option<u32>,
+    lists_age: Option<u32>,
     reported: Counts,
     reported_verifications: Verifications,
     reported_fetches: FetchCounts,
-    reported_age: u64,
+    reported_ages: [u64; 2],
 }
 
 /// Decisions of one kind.
@@ -58,10 +61,13 @@ impl Metrics {
             keys_fetched: counter("chaperone.keys.fetched"),
             keys_failed: counter("chaperone.keys.fetch_failures"),
             keys_age: abi::define_metric(Metric::Gauge, "chaperone.keys.age_seconds"),
+            lists_fetched: counter("chaperone.status_lists.fetched"),
+            lists_failed: counter("chaperone.status_lists.fetch_failures"),
+            lists_age: abi::define_metric(Metric::Gauge, "chaperone.status_lists.age_seconds"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
             reported_fetches: FetchCounts::default(),
-            reported_age: 0,
+            reported_ages: [0; 2],
         }
     }
 
@@ -103,15 +109,20 @@ impl Metrics {
     }
 
     /// The same for what is fetched. An age cannot be added up: the gauge has that of the worker that told of it last.
-    pub(crate) fn report_fetches(&mut self, counts: FetchCounts, age: Option<Duration>) {
-        add(self.keys_fetched, change(counts.keys_fetched, self.reported_fetches.keys_fetched));
-        add(self.keys_failed, change(counts.keys_failed, self.reported_fetches.keys_failed));
+    pub(crate) fn report_fetches(&mut self, counts: FetchCounts, ages: [Option<Duration>; 2]) {
+        let before = self.reported_fetches;
+        add(self.keys_fetched, change(counts.keys_fetched, before.keys_fetched));
+        add(self.keys_failed, change(counts.keys_failed, before.keys_failed));
+        add(self.lists_fetched, change(counts.lists_fetched, before.lists_fetched));
+        add(self.lists_failed, change(counts.lists_failed, before.lists_failed));
         self.reported_fetches = counts;
-        let age = age.map_or(0, |age| age.as_secs());
-        if let Some(id) = self.keys_age.filter(|_| age != self.reported_age) {
-            abi::record_metric(id, age);
-            self.reported_age = age;
+        let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
+        for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {
+            if let Some(id) = id.filter(|_| age != before) {
+                abi::record_metric(id, age);
+            }
         }
+        self.reported_ages = ages;
     }
 }
 

@@ -202,7 +202,7 @@ impl Vm {
     pub(crate) fn tick(&mut self, context: u32) {
         let now = abi::now().map(Timestamp::from_nanos);
         if let (Ok(now), Some(policy)) = (now, self.newest_of(context)) {
-            self.callouts.begin(&mut self.worker, &policy, now);
+            self.callouts.begin(&mut self.worker, &policy, &self.crypto, now);
         }
         let now = now.unwrap_or_default();
         let asked = (now.millis() / u64::from(TICK / 2), self.configured);
@@ -213,7 +213,7 @@ impl Vm {
             stream.tick(*context, &mut self.worker, &mut self.metrics, now);
         }
         self.metrics.report(self.worker.counts(), self.crypto.made());
-        self.metrics.report_fetches(self.worker.fetch_counts(), self.worker.age_of_keys(now));
+        self.metrics.report_fetches(self.worker.fetch_counts(), [self.worker.age_of_keys(now), self.worker.age_of_lists(now)]);
     }
 
     /// The policy of a root context, if it is the newest of its plugin: only that one has anything fetched. An older one has
@@ -225,7 +225,7 @@ impl Vm {
     }
 
     pub(crate) fn callout_answered(&mut self, token: u32, headers: usize, body: usize) {
-        self.callouts.answered(&mut self.worker, token, headers, body);
+        self.callouts.answered(&mut self.worker, &self.crypto, token, headers, body);
     }
 
     /// Keeps the documents of all policies in memory within a bound: an update that ran out of memory would end the VM, and a

@@ -12,6 +12,7 @@ use crate::keys::{VerificationKey, VerifySignature};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::record::SessionPart;
+use crate::status::Reference;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
 use crate::trace::{Identity, Seen, Trace};
@@ -23,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) claims: Claims,
     /// An entry of `revoked` that names it, by its `because`.
     pub(crate) revoked: Option<Option<String>>,
+    /// Where its issuer says whether it still is one.
+    pub(crate) status: Option<Reference>,
     /// Places of the grants whose conditions hold, in the document's order.
     pub(crate) grants: Vec<usize>,
     /// The end under which the worker has it among the live ones; 0 when it has not been noted.
@@ -147,8 +150,10 @@ fn open_session(
     trace: &mut impl Trace,
 ) -> Result<Session, Reason> {
     let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims);
-    trace.saw(|| Seen::Claims { identity: claims.as_ref().ok().map(Identity::of) });
-    let claims = claims.map_err(|_| Reason::ClaimsInvalid)?;
+    let status = issuer.status.as_ref().map_or(Ok(None), |status| status.reference(payload));
+    let identity = claims.as_ref().ok().filter(|_| status.is_ok());
+    trace.saw(|| Seen::Claims { identity: identity.map(Identity::of) });
+    let (Ok(claims), Ok(status)) = (claims, status) else { return Err(Reason::ClaimsInvalid) };
     trace.saw(|| Seen::Binding { asked: claims.confirmation });
     // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
     if claims.confirmation {
@@ -158,5 +163,5 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());
     let record = SessionPart::of(&claims);
-    Ok(Session { claims, revoked, grants, noted: Cell::new(0), record })
+    Ok(Session { claims, revoked, status, grants, noted: Cell::new(0), record })
 }

@@ -9,6 +9,7 @@ use crate::document::{At, Errors, Object, each, one_of, string, strings};
 use crate::fetch::{Endpoint, read_endpoint};
 use crate::keys::{Algorithm, KeySet, read_algorithms};
 use crate::limits;
+use crate::status::Status;
 use crate::token::media_type;
 
 /// The member `tokens`.
@@ -53,6 +54,7 @@ pub(crate) struct Issuer {
     pub(crate) types: Option<Vec<String>>,
     pub(crate) keys: Keys,
     pub(crate) claims: ClaimPaths,
+    pub(crate) status: Option<Status>,
 }
 
 /// Where the issuer's keys are.
@@ -82,9 +84,7 @@ impl Tokens {
         });
         object.finish(errors);
         let list = list?;
-        if list.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count() > limits::SOURCES {
-            errors.add(&at.member("issuers"), format!("keys are fetched from at most {} endpoints", limits::SOURCES));
-        }
+        bound_what_is_fetched(&list, &at.member("issuers"), errors);
         let mut issuers = HashMap::new();
         for (name, issuer) in list {
             if issuers.contains_key(&name) {
@@ -98,6 +98,21 @@ impl Tokens {
         }
         let default = || vec![Source { header: "authorization".to_owned(), scheme: Some(Scheme::Bearer) }];
         Some(Self { sources: sources.unwrap_or_else(default), resource_metadata, issuers })
+    }
+}
+
+fn bound_what_is_fetched(issuers: &[(String, Issuer)], at: &At<'_>, errors: &mut Errors) {
+    let endpoints = issuers.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count();
+    let statuses = || issuers.iter().filter_map(|(_, issuer)| issuer.status.as_ref());
+    if endpoints + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
+        errors.add(at, format!("more than {} key sets and status lists to fetch", limits::SOURCES));
+    }
+    if statuses().map(|status| status.lists.len() * status.most_bytes).sum::<usize>() > limits::STATUS_LISTS_BYTES {
+        errors.add_with_help(
+            at,
+            format!("status lists of more than {} bytes in all", limits::STATUS_LISTS_BYTES),
+            "lower `max_bytes`, or name fewer lists",
+        );
     }
 }
 
@@ -164,7 +179,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
         |value, at, errors| read_keys(value, at, errors, name, &accepted),
     );
     let claims = object.optional("claims", errors, ClaimPaths::read);
-    object.unsupported("status", errors);
+    let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
     object.finish(errors);
     let issuer = Issuer {
         audiences: audiences?.into_iter().map(str::to_owned).collect(),
@@ -172,6 +187,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
         types: types.map(|types| types.into_iter().map(media_type).collect()),
         keys: keys?,
         claims: claims.unwrap_or_default(),
+        status,
     };
     Some((name?.to_owned(), issuer))
 }

@@ -313,6 +313,11 @@ impl KeySet {
         Some(key)
     }
 
+    /// Is this very key among them?
+    pub(crate) fn has(&self, key: KeyFingerprint) -> bool {
+        self.0.iter().any(|known| known.fingerprint == key)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -39,6 +39,7 @@ mod request;
 mod revocations;
 mod router;
 mod standing;
+mod status;
 mod time;
 mod token;
 mod trace;

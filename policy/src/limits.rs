@@ -83,6 +83,38 @@ pub const KEY_SET_KEYS: usize = 64;
 /// Deepest JSON nesting in a fetched key set: `keys[].key_ops` is 4; members that we do not know may go somewhat deeper.
 pub const KEY_SET_JSON_DEPTH: usize = 8;
 
+/// Longest status list when the policy does not say, inflated, in bytes: eight million sessions of one bit.
+pub const STATUS_LIST_BYTES: usize = 1024 * 1024;
+
+/// Longest status list that a policy can ask for. While it is read, its text, the text within and the array are in memory.
+pub const STATUS_LIST_BYTES_MOST: usize = 16 * 1024 * 1024;
+
+/// Bytes that all status lists of one policy may have together: a VM has 1 GiB at most, and an older policy's lists beside these.
+pub const STATUS_LISTS_BYTES: usize = 64 * 1024 * 1024;
+
+/// A status list's `iat` may be as far ahead of our clock, in seconds: as the largest `clock_skew`.
+pub const STATUS_LIST_AHEAD: u64 = 300;
+
+/// Shortest `ttl` that is believed, in seconds: a smaller one would have every worker ask all the time.
+pub const STATUS_LIST_SHORTEST: u64 = 10;
+
+/// Longest time that a copy of a status list says anything, in seconds, whatever `ttl` and `exp` it has: a day.
+pub const STATUS_LIST_LONGEST: u64 = 86_400;
+
+/// The same for a list that says neither: an hour.
+pub const STATUS_LIST_UNSAID: u64 = 3600;
+
+/// How often a status list is fetched that has no `ttl`.
+pub const STATUS_REFRESH: Duration = Duration::from_secs(60);
+
+/// Shortest and longest time between two fetches of a status list, whatever its `ttl`. A revoked session is over within the longest.
+pub const STATUS_REFRESH_LEAST: Duration = Duration::from_secs(5);
+/// See [`STATUS_REFRESH_LEAST`].
+pub const STATUS_REFRESH_MOST: Duration = Duration::from_secs(300);
+
+/// How long the fetch of a status list may take: a megabyte, from a server that is not near.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Places that one policy has something fetched from. Each is asked by every worker of every proxy.
 pub const SOURCES: usize = 64;
 

@@ -3,7 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
-use crate::check::{Findings, may};
+use crate::check::{Findings, Moment, may};
 use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
@@ -19,7 +19,7 @@ pub(crate) struct Standing {
     by: Weak<Policy>,
     /// And the epoch of what had been fetched then.
     epoch: u64,
-    /// From this instant on it is over, in Unix seconds.
+    /// From this instant on that says nothing any more, in Unix seconds.
     over: u64,
 }
 
@@ -108,7 +108,8 @@ impl Standing {
                 let session = session.ok_or(Reason::KeyUnknown)?;
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
-                may(rules, &session, command, latest, latest, findings, &mut ())?;
+                let moment = Moment { now: latest, latest, sources };
+                may(rules, &session, command, moment, findings, &mut ())?;
                 authenticated.session = session;
                 Ok(())
             }
@@ -116,7 +117,8 @@ impl Standing {
     }
 }
 
-/// When what was found is over; never, where nobody's session was looked at.
+/// When what was found is to be found again; never, where nobody's session was looked at.
 fn over(rules: &Rules, findings: &Findings) -> u64 {
-    findings.ends.map_or(u64::MAX, |ends| ends.saturating_add(rules.session.clock_skew))
+    let ends = findings.ends.map_or(u64::MAX, |ends| ends.saturating_add(rules.session.clock_skew));
+    ends.min(findings.status_until.unwrap_or(u64::MAX))
 }

@@ -176,6 +176,15 @@ pub enum Seen {
         /// Its `because`.
         because: Option<String>,
     },
+    /// The issuer's status list. All is absent for a token that names none, or where the policy does not ask.
+    Status {
+        /// Its URI.
+        list: Option<String>,
+        /// The token's place in it.
+        index: Option<u64>,
+        /// What it says there, where a list that says anything is at hand; 0 is valid.
+        value: Option<u8>,
+    },
     /// Is the request a command at all?
     Command {
         /// Its name.
@@ -281,6 +290,7 @@ impl Seen {
             Self::Expiry { .. } => &[Reason::Expired],
             Self::Lifetime { .. } => &[Reason::LifetimeExceeded],
             Self::Revocation { .. } => &[Reason::Revoked],
+            Self::Status { .. } => &[Reason::StatusUnavailable, Reason::Revoked],
             Self::Command { .. } => &[Reason::UnknownCommand],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],

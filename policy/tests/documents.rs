@@ -48,7 +48,6 @@ fn what_this_version_cannot_enforce_is_refused_not_ignored() {
         ("/session/bind", json!(["dpop"]), "/session/bind"),
         ("/session/dpop", json!({}), "/session/dpop"),
         ("/end_session_when", json!({}), "/end_session_when"),
-        ("/tokens/issuers/0/status", json!({}), "/tokens/issuers/0/status"),
         ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
         ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
         ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),

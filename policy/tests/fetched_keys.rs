@@ -42,7 +42,7 @@ fn due(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64) -> Option<Fetch> 
 fn serve(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64, body: &str) -> Result<News, Failure> {
     let fetch = due(worker, policy, seconds).expect("something is due");
     let answer = Answer::Response { status: 200, body: body.as_bytes() };
-    worker.fetched(fetch.ticket, answer, at(seconds)).expect("it is waited for").result()
+    worker.fetched(fetch.ticket, answer, at(seconds), &Marked).expect("it is waited for").result()
 }
 
 fn reason(policy: &Rc<Policy>, worker: &mut Worker, seconds: u64, token: &str) -> String {
@@ -70,7 +70,7 @@ fn until_the_keys_have_come_nobody_is_let_through_and_then_their_bearer_is() {
     assert!(due(&mut worker, &policy, 0).is_none(), "one at a time");
     assert_eq!(reason(&policy, &mut worker, 0, &token), "keys_unavailable");
     let body = set(&[jwk()]);
-    let report = worker.fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(0)).unwrap();
+    let report = worker.fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(0), &Marked).unwrap();
     assert_eq!(report.result(), Ok(News::Keys { usable: 1, changed: true }));
     assert_eq!(reason(&policy, &mut worker, 0, &token), "allowed");
     assert_eq!(worker.age_of_keys(at(7)), Some(Duration::from_secs(7)));
@@ -121,11 +121,13 @@ fn whatever_goes_wrong_the_last_good_set_stays_and_it_is_tried_again() {
     let (mut now, mut failed) = (300, 0);
     for (answer, expected) in answers {
         let fetch = due(&mut worker, &policy, now).unwrap_or_else(|| panic!("{expected:?}"));
-        let report = worker.fetched(fetch.ticket, answer, at(now)).unwrap();
+        let report = worker.fetched(fetch.ticket, answer, at(now), &Marked).unwrap();
         assert_eq!(report.result(), Err(expected));
         failed += 1;
         assert_eq!(worker.fetch_counts().keys_failed, failed);
-        assert_eq!(reason(&policy, &mut worker, 0, &token(&claims())), "allowed", "{expected:?}");
+        let mut fresh = claims();
+        (fresh["iat"], fresh["exp"]) = (json!(NOW + now), json!(NOW + now + 600));
+        assert_eq!(reason(&policy, &mut worker, now, &token(&fresh)), "allowed", "{expected:?}");
         assert!(due(&mut worker, &policy, now).is_none(), "not at once");
         now += 60;
     }
@@ -143,10 +145,10 @@ fn an_answer_that_never_comes_counts_as_failed_and_one_that_comes_too_late_as_no
     let body = set(&[jwk()]);
     let answer = Answer::Response { status: 200, body: body.as_bytes() };
     assert!(!worker.awaits(first.ticket) && worker.awaits(again.fetches[0].ticket));
-    assert!(worker.fetched(first.ticket, answer, at(4)).is_none());
+    assert!(worker.fetched(first.ticket, answer, at(4), &Marked).is_none());
     assert_eq!(reason(&policy, &mut worker, 4, &token(&claims())), "keys_unavailable");
-    assert!(worker.fetched(again.fetches[0].ticket, answer, at(4)).is_some());
-    assert!(worker.fetched(again.fetches[0].ticket, answer, at(4)).is_none(), "an answer is taken once");
+    assert!(worker.fetched(again.fetches[0].ticket, answer, at(4), &Marked).is_some());
+    assert!(worker.fetched(again.fetches[0].ticket, answer, at(4), &Marked).is_none(), "an answer is taken once");
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn an_unknown_kid_has_the_set_fetched_early_and_not_more_often_than_that() {
         if let Some(fetch) = due(&mut worker, &policy, second) {
             fetches += 1;
             let body = set(&[jwk()]);
-            worker.fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(second));
+            worker.fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(second), &Marked);
         }
     }
     assert_eq!(fetches, 6);
@@ -269,7 +271,11 @@ fn the_keys_of_one_issuer_are_not_anothers() {
     let (policy, mut worker) = (compile(&document), worker());
     for fetch in worker.due(&policy, at(0)).fetches {
         let body = if fetch.path == "/second.json" { set(&[jwk()]) } else { set(&[other("k2")]) };
-        worker.fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(0)).unwrap().result().unwrap();
+        worker
+            .fetched(fetch.ticket, Answer::Response { status: 200, body: body.as_bytes() }, at(0), &Marked)
+            .unwrap()
+            .result()
+            .unwrap();
     }
     let mut theirs = claims();
     assert_eq!(reason(&policy, &mut worker, 0, &token(&theirs)), "key_unknown");

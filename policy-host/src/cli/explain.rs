@@ -183,7 +183,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "request",
     "path",
     "which command",
@@ -201,6 +201,7 @@ const ORDER: [&str; 21] = [
     "expiry",
     "lifetime",
     "revocation",
+    "status list",
     "command",
     "token's list",
     "grants",
@@ -280,6 +281,15 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 (false, _) => "no entry names it".to_owned(),
                 (true, Some(because)) => format!("an entry names it, because: {because}"),
                 (true, None) => "an entry names it".to_owned(),
+            },
+        ),
+        Seen::Status { list, index, value } => (
+            "status list",
+            match (list, index, value) {
+                (Some(list), Some(index), Some(0)) => format!("entry {index} of {list}: valid"),
+                (Some(list), Some(index), Some(value)) => format!("entry {index} of {list}: {value}, not valid"),
+                (Some(list), Some(index), None) => format!("entry {index} of {list}: nothing is at hand that says"),
+                (None, ..) | (_, None, _) => "none to be asked".to_owned(),
             },
         ),
         Seen::Command { command } => ("command", or_none(command)),

@@ -63,6 +63,7 @@ fn would_deny(seen: &Seen) -> bool {
         | Seen::Expiry { .. }
         | Seen::Lifetime { .. }
         | Seen::Revocation { .. }
+        | Seen::Status { .. }
         | Seen::Credential { .. } => false,
     }
 }

@@ -26,6 +26,28 @@ pub(crate) struct KeysId {
     pub(crate) algorithms: Rc<[Algorithm]>,
 }
 
+/// Whose list, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ListId {
+    pub(crate) issuer: Rc<str>,
+    /// As tokens name it.
+    pub(crate) uri: Rc<str>,
+    pub(crate) target: Rc<Target>,
+}
+
+impl ListId {
+    pub(super) fn fetch(&self, ticket: Ticket, most_bytes: usize) -> Fetch {
+        self.target.fetch(ticket, "application/statuslist+jwt", limits::STATUS_TIMEOUT, most_bytes)
+    }
+}
+
+impl Target {
+    fn fetch(&self, ticket: Ticket, accept: &'static str, timeout: Duration, most_bytes: usize) -> Fetch {
+        let Self { cluster, authority, path } = self;
+        Fetch { ticket, cluster: cluster.clone(), authority: authority.clone(), path: path.clone(), accept, timeout, most_bytes }
+    }
+}
+
 /// The member `keys.endpoint`.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -36,16 +58,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn fetch(&self, ticket: Ticket) -> Fetch {
-        let Target { cluster, authority, path } = &*self.id.target;
-        Fetch {
-            ticket,
-            cluster: cluster.clone(),
-            authority: authority.clone(),
-            path: path.clone(),
-            accept: "application/jwk-set+json, application/json",
-            timeout: self.timeout,
-            most_bytes: limits::KEY_SET_BYTES,
-        }
+        self.id.target.fetch(ticket, "application/jwk-set+json, application/json", self.timeout, limits::KEY_SET_BYTES)
     }
 }
 
@@ -94,7 +107,7 @@ fn between(
     Some(Duration::from_secs(seconds))
 }
 
-pub(super) fn read_cluster(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+pub(crate) fn read_cluster(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
     let text = string(value, at, errors)?;
     if text.len() > limits::IDENTIFIER_BYTES || !is_visible(text) {
         errors.add(at, format!("must be at most {} visible ASCII characters", limits::IDENTIFIER_BYTES));
@@ -130,12 +143,12 @@ fn is_visible(text: &str) -> bool {
 }
 
 /// A host, perhaps with a port (RFC 3986 §3.2), without user information.
-pub(super) fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     !text.is_empty() && text.len() <= limits::IDENTIFIER_BYTES && text.bytes().all(good)
 }
 
 /// A path, perhaps with a query (RFC 9112 §3.2.1).
-pub(super) fn is_path(text: &str) -> bool {
+pub(crate) fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.len() <= limits::PATH_BYTES && is_visible(text) && !text.contains('#')
 }

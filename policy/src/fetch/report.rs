@@ -9,6 +9,8 @@ use super::endpoint::Target;
 pub enum Kind {
     /// An issuer's key set.
     Keys,
+    /// A status list.
+    List,
 }
 
 /// What came of one fetch.
@@ -30,6 +32,13 @@ pub enum News {
         /// It is not the one that was held.
         changed: bool,
     },
+    /// A status list.
+    List {
+        /// How many entries it has.
+        entries: usize,
+        /// It does not say what the one that was held said.
+        changed: bool,
+    },
 }
 
 /// It is not, and what was held before is still held.
@@ -47,6 +56,18 @@ pub enum Failure {
     NoUsableKey,
     /// Two of its keys could not be told apart.
     KeysAlike,
+    /// No key of the issuer has signed it, by an algorithm that is listed.
+    KeyUnknown,
+    /// The signature does not hold.
+    SignatureInvalid,
+    /// A list, but for another URI, or of another issuer.
+    OfAnother,
+    /// It is of a time to come.
+    NotYetValid,
+    /// Its time is over.
+    Expired,
+    /// The one that is held was issued later.
+    Older,
 }
 
 impl Report {
@@ -66,7 +87,10 @@ impl Report {
     /// Worth a line in a log? That all is as before is not.
     #[must_use]
     pub fn is_news(&self) -> bool {
-        !matches!(self.result, Ok(News::Keys { changed: false, .. }))
+        match self.result {
+            Ok(News::Keys { changed, .. } | News::List { changed, .. }) => changed,
+            Err(_) => true,
+        }
     }
 }
 
@@ -75,9 +99,11 @@ impl fmt::Display for Report {
         let Self { kind, issuer, place, result } = self;
         let what = match kind {
             Kind::Keys => "keys",
+            Kind::List => "status list",
         };
         match result {
             Ok(News::Keys { usable, .. }) => write!(f, "{what} of {issuer} from {place}: {usable} can be used"),
+            Ok(News::List { entries, .. }) => write!(f, "{what} of {issuer} from {place}: {entries} entries"),
             Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays"),
         }
     }
@@ -92,6 +118,12 @@ impl fmt::Display for Failure {
             Self::Malformed => f.write_str("malformed"),
             Self::NoUsableKey => f.write_str("none of its keys can be used"),
             Self::KeysAlike => f.write_str("two of its keys have the same `kid`"),
+            Self::KeyUnknown => f.write_str("signed by no key of the issuer"),
+            Self::SignatureInvalid => f.write_str("its signature is invalid"),
+            Self::OfAnother => f.write_str("its `sub` or `iss` is another"),
+            Self::NotYetValid => f.write_str("not valid yet"),
+            Self::Expired => f.write_str("expired"),
+            Self::Older => f.write_str("older than the one that is held"),
         }
     }
 }
