@@ -66,7 +66,7 @@ fn mistakes(cases: &str) -> String {
 fn sent(step: &Step) -> (&crate::replay::Request, &Expect) {
     match &step.action {
         Action::Send { exchange, expect } => (&exchange.request, expect),
-        Action::Open { .. } | Action::Configure(_) | Action::Look(_) => panic!("not a request"),
+        Action::Open { .. } | Action::Configure(_) | Action::Publish(_) | Action::Look(_) => panic!("not a request"),
     }
 }
 
