@@ -140,6 +140,10 @@ struct Case {
     at: Option<String>,
     /// One request.
     send: Option<Send>,
+    /// What the upstream says to `send`.
+    reply: Option<Value>,
+    /// The worker that gets `send`, from 1.
+    worker: Option<u64>,
     /// What must be decided about `send`.
     expect: Option<Expect>,
     /// A table: one case a row.
