@@ -3,6 +3,7 @@
 
 use std::alloc::{Layout, alloc};
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 /// A call failed; which status it gave changes nothing in what we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(crate) enum Map {
     RequestTrailers = 1,
     ResponseHeaders = 2,
     ResponseTrailers = 3,
+    CalloutResponseHeaders = 6,
 }
 
 /// Which kind of metric.
@@ -37,8 +39,13 @@ pub(crate) enum Level {
 /// The side of a stream that is towards the client; what is reset there is reset on the other side too.
 const DOWNSTREAM: i32 = 1;
 
-/// The buffer with the plugin's configuration.
-const PLUGIN_CONFIGURATION: i32 = 7;
+/// Which buffer.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum Buffer {
+    CalloutResponseBody = 4,
+    PluginConfiguration = 7,
+}
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -71,6 +78,18 @@ unsafe extern "C" {
     ) -> i32;
     fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, version: *mut u32) -> i32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, version: u32) -> i32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> i32;
     fn proxy_set_effective_context(context: u32) -> i32;
     fn proxy_close_stream(side: i32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
@@ -181,9 +200,33 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failed> {
     ok(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
-pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failed> {
+/// The first `size` bytes of a buffer.
+pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Failed> {
     // SAFETY: the out-pointers outlive the call.
-    bytes(|data, length| unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length) })
+    bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer as i32, 0, size, data, length) })
+}
+
+/// Sends a request without a body to a cluster; gives the token by which the host tells of the answer. `headers` serialised as
+/// in [`crate::fields`].
+pub(crate) fn http_call(cluster: &str, headers: &[u8], timeout: Duration) -> Result<u32, Failed> {
+    let timeout = u32::try_from(timeout.as_millis()).map_err(|_| Failed)?;
+    let mut token = 0;
+    // SAFETY: all of them outlive the call.
+    ok(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            null(),
+            0,
+            null(),
+            0,
+            timeout,
+            &raw mut token,
+        )
+    })?;
+    Ok(token)
 }
 
 /// A header map, serialised; see [`crate::fields`].

@@ -27,8 +27,13 @@ extern "C" fn proxy_on_configure(root: u32, size: usize) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(_root: u32) {
-    vm::with(vm::Vm::tick);
+extern "C" fn proxy_on_tick(root: u32) {
+    vm::with(|vm| vm.tick(root));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(_root: u32, token: u32, headers: usize, body: usize, _trailers: usize) {
+    vm::with(|vm| vm.callout_answered(token, headers, body));
 }
 
 #[unsafe(no_mangle)]

@@ -36,6 +36,12 @@ pub(crate) fn parse(map: &[u8]) -> Result<Vec<Field<'_>>, Failed> {
     read().ok_or(Failed)
 }
 
+/// The status of a response.
+pub(crate) fn status(fields: &[Field<'_>]) -> Option<u16> {
+    let (_, value) = fields.iter().find(|(name, _)| *name == b":status")?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 /// Serialises a map for the host.
 pub(crate) fn serialise(fields: &[(String, String)]) -> Vec<u8> {
     let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();

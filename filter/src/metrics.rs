@@ -1,6 +1,8 @@
 //! Metrics of a VM, defined once; the proxy adds up what its workers report.
 
-use chaperone_policy::{Counts, Reason};
+use std::time::Duration;
+
+use chaperone_policy::{Counts, FetchCounts, Reason};
 
 use crate::abi::{self, Metric};
 use crate::crypto::Verifications;
@@ -15,8 +17,16 @@ pub(crate) struct Metrics {
     verified_in_rust: Option<u32>,
     live_sessions: Option<u32>,
     generation: Option<u32>,
+    keys_fetched: Option<u32>,
+    keys_failed: Option<u32>,
+    keys_age: Option<u32>,
+    lists_fetched: Option<u32>,
+    lists_failed: Option<u32>,
+    lists_age: Option<u32>,
     reported: Counts,
     reported_verifications: Verifications,
+    reported_fetches: FetchCounts,
+    reported_ages: [u64; 2],
 }
 
 /// Decisions of one kind.
@@ -48,8 +58,16 @@ impl Metrics {
             verified_in_rust: counter("chaperone.verifications.rust"),
             live_sessions: abi::define_metric(Metric::Gauge, "chaperone.live_sessions"),
             generation: abi::define_metric(Metric::Gauge, "chaperone.policy_generation"),
+            keys_fetched: counter("chaperone.keys.fetched"),
+            keys_failed: counter("chaperone.keys.fetch_failures"),
+            keys_age: abi::define_metric(Metric::Gauge, "chaperone.keys.age_seconds"),
+            lists_fetched: counter("chaperone.status_lists.fetched"),
+            lists_failed: counter("chaperone.status_lists.fetch_failures"),
+            lists_age: abi::define_metric(Metric::Gauge, "chaperone.status_lists.age_seconds"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
+            reported_fetches: FetchCounts::default(),
+            reported_ages: [0; 2],
         }
     }
 
@@ -81,7 +99,6 @@ impl Metrics {
         self.allowed.report();
         self.by_reason.iter_mut().for_each(|(_, counter)| counter.report());
         self.cut.report();
-        let change = |now: u64, before: u64| i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
         add(self.token_misses, change(counts.token_misses, self.reported.token_misses));
         add(self.verified_by_host, change(made.host, self.reported_verifications.host));
@@ -90,6 +107,27 @@ impl Metrics {
         add(self.live_sessions, change(counts.live_sessions, self.reported.live_sessions));
         (self.reported, self.reported_verifications) = (counts, made);
     }
+
+    /// The same for what is fetched. An age cannot be added up: the gauge has that of the worker that told of it last.
+    pub(crate) fn report_fetches(&mut self, counts: FetchCounts, ages: [Option<Duration>; 2]) {
+        let before = self.reported_fetches;
+        add(self.keys_fetched, change(counts.keys_fetched, before.keys_fetched));
+        add(self.keys_failed, change(counts.keys_failed, before.keys_failed));
+        add(self.lists_fetched, change(counts.lists_fetched, before.lists_fetched));
+        add(self.lists_failed, change(counts.lists_failed, before.lists_failed));
+        self.reported_fetches = counts;
+        let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
+        for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {
+            if let Some(id) = id.filter(|_| age != before) {
+                abi::record_metric(id, age);
+            }
+        }
+        self.reported_ages = ages;
+    }
+}
+
+fn change(now: u64, before: u64) -> i64 {
+    i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
 }
 
 fn add(metric: Option<u32>, change: i64) {

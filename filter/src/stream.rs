@@ -167,7 +167,7 @@ impl Stream {
             Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
                 edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
-                    status = status_of(headers);
+                    status = fields::status(headers);
                     permitted.exchange.response_edits(headers)
                 })
             }
@@ -286,11 +286,6 @@ fn size_of(headers: &Headers<'_>) -> u64 {
 fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {
     edits.removed().try_for_each(|name| abi::remove_header(map, name))?;
     edits.set().try_for_each(|(name, value)| abi::set_header(map, name, value))
-}
-
-fn status_of(headers: &Headers<'_>) -> Option<u16> {
-    let (_, value) = headers.iter().find(|(name, _)| *name == b":status")?;
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(feature = "trap-for-tests")]

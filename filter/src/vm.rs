@@ -7,8 +7,9 @@ use chaperone_policy::{Policy, Secret, Timestamp, Worker, limits};
 
 use rustc_hash::FxHashMap;
 
-use crate::abi::{self, Failed, Level};
+use crate::abi::{self, Buffer, Failed, Level};
 use crate::crypto::HostCrypto;
+use crate::fetch::Callouts;
 use crate::metrics::Metrics;
 use crate::shared::HostState;
 use crate::stream::{Action, Direction, Stream};
@@ -25,6 +26,7 @@ pub(crate) struct Vm {
     roots: FxHashMap<u32, Root>,
     /// How many configurations were taken: tells older root contexts from newer ones.
     configured: u64,
+    callouts: Callouts,
     streams: FxHashMap<u32, Stream>,
     permitted: usize,
     /// When, and after how many configurations, the open streams were last asked about.
@@ -104,6 +106,7 @@ impl Vm {
             metrics: Metrics::define(),
             roots: FxHashMap::default(),
             configured: 0,
+            callouts: Callouts::default(),
             streams: FxHashMap::default(),
             permitted: 0,
             asked: None,
@@ -124,7 +127,7 @@ impl Vm {
 
     /// Takes a configuration: a pure function of its bytes. When it is bad the root context keeps what it has.
     pub(crate) fn configure(&mut self, root: u32, size: usize) -> bool {
-        let compiled = match abi::plugin_configuration(size) {
+        let compiled = match abi::buffer(Buffer::PluginConfiguration, size) {
             Ok(bytes) => Policy::compile(&bytes),
             Err(Failed) => {
                 abi::log(Level::Error, "chaperone: the configuration could not be read");
@@ -145,7 +148,10 @@ impl Vm {
                     self.worker.name_proxy(&name);
                 }
                 if abi::set_tick_period(TICK).is_err() {
-                    abi::log(Level::Error, "chaperone: the host gives no ticks, so that an idle stream goes on until it moves");
+                    abi::log(
+                        Level::Error,
+                        "chaperone: the host gives no ticks: an idle stream goes on until it moves, and no keys are fetched",
+                    );
                 }
                 self.configured += 1;
                 let name = (abi::property("plugin_name").unwrap_or_default(), name.to_owned());
@@ -154,6 +160,8 @@ impl Vm {
                 let plugin = self.plugin(name, &policy);
                 self.roots.insert(root, Root { policy, plugin, bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
+                let policies = self.roots.values().flat_map(|root| [Rc::clone(&root.policy), root.plugin.newest()]);
+                self.worker.hold_for(&policies.collect::<Vec<_>>());
                 true
             }
             Err(errors) => {
@@ -195,17 +203,33 @@ impl Vm {
 
     /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
     /// ago is not asked again.
-    pub(crate) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self, context: u32) {
         let now = abi::now().map(Timestamp::from_nanos);
-        let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
-        if asked.is_some() && std::mem::replace(&mut self.asked, asked) == asked {
-            return;
+        if let (Ok(now), Some(policy)) = (now, self.newest_of(context)) {
+            self.callouts.begin(&mut self.worker, &policy, &self.crypto, now);
         }
-        self.worker.sweep();
-        for (context, stream) in &mut self.streams {
-            stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+        let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
+        if asked.is_none() || std::mem::replace(&mut self.asked, asked) != asked {
+            self.worker.sweep();
+            for (context, stream) in &mut self.streams {
+                stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+            }
         }
         self.metrics.report(self.worker.counts(), self.crypto.made());
+        let now = now.unwrap_or_default();
+        self.metrics.report_fetches(self.worker.fetch_counts(), [self.worker.age_of_keys(now), self.worker.age_of_lists(now)]);
+    }
+
+    /// The policy of a root context, if it is the newest of its plugin: only that one has anything fetched. An older one has
+    /// a timer of its own for as long as it has streams.
+    fn newest_of(&self, context: u32) -> Option<Rc<Policy>> {
+        let root = self.roots.get(&context)?;
+        let newer = |other: &Root| other.order > root.order && Rc::ptr_eq(&other.plugin, &root.plugin);
+        (!self.roots.values().any(newer)).then(|| Rc::clone(&root.policy))
+    }
+
+    pub(crate) fn callout_answered(&mut self, token: u32, headers: usize, body: usize) {
+        self.callouts.answered(&mut self.worker, &self.crypto, token, headers, body);
     }
 
     /// Keeps the documents of all policies in memory within a bound: an update that ran out of memory would end the VM, and a

@@ -2,6 +2,7 @@
 
 use crate::{
     host::{LogSink, Module},
+    published::Published,
     replay::{Decision, Filter, Outcome, Request},
     token::{KeyError, RunKeys},
 };
@@ -17,6 +18,8 @@ const TOKEN_SECONDS: i64 = 15 * 60;
 pub struct Demo {
     /// The policy as the filter gets it, with the demo's public key.
     pub policy_json: Vec<u8>,
+    /// What the policy has fetched, with the demo's key.
+    pub published: Published,
     /// The requests, in the order in which they are told.
     pub requests: Vec<DemoRequest>,
     now: Timestamp,
@@ -116,7 +119,8 @@ impl Demo {
         ];
         let mut policy = policy.clone();
         keys.add_to(&mut policy);
-        Ok(Self { policy_json: policy.to_string().into_bytes(), requests, now })
+        let published = Published::of(&policy, &mut keys).map_err(DemoError::Key)?;
+        Ok(Self { policy_json: policy.to_string().into_bytes(), published, requests, now })
     }
 
     /// Sends the four requests through the filter itself, so that nothing is promised that does not happen.
@@ -127,6 +131,7 @@ impl Demo {
         let unexpected = |error: &dyn fmt::Display| DemoError::Unexpected(error.to_string());
         let mut filter =
             Filter::start(module, environment, 1, self.now, LogSink::discard()).map_err(|error| unexpected(&error))?;
+        filter.publish(self.published.clone());
         filter.configure(&self.policy_json).map_err(|error| unexpected(&error))?;
         for shown in &self.requests {
             let mut request = Request::new(shown.method, "localhost", shown.path);

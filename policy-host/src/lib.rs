@@ -4,6 +4,7 @@ pub mod cases;
 pub mod demo;
 pub mod explain;
 pub mod host;
+pub mod published;
 pub mod render;
 pub mod replay;
 pub mod revoke;

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::claims::Claims;
+use crate::fetch::Sources;
 use crate::issuers::Issuer;
 use crate::keys::{VerificationKey, VerifySignature};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::record::SessionPart;
 use crate::sessions::Place;
+use crate::status::Reference;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
 use crate::trace::{Identity, Seen, Trace};
@@ -23,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) claims: Claims,
     /// An entry of `revoked` that names it, by its `because`.
     pub(crate) revoked: Option<Option<String>>,
+    /// Where its issuer says whether it still is one.
+    pub(crate) status: Option<Reference>,
     /// Places of the grants whose conditions hold, in the document's order.
     pub(crate) grants: Vec<usize>,
     /// The end under which the worker has it among the live ones; 0 when it has not been noted.
@@ -51,14 +55,14 @@ pub(crate) fn authenticate(
     trace: &mut impl Trace,
 ) -> Result<Authenticated, Reason> {
     if let Some(verified) = worker.tokens.get(token)
-        && let Some(session) = session_again(policy, rules, &verified, now, trace)?
+        && let Some(session) = session_again(policy, rules, &worker.sources, &verified, now, trace)?
     {
         worker.tokens.hits += 1;
         return Ok(Authenticated { token: verified, session });
     }
     trace.saw(|| Seen::Form { bytes: token.len() });
     let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
-    let (name, issuer, key) = find_key(rules, &jws.header, &jws.payload, trace)?;
+    let (name, issuer, key) = find_key(rules, &worker.sources, &jws.header, &jws.payload, trace)?;
     trace.saw(|| Seen::Pace { allowance: rules.verifications_per_second });
     if !worker.pace.take(rules.verifications_per_second, now) {
         return Err(Reason::Overloaded);
@@ -70,7 +74,7 @@ pub(crate) fn authenticate(
     }
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let verified = Rc::new(Verified::new(jws.header, jws.payload, key.fingerprint()));
-    verified.remember(policy, &session);
+    verified.remember(policy, worker.sources.epoch(), &session);
     worker.tokens.keep(token, Rc::clone(&verified), now);
     Ok(Authenticated { token: verified, session })
 }
@@ -80,26 +84,28 @@ pub(crate) fn authenticate(
 pub(crate) fn session_again(
     policy: &Rc<Policy>,
     rules: &Rules,
+    sources: &Sources,
     verified: &Verified,
     now: Timestamp,
     trace: &mut impl Trace,
 ) -> Result<Option<Rc<Session>>, Reason> {
-    if let Some(session) = verified.session_under(policy) {
+    if let Some(session) = verified.session_under(policy, sources.epoch()) {
         return Ok(Some(session));
     }
-    // Another policy: the signature still holds if the issuer still has that very key, everything else is judged anew.
-    let (name, issuer, key) = find_key(rules, &verified.header, &verified.payload, trace)?;
+    // Another policy, or other keys: the signature still holds if the issuer still has that very key, everything else is judged anew.
+    let (name, issuer, key) = find_key(rules, sources, &verified.header, &verified.payload, trace)?;
     if key.fingerprint() != verified.fingerprint {
         return Ok(None);
     }
     let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
-    verified.remember(policy, &session);
+    verified.remember(policy, sources.epoch(), &session);
     Ok(Some(session))
 }
 
-/// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `key_unknown`.
+/// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `keys_unavailable`, `key_unknown`.
 fn find_key<'r>(
     rules: &'r Rules,
+    sources: &'r Sources,
     header: &Header,
     payload: &Map<String, Value>,
     trace: &mut impl Trace,
@@ -125,9 +131,16 @@ fn find_key<'r>(
     if !for_us {
         return Err(Reason::AudienceMismatch);
     }
-    trace.saw(|| Seen::Key { key_id: header.key_id.clone(), algorithm: algorithm.name() });
-    let key = issuer.keys.find(header.key_id.as_deref(), algorithm).ok_or(Reason::KeyUnknown)?;
-    Ok((name, issuer, key))
+    let keys = sources.keys_of(issuer);
+    trace.saw(|| Seen::Key { key_id: header.key_id.clone(), algorithm: algorithm.name(), at_hand: keys.is_some() });
+    let keys = keys.ok_or(Reason::KeysUnavailable)?;
+    match keys.find(header.key_id.as_deref(), algorithm) {
+        Some(key) => Ok((name, issuer, key)),
+        None => {
+            sources.miss_key(issuer);
+            Err(Reason::KeyUnknown)
+        }
+    }
 }
 
 /// The checks of what is signed: `claims_invalid`, `binding_mismatch`; and what the policy makes of it.
@@ -140,8 +153,10 @@ fn open_session(
     trace: &mut impl Trace,
 ) -> Result<Session, Reason> {
     let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims);
-    trace.saw(|| Seen::Claims { identity: claims.as_ref().ok().map(Identity::of) });
-    let claims = claims.map_err(|_| Reason::ClaimsInvalid)?;
+    let status = issuer.status.as_ref().map_or(Ok(None), |status| status.reference(payload));
+    let identity = claims.as_ref().ok().filter(|_| status.is_ok());
+    trace.saw(|| Seen::Claims { identity: identity.map(Identity::of) });
+    let (Ok(claims), Ok(status)) = (claims, status) else { return Err(Reason::ClaimsInvalid) };
     trace.saw(|| Seen::Binding { asked: claims.confirmation });
     // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
     if claims.confirmation {
@@ -151,5 +166,5 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());
     let record = SessionPart::of(&claims);
-    Ok(Session { claims, revoked, grants, noted: Cell::new(0), place: Place::default(), record })
+    Ok(Session { claims, revoked, status, grants, noted: Cell::new(0), place: Place::default(), record })
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session, authenticate};
 use crate::commands::Command;
+use crate::fetch::{Entry, Sources};
 use crate::keys::VerifySignature;
 use crate::path::CanonicalPath;
 use crate::policy::{Policy, Rules};
@@ -27,6 +28,8 @@ pub(crate) struct Findings {
     pub(crate) grant: Option<usize>,
     /// When the session ends under this policy and grant, in Unix seconds.
     pub(crate) ends: Option<u64>,
+    /// Until when the status list that was asked says anything, in Unix seconds.
+    pub(crate) status_until: Option<u64>,
     /// The first denial that the policy only observes.
     pub(crate) observed: Option<Reason>,
     /// What this very request has ended its session for.
@@ -44,6 +47,17 @@ impl Findings {
         self.observed.get_or_insert(reason);
         Ok(())
     }
+}
+
+/// What a session is judged by besides the policy.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'m> {
+    /// As the clock says it.
+    pub(crate) now: Timestamp,
+    /// The latest instant of the worker.
+    pub(crate) latest: Timestamp,
+    /// What has been fetched.
+    pub(crate) sources: &'m Sources,
 }
 
 /// Judges a request. `now` as the clock says it; what is over stays over by the worker's latest instant.
@@ -84,7 +98,9 @@ pub(crate) fn check(
     let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
     findings.authenticated = Some(authenticated);
-    is_live(rules, &session, now, latest, findings, trace)?;
+    let moment = Moment { now, latest, sources: &worker.sources };
+    is_live(rules, &session, moment, findings, trace)?;
+    has_status(rules, &session, moment, findings, trace)?;
     goes_on(rules, &session, worker, head, findings, trace)?;
     may(rules, &session, command, latest, findings, trace)?;
     // An observed denial is let through without a credential: it was never allowed to use it.
@@ -157,8 +173,7 @@ fn has_form(route: &Route, request: &Request<'_>) -> bool {
 pub(crate) fn is_live(
     rules: &Rules,
     session: &Session,
-    now: Timestamp,
-    latest: Timestamp,
+    Moment { now, latest, .. }: Moment<'_>,
     findings: &mut Findings,
     trace: &mut impl Trace,
 ) -> Result<(), Reason> {
@@ -196,6 +211,36 @@ pub(crate) fn is_live(
         return Err(Reason::Revoked);
     }
     Ok(())
+}
+
+/// `status_unavailable`, or `revoked` once more: what the issuer itself says of the token by now.
+pub(crate) fn has_status(
+    rules: &Rules,
+    session: &Session,
+    Moment { latest, sources, .. }: Moment<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let Some(reference) = &session.status else {
+        trace.saw(|| Seen::Status { list: None, index: None, value: None });
+        return Ok(());
+    };
+    let issuer = rules.tokens.issuers.get(&session.claims.issuer);
+    let entry = issuer.map_or(Entry::Unavailable, |issuer| sources.entry(issuer, reference, latest));
+    let value = match entry {
+        Entry::Is(value, _) => Some(value),
+        Entry::Unavailable => None,
+    };
+    trace.saw(|| Seen::Status { list: Some(reference.list.uri.to_string()), index: Some(reference.index), value });
+    match entry {
+        Entry::Is(0, until) => {
+            findings.status_until = Some(until);
+            Ok(())
+        }
+        // Suspended, or whatever an application means by others: not valid (§7.1).
+        Entry::Is(..) => Err(Reason::Revoked),
+        Entry::Unavailable => Err(Reason::StatusUnavailable),
+    }
 }
 
 /// `command_not_granted`, or `lifetime_exceeded` when every grant of the command has run out for this session.

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use crate::claims::ClaimPaths;
 use crate::document::{At, Errors, Object, each, one_of, string, strings};
+use crate::fetch::{Endpoint, read_endpoint};
 use crate::keys::{Algorithm, KeySet, read_algorithms};
+use crate::limits;
+use crate::status::Status;
 use crate::token::media_type;
 
 /// The member `tokens`.
@@ -49,8 +52,18 @@ pub(crate) struct Issuer {
     pub(crate) algorithms: Vec<Algorithm>,
     /// In comparable form; `None` when any `typ` will do.
     pub(crate) types: Option<Vec<String>>,
-    pub(crate) keys: KeySet,
+    pub(crate) keys: Keys,
     pub(crate) claims: ClaimPaths,
+    pub(crate) status: Option<Status>,
+}
+
+/// Where the issuer's keys are.
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// In the document.
+    Inline(KeySet),
+    /// With the issuer, which may change them at any time.
+    Endpoint(Endpoint),
 }
 
 impl Tokens {
@@ -70,8 +83,10 @@ impl Tokens {
             each(value, at, errors, read_issuer)
         });
         object.finish(errors);
+        let list = list?;
+        bound_what_is_fetched(&list, &at.member("issuers"), errors);
         let mut issuers = HashMap::new();
-        for (name, issuer) in list? {
+        for (name, issuer) in list {
             if issuers.contains_key(&name) {
                 errors.add_with_help(
                     &at.member("issuers"),
@@ -83,6 +98,21 @@ impl Tokens {
         }
         let default = || vec![Source { header: "authorization".to_owned(), scheme: Some(Scheme::Bearer) }];
         Some(Self { sources: sources.unwrap_or_else(default), resource_metadata, issuers })
+    }
+}
+
+fn bound_what_is_fetched(issuers: &[(String, Issuer)], at: &At<'_>, errors: &mut Errors) {
+    let endpoints = issuers.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count();
+    let statuses = || issuers.iter().filter_map(|(_, issuer)| issuer.status.as_ref());
+    if endpoints + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
+        errors.add(at, format!("more than {} key sets and status lists to fetch", limits::SOURCES));
+    }
+    if statuses().map(|status| status.lists.len() * status.most_bytes).sum::<usize>() > limits::STATUS_LISTS_BYTES {
+        errors.add_with_help(
+            at,
+            format!("status lists of more than {} bytes in all", limits::STATUS_LISTS_BYTES),
+            "lower `max_bytes`, or name fewer lists",
+        );
     }
 }
 
@@ -142,10 +172,14 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     let types = object.optional("types", errors, strings);
     // When the algorithms themselves are wrong, that the keys do not fit them is no second mistake.
     let accepted = algorithms.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| Algorithm::all().collect());
-    let keys = object
-        .required("keys", "`keys: {jwks: {keys: [...]}}`", errors, |value, at, errors| read_keys(value, at, errors, &accepted));
+    let keys = object.required(
+        "keys",
+        "`keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`",
+        errors,
+        |value, at, errors| read_keys(value, at, errors, name, &accepted),
+    );
     let claims = object.optional("claims", errors, ClaimPaths::read);
-    object.unsupported("status", errors);
+    let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
     object.finish(errors);
     let issuer = Issuer {
         audiences: audiences?.into_iter().map(str::to_owned).collect(),
@@ -153,20 +187,31 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
         types: types.map(|types| types.into_iter().map(media_type).collect()),
         keys: keys?,
         claims: claims.unwrap_or_default(),
+        status,
     };
     Some((name?.to_owned(), issuer))
 }
 
-fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, accepted: &[Algorithm]) -> Option<KeySet> {
+fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, accepted: &[Algorithm]) -> Option<Keys> {
     let mut object = Object::open(value, at, errors)?;
-    object.unsupported("endpoint", errors);
-    let keys = if object.has("endpoint") {
+    let endpoint = object.optional("endpoint", errors, |value, at, errors| read_endpoint(value, at, errors, issuer, accepted));
+    let inline = if object.has("endpoint") {
+        if object.has("jwks") {
+            errors.add_with_help(
+                at,
+                "both `jwks` and `endpoint`: which keys the issuer has must be said in one place",
+                "keep `endpoint` if the issuer rotates its keys, `jwks` if not",
+            );
+        }
         object.optional("jwks", errors, |value, at, errors| KeySet::read(value, at, errors, accepted))
     } else {
-        object.required("jwks", "the issuer's public keys (RFC 7517 §5)", errors, |value, at, errors| {
-            KeySet::read(value, at, errors, accepted)
-        })
+        object.required(
+            "jwks",
+            "the issuer's public keys (RFC 7517 §5), or `endpoint` to have them fetched",
+            errors,
+            |value, at, errors| KeySet::read(value, at, errors, accepted),
+        )
     };
     object.finish(errors);
-    keys
+    endpoint.map(Keys::Endpoint).or(inline.map(Keys::Inline))
 }

@@ -105,6 +105,13 @@ pub struct VerificationKey {
     spki: Option<Vec<u8>>,
 }
 
+/// The fingerprint covers the algorithm.
+impl PartialEq for VerificationKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.fingerprint == other.fingerprint
+    }
+}
+
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerificationKey").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
@@ -270,8 +277,8 @@ impl VerificationKey {
     }
 }
 
-/// The keys of one issuer (RFC 7517 §5).
-#[derive(Debug)]
+/// The keys of one issuer (RFC 7517 §5). Equal when the same keys have the same names.
+#[derive(Debug, PartialEq)]
 pub(crate) struct KeySet(Vec<VerificationKey>);
 
 impl KeySet {
@@ -281,18 +288,38 @@ impl KeySet {
             each(value, at, errors, |value, at, errors| VerificationKey::read(value, at, errors, accepted))
         });
         object.finish(errors);
-        let keys = keys?;
-        for (index, key) in keys.iter().enumerate() {
-            if keys
-                .iter()
-                .take(index)
-                .any(|earlier| earlier.id == key.id && (key.id.is_some() || earlier.algorithm == key.algorithm))
-            {
-                let name = key.id.as_deref().map_or("no `kid`".to_owned(), |id| format!("`kid` {id}"));
-                errors.add_with_help(at, format!("two keys with {name}"), "give each key a `kid` of its own");
-            }
+        let set = Self(keys?);
+        if let Some(key) = set.first_twin() {
+            let name = key.id.as_deref().map_or("no `kid`".to_owned(), |id| format!("`kid` {id}"));
+            errors.add_with_help(at, format!("two keys with {name}"), "give each key a `kid` of its own");
         }
-        Some(Self(keys))
+        Some(set)
+    }
+
+    /// Those of a published set that could stand in a document; the others are for somebody else.
+    pub(crate) fn usable(keys: &[Value], accepted: &[Algorithm]) -> Self {
+        let read = |key| VerificationKey::read(key, &At::ROOT, &mut Errors::default(), accepted);
+        Self(keys.iter().filter_map(read).collect())
+    }
+
+    /// A key that could not be told from an earlier one.
+    pub(crate) fn first_twin(&self) -> Option<&VerificationKey> {
+        let keys = &self.0;
+        let twins = |earlier: &VerificationKey, key: &VerificationKey| {
+            earlier.id == key.id && (key.id.is_some() || earlier.algorithm == key.algorithm)
+        };
+        let (_, key) =
+            keys.iter().enumerate().find(|(index, key)| keys.iter().take(*index).any(|earlier| twins(earlier, key)))?;
+        Some(key)
+    }
+
+    /// Is this very key among them?
+    pub(crate) fn has(&self, key: KeyFingerprint) -> bool {
+        self.0.iter().any(|known| known.fingerprint == key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The key for a token: exact `kid` and `alg`. A token without `kid` takes the only key of its algorithm.

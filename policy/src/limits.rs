@@ -2,6 +2,8 @@
 //!
 //! Where a bound is reached the request is denied or the document refused; nothing is ever cut short and then judged.
 
+use std::time::Duration;
+
 /// Longest token accepted, in bytes. Envoy's default for all request headers together is 60 KiB; tokens of real
 /// issuers, RFC 9396 details included, stay below 4 KiB. Checked before the token is split.
 pub const TOKEN_BYTES: usize = 8 * 1024;
@@ -85,3 +87,65 @@ pub const DENIALS_COUNTED: u8 = 32;
 
 /// Latest instant accepted in a token, in Unix seconds: the end of the year 9999, where RFC 3339 ends.
 pub const LATEST_SECONDS: u64 = 253_402_300_799;
+
+/// Longest key set that is fetched, in bytes: [`KEY_SET_KEYS`] RSA keys of 4096 bits, each with a certificate beside it, are 200 KiB,
+/// and no issuer has as many; sets of real issuers stay below 16 KiB.
+pub const KEY_SET_BYTES: usize = 128 * 1024;
+
+/// Keys of one fetched set: issuers that rotate keep two or three.
+pub const KEY_SET_KEYS: usize = 64;
+
+/// Deepest JSON nesting in a fetched key set: `keys[].key_ops` is 4; members that we do not know may go somewhat deeper.
+pub const KEY_SET_JSON_DEPTH: usize = 8;
+
+/// Longest status list when the policy does not say, inflated, in bytes: eight million sessions of one bit.
+pub const STATUS_LIST_BYTES: usize = 1024 * 1024;
+
+/// Longest status list that a policy can ask for. While it is read, its text, the text within and the array are in memory.
+pub const STATUS_LIST_BYTES_MOST: usize = 16 * 1024 * 1024;
+
+/// Bytes that all status lists of one policy may have together: a VM has 1 GiB at most, and an older policy's lists beside these.
+pub const STATUS_LISTS_BYTES: usize = 64 * 1024 * 1024;
+
+/// A status list's `iat` may be as far ahead of our clock, in seconds: as the largest `clock_skew`.
+pub const STATUS_LIST_AHEAD: u64 = 300;
+
+/// Shortest `ttl` that is believed, in seconds: a smaller one would have every worker ask all the time.
+pub const STATUS_LIST_SHORTEST: u64 = 10;
+
+/// Longest time that a copy of a status list says anything, in seconds, whatever `ttl` and `exp` it has: a day.
+pub const STATUS_LIST_LONGEST: u64 = 86_400;
+
+/// The same for a list that says neither: an hour.
+pub const STATUS_LIST_UNSAID: u64 = 3600;
+
+/// How often a status list is fetched that has no `ttl`.
+pub const STATUS_REFRESH: Duration = Duration::from_secs(60);
+
+/// Shortest and longest time between two fetches of a status list, whatever its `ttl`. A revoked session is over within the longest.
+pub const STATUS_REFRESH_LEAST: Duration = Duration::from_secs(5);
+/// See [`STATUS_REFRESH_LEAST`].
+pub const STATUS_REFRESH_MOST: Duration = Duration::from_secs(300);
+
+/// How long the fetch of a status list may take: a megabyte, from a server that is not near.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Places that one policy has something fetched from. Each is asked by every worker of every proxy.
+pub const SOURCES: usize = 64;
+
+/// How often a key set is fetched when the policy does not say: the time within which a removed key is gone everywhere.
+pub const KEYS_REFRESH: Duration = Duration::from_secs(300);
+
+/// How long a fetch may take when the policy does not say.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much longer than its timeout a fetch is waited for, before it counts as lost: the proxy tells of a timeout itself.
+pub const FETCH_GRACE: Duration = Duration::from_secs(1);
+
+/// Longest pause between attempts while they fail; it begins with a second and doubles. An issuer that is down for an hour gets a
+/// request a minute from each worker, and is back in use a minute after it is back.
+pub const FETCH_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Shortest time between a fetch and one that an unknown `kid` asks for. Whoever makes up tokens can have an issuer asked six
+/// times a minute by each worker, and not more often.
+pub const FETCH_EARLY: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
 use crate::edits::Strip;
 use crate::grants::{self, Grants};
-use crate::issuers::Tokens;
+use crate::issuers::{Issuer, Tokens};
 use crate::json;
 use crate::limits;
 use crate::reason::Reason;
@@ -120,6 +120,11 @@ impl Policy {
     /// The names of the grants.
     pub fn grant_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().flat_map(|rules| rules.grants.all()).map(|grant| &*grant.name)
+    }
+
+    /// By name, in no order.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = (&str, &Issuer)> {
+        self.rules.iter().flat_map(|rules| &rules.tokens.issuers).map(|(name, issuer)| (name.as_str(), issuer))
     }
 
     pub(crate) fn rules(&self) -> Option<&Rules> {

@@ -3,7 +3,8 @@
 use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
-use crate::check::{Findings, is_live, may};
+use crate::check::{Findings, Moment, has_status, is_live, may};
+use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::router::CommandId;
@@ -17,7 +18,9 @@ pub(crate) struct Standing {
     command: Option<Rc<str>>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
-    /// From this instant on it is over, in Unix seconds.
+    /// And the epoch of what had been fetched then.
+    epoch: u64,
+    /// From this instant on that says nothing any more, in Unix seconds.
     over: u64,
 }
 
@@ -42,14 +45,20 @@ pub(crate) struct Cut {
 
 impl Standing {
     /// Of a request that was let through under `policy`; `observed` if only because the policy observes.
-    pub(crate) fn of(policy: &Rc<Policy>, findings: &Findings, observed: Option<Reason>, command: Option<Rc<str>>) -> Self {
+    pub(crate) fn of(
+        policy: &Rc<Policy>,
+        sources: &Sources,
+        findings: &Findings,
+        observed: Option<Reason>,
+        command: Option<Rc<str>>,
+    ) -> Self {
         let basis = match (&findings.authenticated, observed) {
             (Some(authenticated), _) => Basis::Session(authenticated.clone()),
             (None, Some(reason)) => Basis::Observed(reason),
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        Self { basis, command, by: Rc::downgrade(policy), over }
+        Self { basis, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
     }
 
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
@@ -62,15 +71,17 @@ impl Standing {
             return Ok(());
         }
         let cut = |reason, because| Cut { reason, because, policy: Some(rules.label.clone()) };
-        if std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && latest.seconds() < self.over {
+        let unchanged = std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && self.epoch == worker.sources.epoch();
+        if unchanged && latest.seconds() < self.over {
             return self.stays(rules, worker, moved).map_err(|reason| cut(reason, None));
         }
         let mut findings = Findings::default();
         let mut because = None;
-        let found = self.judge(newest, rules, latest, &mut findings, &mut because);
+        let found = self.judge(newest, rules, &worker.sources, latest, &mut findings, &mut because);
         match found {
             Ok(()) => {
                 self.by = Rc::downgrade(newest);
+                self.epoch = worker.sources.epoch();
                 self.over = over(rules, &findings);
                 self.stays(rules, worker, moved).map_err(|reason| cut(reason, None))
             }
@@ -91,6 +102,7 @@ impl Standing {
         &mut self,
         newest: &Rc<Policy>,
         rules: &Rules,
+        sources: &Sources,
         latest: Timestamp,
         findings: &mut Findings,
         because: &mut Option<String>,
@@ -107,10 +119,13 @@ impl Standing {
                 None => Err(Reason::UnknownCommand),
             },
             Basis::Session(authenticated) => {
-                let session = session_again(newest, rules, &authenticated.token, latest, &mut ())?.ok_or(Reason::KeyUnknown)?;
+                let session = session_again(newest, rules, sources, &authenticated.token, latest, &mut ())?;
+                let session = session.ok_or(Reason::KeyUnknown)?;
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
-                is_live(rules, &session, latest, latest, findings, &mut ())?;
+                let moment = Moment { now: latest, latest, sources };
+                is_live(rules, &session, moment, findings, &mut ())?;
+                has_status(rules, &session, moment, findings, &mut ())?;
                 may(rules, &session, command, latest, findings, &mut ())?;
                 authenticated.session = session;
                 Ok(())
@@ -119,7 +134,8 @@ impl Standing {
     }
 }
 
-/// When what was found is over; never, where nobody's session was looked at.
+/// When what was found is to be found again; never, where nobody's session was looked at.
 fn over(rules: &Rules, findings: &Findings) -> u64 {
-    findings.ends.map_or(u64::MAX, |ends| ends.saturating_add(rules.session.clock_skew))
+    let ends = findings.ends.map_or(u64::MAX, |ends| ends.saturating_add(rules.session.clock_skew));
+    ends.min(findings.status_until.unwrap_or(u64::MAX))
 }

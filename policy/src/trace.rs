@@ -118,6 +118,8 @@ pub enum Seen {
         key_id: Option<String>,
         /// `alg`.
         algorithm: &'static str,
+        /// The issuer's keys are: they stand in the document, or have been fetched.
+        at_hand: bool,
     },
     /// Signature checks in this second.
     Pace {
@@ -178,6 +180,15 @@ pub enum Seen {
     State {
         /// The reason why it may not go on.
         stopped: Option<&'static str>,
+    },
+    /// The issuer's status list. All is absent for a token that names none, or where the policy does not ask.
+    Status {
+        /// Its URI.
+        list: Option<String>,
+        /// The token's place in it.
+        index: Option<u64>,
+        /// What it says there, where a list that says anything is at hand; 0 is valid.
+        value: Option<u8>,
     },
     /// Is the request a command at all?
     Command {
@@ -275,7 +286,7 @@ impl Seen {
             Self::Kind { .. } => &[Reason::TokenUnsupported],
             Self::Issuer { .. } => &[Reason::IssuerUnknown],
             Self::Audience { .. } => &[Reason::AudienceMismatch],
-            Self::Key { .. } => &[Reason::KeyUnknown],
+            Self::Key { .. } => &[Reason::KeysUnavailable, Reason::KeyUnknown],
             Self::Pace { .. } => &[Reason::Overloaded],
             Self::Signature => &[Reason::SignatureInvalid],
             Self::Claims { .. } => &[Reason::ClaimsInvalid],
@@ -284,6 +295,7 @@ impl Seen {
             Self::Expiry { .. } => &[Reason::Expired],
             Self::Lifetime { .. } => &[Reason::LifetimeExceeded],
             Self::Revocation { .. } => &[Reason::Revoked],
+            Self::Status { .. } => &[Reason::StatusUnavailable, Reason::Revoked],
             Self::State { .. } => &[Reason::SessionEnded, Reason::Idle],
             Self::Command { .. } => &[Reason::UnknownCommand],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],

@@ -1,4 +1,4 @@
-//! All mutable state of one VM: verified tokens, live sessions, the pace of signature checks, the highest time seen.
+//! All mutable state of one VM: verified tokens, fetched keys, live sessions, the pace of signature checks, the highest time seen.
 //!
 //! It survives config changes, so nothing in it is a verdict of a policy that may be gone: a kept token is judged again
 //! whenever the policy is another one.
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::authenticate::Session;
 use crate::credential::Secret;
+use crate::fetch::Sources;
 use crate::keys::KeyFingerprint;
 use crate::limits;
 use crate::policy::Policy;
@@ -34,6 +35,7 @@ pub struct Worker {
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
     pub(crate) pace: Pace,
+    pub(crate) sources: Sources,
     live: LiveSessions,
     pub(crate) sessions: Sessions,
 }
@@ -51,6 +53,7 @@ impl Worker {
             environment,
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
+            sources: Sources::new(&seed),
             live: LiveSessions::default(),
             sessions: Sessions::default(),
         }
@@ -173,8 +176,15 @@ pub(crate) struct Verified {
     pub(crate) header: Header,
     pub(crate) payload: Map<String, Value>,
     pub(crate) fingerprint: KeyFingerprint,
-    /// What the last policy that saw the token made of it.
-    judged: RefCell<Option<(Weak<Policy>, Rc<Session>)>>,
+    judged: RefCell<Option<Judged>>,
+}
+
+/// What the last policy that saw a token made of it, and the epoch of the keys that had been fetched by then.
+struct Judged {
+    /// The weak pointer keeps the old policy's address from being used again, not its rules.
+    by: Weak<Policy>,
+    epoch: u64,
+    session: Rc<Session>,
 }
 
 /// Its payload is the session's, and nobody else's to print.
@@ -189,15 +199,14 @@ impl Verified {
         Self { header, payload, fingerprint, judged: RefCell::new(None) }
     }
 
-    pub(crate) fn session_under(&self, policy: &Rc<Policy>) -> Option<Rc<Session>> {
+    pub(crate) fn session_under(&self, policy: &Rc<Policy>, epoch: u64) -> Option<Rc<Session>> {
         let judged = self.judged.borrow();
-        let (known, session) = judged.as_ref()?;
-        std::ptr::eq(known.as_ptr(), Rc::as_ptr(policy)).then(|| Rc::clone(session))
+        let judged = judged.as_ref()?;
+        (std::ptr::eq(judged.by.as_ptr(), Rc::as_ptr(policy)) && judged.epoch == epoch).then(|| Rc::clone(&judged.session))
     }
 
-    pub(crate) fn remember(&self, policy: &Rc<Policy>, session: &Rc<Session>) {
-        // The weak pointer keeps the old policy's address from being used again, not its rules.
-        *self.judged.borrow_mut() = Some((Rc::downgrade(policy), Rc::clone(session)));
+    pub(crate) fn remember(&self, policy: &Rc<Policy>, epoch: u64, session: &Rc<Session>) {
+        *self.judged.borrow_mut() = Some(Judged { by: Rc::downgrade(policy), epoch, session: Rc::clone(session) });
     }
 
     fn expires(&self) -> u64 {

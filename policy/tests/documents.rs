@@ -42,14 +42,35 @@ fn unknown_members_are_errors_at_every_level_with_the_nearest_name() {
 }
 
 #[test]
+fn what_ends_sessions_must_end_some() {
+    refused("/session/idle_timeout", json!("0s"), "/session/idle_timeout", "every session would be idle at once");
+    refused("/end_session_when", json!({}), "/end_session_when", "ends no session");
+    refused(
+        "/end_session_when",
+        json!({"denials": {"count": 0, "within": "1m"}}),
+        "/end_session_when/denials/count",
+        "from 1 to 32",
+    );
+    refused(
+        "/end_session_when",
+        json!({"denials": {"count": 33, "within": "1m"}}),
+        "/end_session_when/denials/count",
+        "from 1 to 32",
+    );
+    refused("/end_session_when", json!({"denials": {"count": 3, "within": "0s"}}), "/end_session_when/denials/within", "no time");
+    refused("/end_session_when", json!({"denials": {"count": 3}}), "/end_session_when/denials", "`within` is missing");
+    refused("/end_session_when", json!({"context_changes": []}), "/end_session_when/context_changes", "");
+    refused("/end_session_when", json!({"source_prefix": 24}), "/end_session_when/source_prefix", "changes nothing");
+    let prefix = |bits: u64| json!({"context_changes": ["source_address"], "source_prefix": bits});
+    refused("/end_session_when", prefix(7), "/end_session_when/source_prefix", "from 8 to 32");
+    refused("/end_session_when", prefix(33), "/end_session_when/source_prefix", "from 8 to 32");
+}
+
+#[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     for (pointer, value, place) in [
-        ("/session/idle_timeout", json!("5m"), "/session/idle_timeout"),
         ("/session/bind", json!(["dpop"]), "/session/bind"),
         ("/session/dpop", json!({}), "/session/dpop"),
-        ("/end_session_when", json!({}), "/end_session_when"),
-        ("/tokens/issuers/0/status", json!({}), "/tokens/issuers/0/status"),
-        ("/tokens/issuers/0/keys/endpoint", json!({}), "/tokens/issuers/0/keys/endpoint"),
         ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
         ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
         ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),

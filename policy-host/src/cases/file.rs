@@ -1,6 +1,7 @@
 //! The outermost members of a cases file.
 
 use super::{
+    fetches,
     plan::{Clock, Plan},
     read::{Errors, Node},
     request::Requests,
@@ -10,9 +11,13 @@ use super::{
 use crate::source::{Document, Finding, Findings, PolicyDocument};
 use jiff::Timestamp;
 use serde_json::Value;
-use std::{cell::Cell, collections::BTreeMap, path::Path};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    path::Path,
+};
 
-const KNOWN: [&str; 8] = ["version", "policy", "at", "workers", "env", "tokens", "requests", "cases"];
+const KNOWN: [&str; 9] = ["version", "policy", "at", "workers", "env", "tokens", "requests", "fetches", "cases"];
 const HELP: &str = "a cases file has `version: 1`, `policy:`, `at:` and `cases:`";
 
 /// The most workers that a case needs to show that there is more than one; each costs a compiled VM.
@@ -60,7 +65,12 @@ fn read(document: &Document, folder: &Path, clock: Clock, errors: &Errors<'_>) -
     let mut with_keys = policy.clone();
     tokens.add_keys_to(&mut with_keys);
     let workers = members.get("workers").map_or(Some(1), |node| node.whole_number(errors, 1, MOST_WORKERS))?;
+    let mut published = tokens.published(policy);
+    if let Some(node) = members.get("fetches") {
+        published.script(&fetches::read(node, &published, errors)?);
+    }
     let builder = Builder {
+        published: RefCell::new(published),
         requests: Requests::read(members.get("requests"), tokens, policy, errors),
         policy: with_keys,
         at,
@@ -75,6 +85,7 @@ fn read(document: &Document, folder: &Path, clock: Clock, errors: &Errors<'_>) -
         env: members.get("env").map_or(Some(BTreeMap::new()), |node| env(node, errors))?,
         workers: usize::try_from(workers).ok()?,
         at,
+        published: builder.published.into_inner(),
         cases,
     })
 }

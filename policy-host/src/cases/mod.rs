@@ -22,6 +22,9 @@
 //!   call: {token: agent, post: /mcp, headers: {content-type: application/json}, body: "{}", trailers: {x-sum: "1"}}
 //!   pieces: {like: call, chunks: ['{"method":"tools/c', 'all"}']}            # a body that arrives in pieces
 //!   far: {like: list, scheme: http, source_address: 192.0.2.7, client_certificate_sha256: 9f2c, peer_uri_san: spiffe://a/b}
+//! fetches:                        # what the policy has fetched: the run's keys, and lists without a revoked entry, unless said otherwise
+//!   https://broker.example/jwks.json: {status: 503}                          # with a body: {status: 200, body: "<html>"}
+//!   https://broker.example/status/1: {revoked: [7]}                          # entries of a status list
 //! cases:
 //!   - name: allowed
 //!     send: list                                                             # or {like: list, …}, or a request written out
@@ -38,6 +41,7 @@
 //!       - {send: list, expect: {allow: orders.list}}                         # on the first worker
 //!       - {config: {add: {revoked: [{session: s-1, issued_before: "${at+1m}"}]}}}            # set: replaces; ${at…} is RFC 3339
 //!       - {after: 1s, expect: {feed: {cut: revoked}}}                        # time passes, ticks run; or open, or closed
+//!       - {fetches: {https://broker.example/jwks.json: {keys: other}}}       # from now on: a set without the run's keys; `own` is it again
 //!       - {worker: 2, after: 1m, send: list, expect: {deny: revoked, response: {www-authenticate: Bearer}}}
 //!       - {at: 2m, send: list, expect: {deny: revoked, command: orders.list}}
 //! ```
@@ -54,6 +58,7 @@
 mod change;
 mod coverage;
 mod expect;
+mod fetches;
 mod file;
 mod files;
 mod plan;

@@ -2,6 +2,7 @@
 
 use super::{Expect, file};
 use crate::{
+    published::{Published, Script},
     replay::{Headers, Request},
     source::{Document, Findings},
 };
@@ -37,6 +38,8 @@ pub struct Plan {
     pub workers: usize,
     /// The instant at which every case begins.
     pub at: Timestamp,
+    /// What the policies of the file have fetched.
+    pub published: Published,
     /// The cases, tables written out.
     pub cases: Vec<Case>,
 }
@@ -99,12 +102,18 @@ impl Case {
         self.steps.iter().any(|step| step.worker > 0)
     }
 
+    /// Does this case rely on what is fetched?
+    #[must_use]
+    pub fn fetches(&self, plan: &Plan) -> bool {
+        !plan.published.is_empty() || self.steps.iter().any(|step| matches!(step.action, Action::Publish(_)))
+    }
+
     /// Does the upstream say something of its own to a request of this case?
     #[must_use]
     pub fn scripts_replies(&self) -> bool {
         self.steps.iter().any(|step| match &step.action {
             Action::Send { exchange, .. } | Action::Open { exchange, .. } => exchange.reply.is_some(),
-            Action::Configure(_) | Action::Look(_) => false,
+            Action::Configure(_) | Action::Publish(_) | Action::Look(_) => false,
         })
     }
 }
@@ -145,6 +154,8 @@ pub enum Action {
     },
     /// Gives every worker this policy; it is a valid one.
     Configure(Vec<u8>),
+    /// Changes what the policy has fetched, by URL.
+    Publish(BTreeMap<String, Script>),
     /// Lets time pass and looks at streams that were opened, by their names.
     Look(Vec<(String, StreamState)>),
 }

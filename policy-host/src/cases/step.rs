@@ -3,6 +3,7 @@
 use super::{
     change,
     expect::Expect,
+    fetches,
     plan::{Action, Exchange, Step, StreamState},
     read::{Errors, Members, Node},
     request::known_members,
@@ -37,7 +38,7 @@ impl<'v> Builder<'v> {
     }
 
     pub(super) fn step(&self, index: usize, node: &Node<'v>, scene: &mut Scene, errors: &Errors<'_>) -> Option<Step> {
-        let own = ["name", "at", "after", "config", "open"];
+        let own = ["name", "at", "after", "config", "fetches", "open"];
         let members = self.request_members(node, &own, errors)?;
         let at = self.when(&members, scene, errors)?;
         scene.now = at;
@@ -48,6 +49,14 @@ impl<'v> Builder<'v> {
         if let Some(config) = members.get("config") {
             let action = self.configure(&members, config, scene, errors)?;
             return Some(Step { name, place: errors.place(&node.pointer), at, worker: 0, action });
+        }
+        if let Some(node) = members.get("fetches") {
+            if let Some(other) = members.iter().find(|(name, _)| !["name", "at", "after", "fetches"].contains(name)) {
+                other.1.wrong(errors, "has no place beside `fetches`", "make it a step of its own");
+                return None;
+            }
+            let scripts = fetches::read(node, &self.published.borrow(), errors)?;
+            return Some(Step { name, place: errors.place(&node.pointer), at, worker: 0, action: Action::Publish(scripts) });
         }
         if let Some(open) = members.get("open") {
             return self.open(&name, node, open, &members, scene, errors);
@@ -66,7 +75,7 @@ impl<'v> Builder<'v> {
                 node.wrong(
                     errors,
                     "does nothing",
-                    "a step has `send:`, `open:`, `config:`, or lets time pass by `after:` and expects something of streams",
+                    "a step has `send:`, `open:`, `config:`, `fetches:`, or lets time pass by `after:` and expects something of streams",
                 );
                 return None;
             }
@@ -111,6 +120,7 @@ impl<'v> Builder<'v> {
         }
         change::apply(&mut scene.policy, config, self.at, errors)?;
         self.requests.tokens().add_keys_to(&mut scene.policy);
+        self.requests.tokens().publish_besides(&mut self.published.borrow_mut(), &scene.policy);
         self.generation.set(self.generation.get() + 1);
         let bytes = change::with_generation(scene.policy.to_string().as_bytes(), self.generation.get());
         if let Err(wrong) = Policy::compile(&bytes) {

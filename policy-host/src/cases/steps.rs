@@ -6,9 +6,13 @@ use super::{
     request::Requests,
     step::Scene,
 };
+use crate::published::Published;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::{cell::Cell, collections::BTreeSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 /// What steps are made with.
 pub(super) struct Builder<'v> {
@@ -16,6 +20,8 @@ pub(super) struct Builder<'v> {
     /// The policy with the run's keys: where each case begins.
     pub(super) policy: Value,
     pub(super) at: Timestamp,
+    /// What the issuers of all the policies of the file publish.
+    pub(super) published: RefCell<Published>,
     /// How many workers the proxy has.
     pub(super) workers: u64,
     /// The last generation that was given out; no two configurations of a file share one.

@@ -18,11 +18,16 @@ tokens:
       algorithms: [ES256, EdDSA]
       types: [at+jwt]
       keys: {jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo, kid: broker-1}]}}
+    - issuer: https://second.example
+      audiences: [orders]
+      algorithms: [EdDSA]
+      keys: {endpoint: {cluster: broker, authority: broker.example, path: /jwks.json}}
+      status: {cluster: broker, uris: ["https://broker.example/status/1"]}
 session: {max_lifetime: 15m}
 commands:
   orders.list: {http: {methods: [GET], path: /v1/orders, hosts: [orders.example]}}
 grants:
-  - {name: all, when: {subject: "agent-*"}, allow: [orders.list]}
+  - {name: all, when: {issuer: "https://broker.example", subject: "agent-*"}, allow: [orders.list]}
 "#;
 
 const HEAD: &str = "version: 1\npolicy: policy.yaml\nat: 2026-11-23T10:00:00Z\n";
@@ -66,7 +71,7 @@ fn mistakes(cases: &str) -> String {
 fn sent(step: &Step) -> (&crate::replay::Request, &Expect) {
     match &step.action {
         Action::Send { exchange, expect } => (&exchange.request, expect),
-        Action::Open { .. } | Action::Configure(_) | Action::Look(_) => panic!("not a request"),
+        Action::Open { .. } | Action::Configure(_) | Action::Publish(_) | Action::Look(_) => panic!("not a request"),
     }
 }
 
@@ -134,7 +139,7 @@ fn the_format_as_it_is_documented_resolves() {
     let cases: String = documented.lines().map(|line| format!("{}\n", line.strip_prefix("//! ").unwrap())).collect();
     let plan = plan(&cases);
     assert_eq!(plan.cases.len(), 4);
-    assert!(plan.cases[3].steps.len() == 6 && plan.cases[3].opens_streams());
+    assert!(plan.cases[3].steps.len() == 7 && plan.cases[3].opens_streams());
 }
 
 #[test]
@@ -340,4 +345,37 @@ cases:
     assert_eq!(exchange.request.trailers, [(b"x-sum".to_vec(), b"1".to_vec())]);
     assert_eq!((exchange.reply.as_ref().unwrap().trailers.as_deref(), expect.upstream_bytes), (Some(&[][..]), Some(0)));
     assert!(plan.cases[1].scripts_replies() && !plan.cases[1].opens_streams());
+}
+
+#[test]
+fn what_is_fetched_is_scripted_for_urls_of_the_policy() {
+    use crate::published::Script;
+    let plan = plan(&format!(
+        "{HEAD}{TOKENS}
+fetches: {{https://broker.example/jwks.json: {{status: 503}}}}
+cases:
+  - name: a
+    steps:
+      - fetches: {{https://broker.example/jwks.json: {{keys: own}}, https://broker.example/status/1: {{revoked: [7, 9]}}}}
+      - {{after: 1m}}
+"
+    ));
+    let Action::Publish(scripts) = &plan.cases[0].steps[0].action else { panic!("{:?}", plan.cases[0]) };
+    assert_eq!(scripts["https://broker.example/jwks.json"], Script::Own);
+    assert_eq!(scripts["https://broker.example/status/1"], Script::Revoked(vec![7, 9]));
+    assert_eq!(plan.published.answer("https://broker.example/jwks.json", 0), Some((503, String::new())));
+    assert_eq!(plan.published.answer("https://broker.example/else", 0), None);
+    for (fetches, says) in [
+        ("{https://broker.example/jwks: {status: 503}}", "unknown URL"),
+        ("{https://broker.example/jwks.json: {}}", "must be one answer"),
+        ("{https://broker.example/jwks.json: {status: 503, keys: own}}", "must be one answer"),
+        ("{https://broker.example/jwks.json: {body: x}}", "must be one answer"),
+        ("{https://broker.example/jwks.json: {revoked: [1]}}", "unknown member"),
+        ("{https://broker.example/jwks.json: {keys: mine}}", "is no key set"),
+        ("{https://broker.example/status/1: {revoked: [8388608]}}", "must be a whole number"),
+        ("{https://broker.example/status/1: {status: 99}}", "must be a whole number"),
+    ] {
+        let found = mistakes(&format!("{HEAD}{TOKENS}\nfetches: {fetches}\ncases: [{{name: a, steps: [{{after: 1m}}]}}]\n"));
+        assert!(found.contains(says), "{fetches}: {found}");
+    }
 }

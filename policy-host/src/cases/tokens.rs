@@ -1,6 +1,7 @@
 //! `tokens:` of a cases file: session tokens by name, signed when a request first carries them.
 
 use super::read::{Errors, Members, Node, instant_named, unix_seconds};
+use crate::published::Published;
 use crate::token::{Alg, RunKeys, run_keys};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -47,6 +48,17 @@ impl<'v> Tokens<'v> {
     /// Puts the public keys of this run into a policy.
     pub(super) fn add_keys_to(&self, policy: &mut Value) {
         self.run.borrow().add_to(policy);
+    }
+
+    /// What the issuers of this policy publish with the keys of this run.
+    pub(super) fn published(&self, policy: &Value) -> Published {
+        // Without randomness there is no token either.
+        Published::of(policy, &mut self.run.borrow_mut()).unwrap_or_default()
+    }
+
+    /// And what those of another one do.
+    pub(super) fn publish_besides(&self, published: &mut Published, policy: &Value) {
+        let _ = published.cover(policy, &mut self.run.borrow_mut());
     }
 
     fn mint(&self, name: &str, errors: &Errors<'_>) -> Option<String> {

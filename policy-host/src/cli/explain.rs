@@ -183,7 +183,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "request",
     "path",
     "which command",
@@ -201,6 +201,7 @@ const ORDER: [&str; 21] = [
     "expiry",
     "lifetime",
     "revocation",
+    "status list",
     "command",
     "token's list",
     "grants",
@@ -236,7 +237,10 @@ fn described(seen: &Seen) -> (&'static str, String) {
         Seen::Audience { audiences, accepted } => {
             ("audience", format!("{}; accepted: {}", seen_as(audiences), accepted.join(", ")))
         }
-        Seen::Key { key_id, algorithm } => ("key", format!("kid {}, {algorithm}", or_none(key_id))),
+        Seen::Key { key_id, algorithm, at_hand } => {
+            let keys = if *at_hand { "" } else { "; no keys have been fetched" };
+            ("key", format!("kid {}, {algorithm}{keys}", or_none(key_id)))
+        }
         Seen::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
         Seen::Signature => ("signature", "over header and claims".to_owned()),
         Seen::Claims { identity } => (
@@ -280,6 +284,15 @@ fn described(seen: &Seen) -> (&'static str, String) {
             },
         ),
         Seen::State { stopped } => ("state", stopped.map_or("it goes on", |_| "it was ended").to_owned()),
+        Seen::Status { list, index, value } => (
+            "status list",
+            match (list, index, value) {
+                (Some(list), Some(index), Some(0)) => format!("entry {index} of {list}: valid"),
+                (Some(list), Some(index), Some(value)) => format!("entry {index} of {list}: {value}, not valid"),
+                (Some(list), Some(index), None) => format!("entry {index} of {list}: nothing is at hand that says"),
+                (None, ..) | (_, None, _) => "none to be asked".to_owned(),
+            },
+        ),
         Seen::Command { command } => ("command", or_none(command)),
         Seen::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod key;
 mod lines;
 mod output;
 mod render;

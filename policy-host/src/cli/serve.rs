@@ -5,9 +5,11 @@ use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
-    host::{FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
+    host::{Clock, FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
+    published::Published,
     serve::{self, LogEntry, OnLog, Pool, ServeOptions, Upstream},
     source::PolicyDocument,
+    token::RunKeys,
 };
 use std::{
     io::Write,
@@ -45,6 +47,10 @@ pub(crate) struct Serve {
     /// For another filter: run its body callbacks while it holds the headers (Envoy's allow_on_headers_stop_iteration).
     #[arg(long, requires = "configuration")]
     allow_on_headers_stop_iteration: bool,
+    /// A private key, as `token keygen` writes it. Its public half is what a policy's `keys.endpoint` publishes here, and its lists
+    /// under `status` say that every token is valid.
+    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "demo")]
+    key: Option<PathBuf>,
     /// Where allowed requests go: http://host:port. Without it: a built-in echo.
     #[arg(long, value_name = "URL")]
     upstream: Option<Upstream>,
@@ -119,11 +125,33 @@ impl Serve {
         } else {
             None
         };
-        let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), ..VmOptions::default() };
+        let published = match &demo {
+            Some(demo) => demo.published.clone(),
+            None => self.published(document.value())?,
+        };
+        let (clusters, _) = published.clusters(Clock::real());
+        let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), clusters, ..VmOptions::default() };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
         let pool = self.serving(&module, vm, plugin, &policy)?;
         self.run_on(pool, demo, Arc::new(record))
+    }
+
+    /// What the policy has fetched, by the key that was given. There is no other issuer here.
+    fn published(&self, policy: &serde_json::Value) -> Result<Published, Exit> {
+        let keys = match &self.key {
+            Some(path) => RunKeys::only(policy, &super::key::read(path)?),
+            None => RunKeys::default(),
+        };
+        let published = Published::of(policy, &mut keys.clone()).map_err(|error| output::failed(&error.to_string()))?;
+        if self.key.is_none() && !published.is_empty() {
+            let urls: Vec<&str> = published.urls().map(|(url, _)| url).collect();
+            output::diagnostic(&format!(
+                "policy-host: the policy has {} fetched, and there is no issuer here: give one's key with --key FILE (`token keygen`)",
+                urls.join(", ")
+            ));
+        }
+        Ok(published)
     }
 
     fn serving(&self, module: &Module, vm: VmOptions, plugin: Plugin, configuration: &[u8]) -> Result<Pool, Exit> {

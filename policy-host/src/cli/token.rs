@@ -128,13 +128,7 @@ impl Keygen {
 
 impl Mint {
     fn run(&self) -> Result<Exit, Exit> {
-        let wrong = |message: String| {
-            output::diagnostic(&format!("policy-host: {}: {message}", self.key.display()));
-            Exit::Invalid
-        };
-        let text = std::fs::read_to_string(&self.key).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let jwk: Value = serde_json::from_str(&text).map_err(|_| wrong("is not JSON".to_owned()))?;
-        let key = TestKey::from_jwk(&jwk).map_err(|error| wrong(error.to_string()))?;
+        let key = super::key::read(&self.key)?;
         let at = self.at.unwrap_or_else(Timestamp::now).as_second();
         let mut claims = Map::new();
         claims.extend([

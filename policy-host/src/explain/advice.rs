@@ -23,13 +23,16 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::IssuerUnknown => "list the issuer under `tokens.issuers`, or get the token from one that is",
         Reason::AudienceMismatch => "ask the issuer for a token with one of the policy's audiences",
         Reason::KeysUnavailable => "wait until the proxy has fetched the issuer's keys; its log says why a fetch fails",
-        Reason::KeyUnknown => "add the issuer's key of this `kid` and `alg` to `keys.jwks`",
+        Reason::KeyUnknown => {
+            "add the issuer's key of this `kid` and `alg` to `keys.jwks`; with `keys.endpoint` the issuer must publish it"
+        }
         Reason::Overloaded => "raise `limits.verifications_per_second`, or try again",
         Reason::SignatureInvalid => {
             "get a token from the issuer: this one was changed, or signed with another key than the one that it names"
         }
         Reason::ClaimsInvalid => {
-            "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look"
+            "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look; \
+             with `status`, a token names one of its `uris`"
         }
         Reason::BindingMismatch => "this version cannot check a `cnf`: ask the issuer for a token without one",
         Reason::NotYetValid => "wait until then, or put the clocks of issuer and proxy in step",
@@ -40,8 +43,13 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::LifetimeExceeded => {
             "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that"
         }
+        Reason::Revoked if matches!(last, Some(Seen::Status { value: Some(_), .. })) => {
+            "open a new session: the issuer's status list says that this token is not valid any more"
+        }
         Reason::Revoked => "open a new session, unless the entry names more than the session; or take the entry out of `revoked`",
-        Reason::StatusUnavailable => "wait until the proxy has fetched the status list; its log says why a fetch fails",
+        Reason::StatusUnavailable => {
+            "wait until the proxy has fetched a status list that reaches as far as the token's place; its log says why a fetch fails"
+        }
         Reason::SessionEnded => "open a new session: `end_session_when` ended this one for the rest of its lifetime",
         Reason::Idle => "open a new session, or use it more often than `session.idle_timeout`",
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",

@@ -10,6 +10,7 @@ pub use verdict::{Checked, Verdict};
 
 use crate::{
     host::{LogSink, Module},
+    published::Published,
     replay::{Decision, Line, Outcome, Replay, ReplayError, Request},
 };
 use chaperone_policy::{Exchange, GrantSeen, Head, Policy, Reason, RustCrypto, Secret, Seen, Worker};
@@ -88,7 +89,7 @@ pub fn explain(
     if outcome.trap.is_some() {
         return Ok(Explained { outcome, command: None, checks: Vec::new(), grants: Vec::new(), nearest: None, advice: None });
     }
-    let core = ask_core(run.policy(), environment, &request, at);
+    let core = ask_core(run.policy(), run.published(), environment, &request, at);
     let said = |decision: Decision, reason: Option<&str>| format!("{} {}", decision.word(), reason.unwrap_or_default());
     let filter = said(outcome.decision, outcome.reason.as_deref());
     let native = said(core.decision, core.reason.map(Reason::code));
@@ -115,7 +116,13 @@ struct Native {
     grants: Vec<GrantSeen>,
 }
 
-fn ask_core(policy: &Value, environment: Vec<(String, String)>, request: &Request, at: Timestamp) -> Native {
+fn ask_core(
+    policy: &Value,
+    published: &Published,
+    environment: Vec<(String, String)>,
+    request: &Request,
+    at: Timestamp,
+) -> Native {
     // A policy that does not compile is none here, as it is in the filter.
     let policy = Rc::new(Policy::compile(policy.to_string().as_bytes()).unwrap_or_else(|_| Policy::deny_all()));
     let environment = environment.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
@@ -126,6 +133,7 @@ fn ask_core(policy: &Value, environment: Vec<(String, String)>, request: &Reques
     let source = request.source_address.map(|address| address.to_string());
     let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes) };
     let now = chaperone_policy::Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap_or(0));
+    published.fetch_for(&mut worker, &policy, now);
     let mut exchange = Exchange::begin(policy);
     let (decision, explanation) = exchange.explain(&head, &mut worker, now, &RustCrypto);
     let decision = match decision {

@@ -64,6 +64,7 @@ fn would_deny(seen: &Seen) -> bool {
         | Seen::Lifetime { .. }
         | Seen::Revocation { .. }
         | Seen::State { .. }
+        | Seen::Status { .. }
         | Seen::Credential { .. } => false,
     }
 }

@@ -120,6 +120,14 @@ impl Worker {
         ran
     }
 
+    /// Runs a tick of the current root context before its time, and what comes of it now. A trap shows in `vm().trap()`.
+    pub fn tick(&mut self) {
+        if let Some(root) = self.current_root() {
+            let _ = self.vm.tick(root);
+            self.run_due();
+        }
+    }
+
     /// When [`Self::run_due`] has something to do next, in nanoseconds of the monotonic clock.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {

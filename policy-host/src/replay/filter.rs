@@ -2,6 +2,7 @@
 
 use super::{Decision, Outcome, Request, client_reason};
 use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
+use crate::published::{Published, Site};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
@@ -10,6 +11,7 @@ use std::{borrow::Cow, time::Duration};
 pub struct Filter {
     proxy: Proxy,
     clock: Clock,
+    site: Site,
 }
 
 impl Filter {
@@ -25,6 +27,7 @@ impl Filter {
         log: LogSink,
     ) -> Result<Self, Trap> {
         let clock = Clock::fixed(nanoseconds(at));
+        let (clusters, site) = Published::default().clusters(clock.clone());
         let vm = VmOptions {
             vm_id: "chaperone".into(),
             environment,
@@ -32,11 +35,12 @@ impl Filter {
             log,
             // As the wiring that ships has it: `allow_on_headers_stop_iteration`.
             hold_headers_alone: true,
+            clusters,
             ..VmOptions::default()
         };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let proxy = Proxy::start(module, &ProxyOptions { vm, plugin, workers, ..ProxyOptions::default() })?;
-        Ok(Self { proxy, clock })
+        Ok(Self { proxy, clock, site })
     }
 
     /// Gives every worker this policy.
@@ -44,12 +48,36 @@ impl Filter {
     /// # Errors
     /// When the filter rejects it or traps; the older one serves on.
     pub fn configure(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
-        self.proxy.update(policy_json)
+        self.proxy.update(policy_json)?;
+        self.fetch();
+        Ok(())
+    }
+
+    /// From now on the issuers publish this. To be said before the policy that has it fetched.
+    pub fn publish(&mut self, published: Published) {
+        *self.site.lock() = published;
     }
 
     /// Sets the filter's clock.
     pub fn set_time(&mut self, at: Timestamp) {
         self.clock.set(nanoseconds(at));
+        self.fetch();
+    }
+
+    /// Lets the filter have fetched what is due: in a proxy a moment passes between an update and the first request, and here
+    /// time stands still.
+    fn fetch(&mut self) {
+        if self.site.lock().is_empty() {
+            return;
+        }
+        // Lists wait for keys.
+        for _ in 0..2 {
+            for number in 0..self.proxy.workers() {
+                if let Some(worker) = self.proxy.worker(number) {
+                    worker.tick();
+                }
+            }
+        }
     }
 
     /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
@@ -112,7 +140,13 @@ impl Filter {
             let given = self.proxy.worker(number).map(|worker| worker.apply(policy_json));
             given.transpose().map_err(|error| UpdateError::Worker { worker: number, error })?;
         }
+        self.fetch();
         Ok(())
+    }
+
+    /// What the issuers publish, to be changed.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 
     /// The filter's monotonic time.

@@ -3,6 +3,7 @@
 use super::{BadLine, Filter, Line, Outcome, Request, line::issuer};
 use crate::{
     host::{LogSink, Module, Trap, UpdateError},
+    published::Published,
     token::{KeyError, RunKeys},
 };
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ pub struct Replay {
     /// The policy with the run's keys.
     policy: Value,
     keys: RunKeys,
+    published: Published,
     signed: HashMap<Vec<u8>, Vec<u8>>,
     /// Where tokens go: the header's name, and what stands before the token.
     carrier: (String, String),
@@ -72,12 +74,13 @@ impl Replay {
     /// # Errors
     /// When no key can be made.
     pub fn new(module: Module, policy: &Value, environment: Vec<(String, String)>, log: LogSink) -> Result<Self, ReplayError> {
-        let keys = RunKeys::for_policy(policy).map_err(ReplayError::Key)?;
+        let mut keys = RunKeys::for_policy(policy).map_err(ReplayError::Key)?;
         let mut policy = policy.clone();
         keys.add_to(&mut policy);
         lift_rate_limit(&mut policy);
+        let published = Published::of(&policy, &mut keys).map_err(ReplayError::Key)?;
         let carrier = crate::token::carrier(&policy);
-        Ok(Self { module, environment, log, policy, keys, signed: HashMap::new(), carrier, running: None })
+        Ok(Self { module, environment, log, policy, keys, published, signed: HashMap::new(), carrier, running: None })
     }
 
     /// Starts the filter now rather than with the first line, so that a policy it rejects is known even without any.
@@ -92,6 +95,7 @@ impl Replay {
     fn launch(&self, at: Timestamp) -> Result<(Filter, Timestamp), ReplayError> {
         let environment = self.environment.clone();
         let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
+        filter.publish(self.published.clone());
         filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
         Ok((filter, at))
     }
@@ -156,6 +160,11 @@ impl Replay {
     /// The policy with the keys of this run.
     pub(crate) fn policy(&self) -> &Value {
         &self.policy
+    }
+
+    /// What the issuers publish in this run.
+    pub(crate) fn published(&self) -> &Published {
+        &self.published
     }
 
     /// The header value that carries a token of these claims: signed once, as a log repeats its sessions.

@@ -25,8 +25,34 @@ pub(super) struct Cases {
     tokens: Option<BTreeMap<String, Token>>,
     /// Requests by name.
     requests: Option<BTreeMap<String, Request>>,
+    /// What the policy has fetched, by URL: the run's keys, and status lists in which every token is valid, unless said otherwise.
+    fetches: Option<BTreeMap<String, Fetched>>,
     /// The cases.
     cases: Vec<Case>,
+}
+
+/// What a URL answers: a status with a body, a key set, or a status list.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Fetched {
+    /// The status of the answer.
+    #[schemars(range(min = 200, max = 599))]
+    status: Option<u16>,
+    /// Its body, beside `status`.
+    body: Option<String>,
+    /// The run's own keys, or another set.
+    keys: Option<FetchedKeys>,
+    /// The entries of a status list that are not valid.
+    revoked: Option<Vec<u32>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum FetchedKeys {
+    /// Those that sign the file's tokens.
+    Own,
+    /// One that signs nothing here.
+    Other,
 }
 
 /// Times are relative to `at`: `10m`, `-5s`.
@@ -180,6 +206,8 @@ struct Step {
     expect: Option<Expected>,
     /// The policy changes: `{add: …}` appends to lists, `{set: …}` replaces.
     config: Option<Config>,
+    /// What the policy has fetched changes, by URL.
+    fetches: Option<BTreeMap<String, Fetched>>,
 }
 
 /// What the target answers: 200 without a body, where nothing is said.

@@ -142,6 +142,8 @@ struct Issuer {
     keys: Keys,
     /// Where in a token to look.
     claims: Option<Claims>,
+    /// Lists of tokens that are not valid any more.
+    status: Option<Status>,
 }
 
 #[derive(JsonSchema)]
@@ -157,12 +159,79 @@ enum Algorithm {
     PS512,
 }
 
+/// Where the keys are.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Keys {
+    Inline(InlineKeys),
+    Published(PublishedKeys),
+}
+
+/// In the document.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-struct Keys {
+struct InlineKeys {
     /// A JWK Set (RFC 7517 §5).
     jwks: Jwks,
 }
+
+/// With the issuer, which may change them at any time.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct PublishedKeys {
+    /// Where the proxy fetches the issuer's JWK Set.
+    endpoint: Endpoint,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Endpoint {
+    /// The proxy's cluster that leads to the issuer; it is the cluster that brings TLS.
+    cluster: Cluster,
+    /// The host to ask, perhaps with a port.
+    authority: Authority,
+    /// The path of the set, perhaps with a query.
+    path: EndpointPath,
+    /// How often it is fetched, from 10s to 1d, `5m` without it: the time within which a removed key is gone.
+    refresh: Option<SomeTime>,
+    /// How long a fetch may take, from 1s to 30s, `2s` without it.
+    timeout: Option<SomeTime>,
+}
+
+/// The name of one of the proxy's clusters.
+#[derive(JsonSchema)]
+struct Cluster(#[schemars(regex(pattern = r"^[!-~]+$"), length(min = 1, max = 256))] String);
+
+/// A host, perhaps with a port.
+#[derive(JsonSchema)]
+struct Authority(#[schemars(regex(pattern = r"^[A-Za-z0-9._:\[\]-]+$"), length(min = 1, max = 256))] String);
+
+/// A path, perhaps with a query.
+#[derive(JsonSchema)]
+struct EndpointPath(#[schemars(regex(pattern = r#"^/[!"\x24-~]*$"#), length(min = 1, max = 8192))] String);
+
+/// The OAuth Token Status List: what the issuer says of its tokens after it has issued them.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Status {
+    /// The proxy's cluster that leads to the lists.
+    cluster: Cluster,
+    /// The lists that a token may name. One that names another is refused.
+    #[schemars(length(min = 1))]
+    uris: Vec<StatusUri>,
+    /// Is a token without a `status` claim refused? `true` without it.
+    required: Option<bool>,
+    /// The longest list, inflated, 16777216 at most; 1048576 without it: eight million tokens of one bit.
+    #[schemars(range(min = 1, max = 16_777_216))]
+    max_bytes: Option<u64>,
+}
+
+/// An `https` URL with a path, as tokens name it.
+#[derive(JsonSchema)]
+struct StatusUri(
+    #[schemars(regex(pattern = r#"^https://[A-Za-z0-9._:\[\]-]+/[!"\x24-~]*$"#))]
+    String,
+);
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -8,11 +8,13 @@ pub mod inspect;
 mod jwk;
 pub(crate) mod run_keys;
 mod sign;
+mod status_list;
 
 pub use alg::{Alg, UnknownAlg};
 pub use run_keys::RunKeys;
 pub(crate) use run_keys::carrier;
 pub use sign::{hs256, unsigned};
+pub use status_list::{packed, status_list};
 
 use jsonwebtoken::EncodingKey;
 use serde_json::{Map, Value, json};

@@ -22,14 +22,14 @@ fn made(issuer: Option<&str>, alg: Alg) -> Result<TestKey, KeyError> {
 
 /// The keys of one run. A policy that [`RunKeys::add_to`] was applied to accepts what they sign, and still accepts what
 /// its issuers' own keys sign.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct RunKeys {
     issuers: BTreeMap<(String, Alg), TestKey>,
     strangers: BTreeMap<Alg, TestKey>,
 }
 
 impl RunKeys {
-    /// One key for each issuer with inline keys, of the cheapest algorithm that the issuer lists.
+    /// One key for each issuer, of the cheapest algorithm that the issuer lists.
     ///
     /// # Errors
     /// When there is no randomness.
@@ -41,6 +41,18 @@ impl RunKeys {
             }
         }
         Ok(keys)
+    }
+
+    /// This key for each issuer that accepts its algorithm, and no other.
+    #[must_use]
+    pub fn only(policy: &Value, key: &TestKey) -> Self {
+        let mut keys = Self::default();
+        for issuer in issuers(policy).filter(|issuer| accepted(issuer).contains(&key.alg())) {
+            if let Some(name) = name(issuer) {
+                keys.issuers.insert((name.to_owned(), key.alg()), key.clone());
+            }
+        }
+        keys
     }
 
     /// The run's key of this issuer and algorithm, made when it is first asked for.
@@ -79,6 +91,25 @@ impl RunKeys {
                 }
             }
         }
+    }
+
+    /// The keys of this run that the issuer's entry in a policy accepts.
+    pub(crate) fn of_issuer(&self, issuer: &Value) -> Vec<TestKey> {
+        let (name, accepted) = (name(issuer), accepted(issuer));
+        let its = self.issuers.iter().filter(|((of, alg), _)| Some(of.as_str()) == name && accepted.contains(alg));
+        its.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// The key that signs for the issuer; `None` when its entry is none.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub(crate) fn signer(&mut self, issuer: &Value) -> Result<Option<TestKey>, KeyError> {
+        if let Some(key) = self.of_issuer(issuer).into_iter().next() {
+            return Ok(Some(key));
+        }
+        let (Some(name), Some(alg)) = (name(issuer), preferred(issuer)) else { return Ok(None) };
+        self.key(name, alg).cloned().map(Some)
     }
 
     /// Signs claims as their `iss` would: with the run's key of that issuer, or a stranger's when the policy does not

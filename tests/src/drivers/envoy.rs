@@ -35,6 +35,9 @@ pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
     if case.names_workers() {
         return Some("names a second worker");
     }
+    if case.fetches(plan) {
+        return Some("has something fetched");
+    }
     case.scripts_replies().then_some("scripts a reply")
 }
 
@@ -79,7 +82,7 @@ impl Driver {
                     self.configure(policy).await;
                     updated = Some(Instant::now());
                 }
-                Action::Open { .. } | Action::Look(_) => panic!("{}: see `cannot`", step.place),
+                Action::Open { .. } | Action::Publish(_) | Action::Look(_) => panic!("{}: see `cannot`", step.place),
                 Action::Send { exchange, expect } => {
                     let (outcome, mismatches) = loop {
                         let outcome = self.send(exchange).await;

@@ -35,13 +35,21 @@ pub fn case(plan: &Plan, case: &Case) -> Ran {
     let mut workers: Vec<Worker> = (0..plan.workers).map(worker).collect();
     let compile = |json: &[u8]| Rc::new(Policy::compile(json).unwrap_or_else(|errors| panic!("{}: {errors}", plan.name)));
     let mut policy = compile(&plan.policy_json);
+    let mut published = plan.published.clone();
+    let instant = |at: jiff::Timestamp| Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).expect("after 1970"));
+    workers.iter_mut().for_each(|worker| published.fetch_for(worker, &policy, instant(plan.at)));
     let mut ran = Ran { seen: Vec::new(), mismatches: Vec::new() };
     for step in &case.steps {
         shared.advance((step.at - plan.at).try_into().unwrap_or_default());
         match &step.action {
-            Action::Configure(json) => policy = compile(json),
+            Action::Configure(json) => {
+                policy = compile(json);
+                workers.iter_mut().for_each(|worker| published.fetch_for(worker, &policy, instant(step.at)));
+            }
+            Action::Publish(scripts) => published.script(scripts),
             Action::Send { exchange, expect } => {
-                let now = Timestamp::from_nanos(u64::try_from(step.at.as_nanosecond()).expect("after 1970"));
+                let now = instant(step.at);
+                published.fetch_for(&mut workers[step.worker], &policy, now);
                 let outcome = ask(&policy, &mut workers[step.worker], &exchange.request, now);
                 ran.seen.push(Seen::of(&outcome, plan.at));
                 ran.mismatches

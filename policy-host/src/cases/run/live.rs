@@ -17,7 +17,8 @@ pub(super) fn run(module: &Module, log: &LogSink, taken: &Taken, plan: &Plan, ca
     let mut ran = Ran { failures: Vec::new(), outcomes: Vec::new(), trap: None, took: Duration::ZERO };
     let environment = plan.env.clone().into_iter().collect();
     match Filter::start(module, environment, plan.workers, plan.at, log.clone()) {
-        Ok(filter) => {
+        Ok(mut filter) => {
+            filter.publish(plan.published.clone());
             let mut live = Live { filter, now: plan.at, streams: BTreeMap::new(), taken, case, ran: &mut ran };
             if live.all(plan).is_some() {
                 live.finish();
@@ -69,6 +70,10 @@ impl<'r> Live<'r> {
     fn step(&mut self, index: usize, step: &'r Step) -> Alive {
         match &step.action {
             Action::Configure(policy) => self.configure(index, policy),
+            Action::Publish(scripts) => {
+                self.filter.site().lock().script(scripts);
+                Some(())
+            }
             Action::Send { exchange, expect } => {
                 let outcome = self.begin(step.worker, exchange, false).and_then(|stream| self.end(stream));
                 self.judge(index, Some(expect), outcome?)
