@@ -182,6 +182,10 @@ impl Vm {
         action
     }
 
+    pub(crate) fn response_headers(&mut self, context: u32) -> Option<Action> {
+        self.streams.get_mut(&context).map(|stream| stream.response_headers(&mut self.worker, &mut self.metrics))
+    }
+
     pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize) -> Action {
         match self.streams.get_mut(&context) {
             Some(stream) => stream.body(way, size, &mut self.worker, &mut self.metrics),
@@ -194,11 +198,10 @@ impl Vm {
     pub(crate) fn tick(&mut self) {
         let now = abi::now().map(Timestamp::from_nanos);
         let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
-        if asked.is_some() && std::mem::replace(&mut self.asked, asked) == asked {
-            return;
-        }
-        for (context, stream) in &mut self.streams {
-            stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+        if asked.is_none() || std::mem::replace(&mut self.asked, asked) != asked {
+            for (context, stream) in &mut self.streams {
+                stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+            }
         }
         self.metrics.report(self.worker.counts(), self.crypto.made());
     }

@@ -51,12 +51,17 @@ impl Standing {
         Self { basis, command, by: Rc::downgrade(policy), over }
     }
 
+    /// Was it this policy by which it was last found good?
+    pub(crate) fn is_by(&self, policy: &Rc<Policy>) -> bool {
+        std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(policy))
+    }
+
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
     pub(crate) fn again(&mut self, newest: &Rc<Policy>, latest: Timestamp) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
             return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None });
         };
-        if !rules.enforces() || (std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && latest.seconds() < self.over) {
+        if !rules.enforces() || (self.is_by(newest) && latest.seconds() < self.over) {
             return Ok(());
         }
         let mut findings = Findings::default();
