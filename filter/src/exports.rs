@@ -60,7 +60,7 @@ extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> i32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
-    on_stream(context, Stream::response_headers)
+    action(vm::with(|vm| vm.response_headers(context)).flatten())
 }
 
 #[unsafe(no_mangle)]

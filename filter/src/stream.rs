@@ -66,6 +66,16 @@ impl Permitted {
         }
     }
 
+    /// What to answer in the upstream's stead, if by the newest policy the stream may not go on. Without asking for the time: it
+    /// was asked when the request came, and is again with the first piece of the body.
+    fn overdue(&mut self, worker: &mut Worker) -> Option<Denial> {
+        let newest = self.plugin.newest();
+        let open = self.state == State::Open;
+        (open && self.exchange.recheck(&newest, worker, Timestamp::default(), false).is_some())
+            .then(|| self.exchange.answer_of_cut(&newest))
+            .flatten()
+    }
+
     /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
     fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         if self.state != State::Open {
@@ -136,7 +146,7 @@ impl Stream {
             // A second local reply is a use-after-free in older Envoys.
             Self::Permitted(_) | Self::Denied => return Action::Pause,
         };
-        let judged = judge(&mut exchange, worker, crypto, room);
+        let judged = judge(&mut exchange, &plugin.newest(), worker, crypto, room);
         metrics.decided(exchange.reason());
         match judged {
             Ok(up) => {
@@ -161,7 +171,16 @@ impl Stream {
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
-    pub(crate) fn response_headers(&mut self, worker: &mut Worker) -> Action {
+    pub(crate) fn response_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+        if let Self::Permitted(permitted) = self
+            && let Some(denial) = permitted.overdue(worker)
+        {
+            // Whoever waits for an answer gets one, and not the upstream's.
+            permitted.state = State::Answered;
+            metrics.was_cut();
+            answer(&denial);
+            return Action::Pause;
+        }
         let mut status = None;
         let stripped = match self {
             Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
@@ -227,7 +246,13 @@ impl Stream {
 }
 
 /// Judges and edits; gives the size of the head as it came.
-fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room: bool) -> Result<u64, Denial> {
+fn judge(
+    exchange: &mut Exchange,
+    newest: &Rc<Policy>,
+    worker: &mut Worker,
+    crypto: &HostCrypto,
+    room: bool,
+) -> Result<u64, Denial> {
     let map = abi::header_map(Map::RequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
     let now = abi::now().map(Timestamp::from_nanos);
@@ -244,10 +269,13 @@ fn judge(exchange: &mut Exchange, worker: &mut Worker, crypto: &HostCrypto, room
     let head = Head { headers: &headers, source_address: source.as_deref() };
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
-        Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
-            Ok(()) => Ok(size_of(&headers)),
-            // Half of the edits may be done: what wears our prefix is no longer known to be ours.
-            Err(Failed) => Err(exchange.fail(worker, now)),
+        Decision::Forward(permit) => match exchange.overtaken(newest, &headers, worker, now) {
+            Some(denial) => Err(denial),
+            None => match apply(Map::RequestHeaders, permit.edits()) {
+                Ok(()) => Ok(size_of(&headers)),
+                // Half of the edits may be done: what wears our prefix is no longer known to be ours.
+                Err(Failed) => Err(exchange.fail(worker, now)),
+            },
         },
     }
 }

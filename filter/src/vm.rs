@@ -194,6 +194,10 @@ impl Vm {
         action
     }
 
+    pub(crate) fn response_headers(&mut self, context: u32) -> Option<Action> {
+        self.streams.get_mut(&context).map(|stream| stream.response_headers(&mut self.worker, &mut self.metrics))
+    }
+
     pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize) -> Action {
         match self.streams.get_mut(&context) {
             Some(stream) => stream.body(way, size, &mut self.worker, &mut self.metrics),

@@ -171,6 +171,38 @@ impl Exchange {
         judged.cut.as_ref().map(|cut| cut.reason)
     }
 
+    /// What to answer for a stream that is cut ([`Exchange::recheck`]) before its response has begun.
+    #[must_use]
+    pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
+        let Stage::Judged(judged) = &self.stage else { return None };
+        let reason = judged.cut.as_ref()?.reason;
+        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), false))
+    }
+
+    /// Has a newer policy of its plugin come between, by which what was just let through is denied? A proxy may go on for a
+    /// moment with the policy before, and what the newer one would cut at once is better denied.
+    #[must_use]
+    pub fn overtaken(
+        &mut self,
+        newest: &Rc<Policy>,
+        headers: &Headers<'_>,
+        worker: &mut Worker,
+        now: Timestamp,
+    ) -> Option<Denial> {
+        let Stage::Judged(judged) = &mut self.stage else { return None };
+        let latest = worker.latest(now);
+        let cut =
+            judged.standing.as_mut().filter(|standing| !standing.is_by(newest))?.again(newest, worker, latest, false).err()?;
+        let audit_id = judged.stamp.audit_id;
+        let denial =
+            Denial::new(cut.reason, newest.rules(), self.strip.prefix(), audit_id.as_str(), Request::seems_grpc(headers));
+        judged.outcome = Outcome::Denied(cut.reason);
+        judged.named.credential = None;
+        judged.standing = None;
+        judged.cut = Some(cut);
+        Some(denial)
+    }
+
     /// The proxy failed us in the middle of an open stream, so that nothing can be said of it: it is to be cut, as by
     /// [`Exchange::recheck`].
     #[must_use]

@@ -61,6 +61,11 @@ impl Standing {
         Self { basis, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
     }
 
+    /// Was it this policy by which it was last found good?
+    pub(crate) fn is_by(&self, policy: &Rc<Policy>) -> bool {
+        std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(policy))
+    }
+
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
     /// `moved`: because a piece of it has come.
     pub(crate) fn again(&mut self, newest: &Rc<Policy>, worker: &mut Worker, latest: Timestamp, moved: bool) -> Result<(), Cut> {
@@ -71,7 +76,7 @@ impl Standing {
             return Ok(());
         }
         let cut = |reason, because| Cut { reason, because, policy: Some(rules.label.clone()) };
-        let unchanged = std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(newest)) && self.epoch == worker.sources.epoch();
+        let unchanged = self.is_by(newest) && self.epoch == worker.sources.epoch();
         if unchanged && latest.seconds() < self.over {
             return self.stays(rules, worker, moved).map_err(|reason| cut(reason, None));
         }

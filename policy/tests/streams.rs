@@ -198,6 +198,25 @@ fn the_record_of_a_cut_stream_says_who_ended_it_and_why() {
 }
 
 #[test]
+fn what_a_newer_policy_would_cut_at_once_is_denied() {
+    let mut worker = worker();
+    let policy = compile(&document());
+    let now = Timestamp::from_seconds(NOW);
+    let newest = compile(&with(document(), "/revoked", json!([{"session": "s-1", "because": "INC-42"}])));
+    let mut request = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
+    assert!(request.overtaken(&policy, &[], &mut worker, now).is_none());
+    assert!(request.overtaken(&compile(&with(document(), "/generation", json!(2))), &[], &mut worker, now).is_none());
+    let denial = request.overtaken(&newest, &[], &mut worker, now).expect("a denial");
+    assert_eq!((denial.reason(), denial.response().status), (Reason::Revoked, 401));
+    let record = record(&request);
+    assert_eq!((&record["status_code"], &record["unmapped"]["decision"]), (&json!("revoked"), &json!("deny")));
+    assert_eq!(record["status_detail"], "INC-42");
+    assert!(record["unmapped"].get("credential_ref").is_none());
+    assert_eq!(request.reason(), Some(Reason::Revoked));
+    assert_eq!(request.recheck(&policy, &mut worker, now, false), Some(Reason::Revoked), "it is not let through after all");
+}
+
+#[test]
 fn what_was_never_let_through_is_not_cut() {
     let mut worker = worker();
     let policy = compile(&document());

@@ -121,8 +121,16 @@ impl Call {
     /// # Panics
     /// When there is no answer: a denial is one, too.
     pub async fn send(&self, to: SocketAddr, protocol: Protocol) -> Reply {
-        let result = async { Connection::open(to, protocol).await?.send(self).await }.await;
+        let result = self.try_send(to, protocol).await;
         result.unwrap_or_else(|error| panic!("{} {} over {protocol:?}: {error}", self.method, self.path))
+    }
+
+    /// The same, where the answer may be cut: its session may end in the middle of it.
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn try_send(&self, to: SocketAddr, protocol: Protocol) -> Result<Reply, Error> {
+        Connection::open(to, protocol).await?.send(self).await
     }
 
     fn request(&self, protocol: Protocol) -> Result<Request<BoxBody<Bytes, Infallible>>, Error> {

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
-    client::{Call, Connection, Protocol, Reply},
+    client::{Call, Connection, Error, Protocol, Reply},
     envoy::Update,
     mesh::Mesh,
     scenario::Scenario,
@@ -27,11 +27,16 @@ async fn connections(mesh: &Mesh) -> Vec<Connection> {
 }
 
 async fn ask_all(connections: &mut [Connection], call: &Call) -> Vec<Reply> {
+    try_ask_all(connections, call).await.expect("an answer on an open connection")
+}
+
+/// The same, where an answer may be cut: its session may end in the middle of it.
+async fn try_ask_all(connections: &mut [Connection], call: &Call) -> Result<Vec<Reply>, Error> {
     let mut replies = Vec::new();
     for connection in connections {
-        replies.push(connection.send(call).await.expect("an answer on an open connection"));
+        replies.push(connection.send(call).await?);
     }
-    replies
+    Ok(replies)
 }
 
 /// The workers that decided these, and that all of them decided for this reason.
@@ -46,11 +51,15 @@ async fn workers(mesh: &Mesh, replies: &[Reply], reason: &str) -> BTreeSet<Strin
 }
 
 /// Replaces the file and asks until every connection gets this status; how long that took since the rename.
-async fn until_all(mesh: &Mesh, open: &mut [Connection], policy: &Value, call: &Call, status: u16) -> (Duration, Vec<Reply>) {
+async fn until_all(mesh: &Mesh, open: &mut Vec<Connection>, policy: &Value, call: &Call, status: u16) -> (Duration, Vec<Reply>) {
     let renamed = Instant::now();
     mesh.envoy.write_ecds(policy);
     loop {
-        let replies = ask_all(open, call).await;
+        let Ok(replies) = try_ask_all(open, call).await else {
+            // A connection of HTTP/1.1 is gone with the answer that was cut on it.
+            *open = connections(mesh).await;
+            continue;
+        };
         let took = renamed.elapsed();
         if replies.iter().all(|reply| reply.status == status) {
             return (took, replies);
@@ -125,7 +134,7 @@ async fn until(mesh: &Mesh, call: &Call, status: u16) -> Reply {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut in_a_row = 0;
     loop {
-        let reply = mesh.send(call, Protocol::Http1).await;
+        let Ok(reply) = call.try_send(mesh.envoy.address(), Protocol::Http1).await else { continue };
         in_a_row = if reply.status == status { in_a_row + 1 } else { 0 };
         if in_a_row == 10 {
             return reply;

@@ -76,6 +76,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
         reason: said("/status_code").filter(|code| code != "allowed"),
         command: said("/api/operation"),
         session: said("/actor/session/uid"),
+        record: Some(record.clone()),
         ..Outcome::undecided(0)
     };
     match answer {
