@@ -37,7 +37,7 @@ pub(crate) struct Authenticated {
     pub(crate) session: Rc<Session>,
 }
 
-/// Runs the checks from `token_malformed` to `binding_mismatch`. `now` is the latest instant of the worker.
+/// Runs the checks from `token_malformed` to `claims_invalid`. `now` is the latest instant of the worker.
 pub(crate) fn authenticate(
     policy: &Rc<Policy>,
     rules: &Rules,
@@ -127,7 +127,7 @@ fn find_key<'r>(
     Ok((name, issuer, key))
 }
 
-/// The checks of what is signed: `claims_invalid`, `binding_mismatch`; and what the policy makes of it.
+/// The check of what is signed, `claims_invalid`; and what the policy makes of it.
 fn open_session(
     rules: &Rules,
     payload: &Map<String, Value>,
@@ -139,11 +139,6 @@ fn open_session(
     let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims);
     trace.saw(|| Seen::Claims { identity: claims.as_ref().ok().map(Identity::of) });
     let claims = claims.map_err(|_| Reason::ClaimsInvalid)?;
-    trace.saw(|| Seen::Binding { asked: claims.confirmation });
-    // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
-    if claims.confirmation {
-        return Err(Reason::BindingMismatch);
-    }
     let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());

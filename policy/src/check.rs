@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session, authenticate};
+use crate::binding::Bindings;
 use crate::commands::Command;
 use crate::keys::VerifySignature;
 use crate::path::CanonicalPath;
@@ -22,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) unmediated: bool,
     /// Set once signature and binding are verified, so that nobody is recorded as somebody else.
     pub(crate) authenticated: Option<Authenticated>,
+    /// What the token was bound to, and is shown to be.
+    pub(crate) bound: Bindings,
     /// Place of the grant that allowed it.
     pub(crate) grant: Option<usize>,
     /// When the session ends under this policy and grant, in Unix seconds.
@@ -80,6 +83,9 @@ pub(crate) fn check(
     let token = token(head.headers, &rules.tokens.sources)?;
     let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
+    let bound = rules.session.bind.check(&session.claims, head.peer.as_ref());
+    trace.saw(|| rules.session.bind.seen(&authenticated, bound.err()));
+    findings.bound = bound.map_err(|_| Reason::BindingMismatch)?;
     findings.authenticated = Some(authenticated);
     may(rules, &session, command, now, latest, findings, trace)?;
     // An observed denial is let through without a credential: it was never allowed to use it.

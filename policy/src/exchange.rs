@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session};
+use crate::binding::{Bindings, PeerWanted};
 use crate::check::{Findings, check};
 use crate::denial::Denial;
 use crate::edits::{Edits, Strip};
@@ -63,6 +64,7 @@ enum Stage {
 struct Judged {
     stamp: Stamp,
     session: Option<Rc<Session>>,
+    bound: Bindings,
     ends: Option<u64>,
     named: Named,
     outcome: Outcome,
@@ -78,6 +80,15 @@ impl Exchange {
     pub fn begin(policy: Rc<Policy>) -> Self {
         let strip = policy.strip();
         Self { stage: Stage::Begun(policy), strip }
+    }
+
+    /// What of the peer's certificate [`Head::peer`] needs, for the policy to judge the request.
+    #[must_use]
+    pub fn peer_wanted(&self) -> PeerWanted {
+        match &self.stage {
+            Stage::Begun(policy) => policy.rules().map(|rules| rules.session.bind.peer_wanted()).unwrap_or_default(),
+            Stage::Judged(_) => PeerWanted::default(),
+        }
     }
 
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
@@ -147,10 +158,11 @@ impl Exchange {
                 })
             }
         };
-        let Findings { authenticated, ends, .. } = findings;
+        let Findings { authenticated, bound, ends, .. } = findings;
         let session = authenticated.map(|authenticated| authenticated.session);
         let subject = Subject::of(head, now);
-        self.stage = Stage::Judged(Box::new(Judged { stamp, session, ends, named, outcome, subject, standing, cut: None }));
+        self.stage =
+            Stage::Judged(Box::new(Judged { stamp, session, bound, ends, named, outcome, subject, standing, cut: None }));
         decision
     }
 
@@ -180,9 +192,11 @@ impl Exchange {
         if let Stage::Begun(policy) = &self.stage {
             let findings = Findings::default();
             let named = Named::of(policy.rules(), &findings, denied);
-            let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
+            let subject = Subject::of(&Head::default(), now);
             let stamp = worker.next_stamp();
-            let judged = Judged { stamp, session: None, ends: None, named, outcome: denied, subject, standing: None, cut: None };
+            let bound = Bindings::default();
+            let judged =
+                Judged { stamp, session: None, bound, ends: None, named, outcome: denied, subject, standing: None, cut: None };
             self.stage = Stage::Judged(Box::new(judged));
         }
         let mut audit_id = "";
@@ -236,9 +250,9 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, ends, named, outcome, subject, standing: _, cut } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, subject, standing: _, cut } = &**judged;
         let (session, cut) = (session.as_deref(), cut.as_ref());
-        Some(Record { stamp, session, ends: *ends, named, outcome: *outcome, cut, subject, end }.to_json())
+        Some(Record { stamp, session, bound: *bound, ends: *ends, named, outcome: *outcome, cut, subject, end }.to_json())
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::binding::BindRules;
 use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
@@ -59,6 +60,7 @@ pub(crate) struct SessionRules {
     pub(crate) max_lifetime: u64,
     pub(crate) clock_skew: u64,
     pub(crate) token_commands_required: bool,
+    pub(crate) bind: BindRules,
 }
 
 /// What audit headers begin with when the policy does not say.
@@ -261,14 +263,14 @@ impl SessionRules {
         let token_commands = object.optional("token_commands", errors, |value, at, errors| {
             one_of(value, at, errors, &[("required", true), ("optional", false)])
         });
-        for later in ["idle_timeout", "bind", "dpop"] {
-            object.unsupported(later, errors);
-        }
+        let bind = BindRules::read(&mut object, errors);
+        object.unsupported("idle_timeout", errors);
         object.finish(errors);
         Some(Self {
             max_lifetime: max_lifetime?,
             clock_skew: clock_skew.unwrap_or(0),
             token_commands_required: token_commands.unwrap_or(false),
+            bind,
         })
     }
 }

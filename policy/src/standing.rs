@@ -3,6 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
+use crate::binding::Bindings;
 use crate::check::{Findings, may};
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
@@ -13,6 +14,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(crate) struct Standing {
     basis: Basis,
+    /// What its token was bound to, and was shown to be: of the connection, and so for as long as the stream is open.
+    bound: Bindings,
     command: Option<Rc<str>>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
@@ -48,7 +51,7 @@ impl Standing {
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        Self { basis, command, by: Rc::downgrade(policy), over }
+        Self { basis, bound: findings.bound, command, by: Rc::downgrade(policy), over }
     }
 
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
@@ -93,6 +96,10 @@ impl Standing {
             },
             Basis::Session(authenticated) => {
                 let session = session_again(newest, rules, &authenticated.token, latest, &mut ())?.ok_or(Reason::KeyUnknown)?;
+                // What was not shown when the stream was admitted cannot be shown any more.
+                if !rules.session.bind.still_holds(self.bound, &authenticated.session.claims, &session.claims) {
+                    return Err(Reason::BindingMismatch);
+                }
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
                 may(rules, &session, command, latest, latest, findings, &mut ())?;

@@ -131,10 +131,14 @@ pub enum Seen {
         /// Who it is.
         identity: Option<Identity>,
     },
-    /// `cnf`.
+    /// `cnf`, and what the policy asks for.
     Binding {
-        /// The token asks for a proof of possession.
-        asked: bool,
+        /// `session.bind`.
+        required: Vec<&'static str>,
+        /// The members of `cnf`.
+        confirmation: Vec<String>,
+        /// Why it does not hold.
+        mismatch: Option<&'static str>,
     },
     /// `nbf`, `iat` and the session's start.
     Begin {

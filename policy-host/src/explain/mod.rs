@@ -10,7 +10,7 @@ pub use verdict::{Checked, Verdict};
 
 use crate::{
     host::{LogSink, Module},
-    replay::{Decision, Line, Outcome, Replay, ReplayError, Request},
+    replay::{Decision, Line, Outcome, Replay, ReplayError, Request, peer},
 };
 use chaperone_policy::{Exchange, GrantSeen, Head, Policy, Reason, RustCrypto, Secret, Seen, Worker};
 use jiff::Timestamp;
@@ -123,7 +123,8 @@ fn ask_core(policy: &Value, environment: Vec<(String, String)>, request: &Reques
     let owned = request.head();
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
-    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes) };
+    let properties = request.properties();
+    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&properties) };
     let now = chaperone_policy::Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap_or(0));
     let mut exchange = Exchange::begin(policy);
     let (decision, explanation) = exchange.explain(&head, &mut worker, now, &RustCrypto);

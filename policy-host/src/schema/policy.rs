@@ -219,6 +219,19 @@ struct Session {
     clock_skew: Option<Duration>,
     /// Is a token without its own command list acceptable? `optional` without it.
     token_commands: Option<TokenCommands>,
+    /// What whoever presents a token must show besides. All of it must hold, and a token's `cnf` may hold nothing else.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    bind: Option<Vec<Binding>>,
+}
+
+/// What a token can be bound to.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Binding {
+    /// The connection's certificate: `cnf` has its `x5t#S256` (RFC 8705 §3).
+    ClientCertificate,
+    /// The SPIFFE ID in the connection's certificate: that of the outermost actor, or of the subject where nobody acts.
+    SpiffeId,
 }
 
 #[derive(JsonSchema)]

@@ -123,7 +123,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, at: u64, fields: &[(Vec<u8>
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let decision = exchange.request(
-        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711") },
+        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer: None },
         worker,
         Timestamp::from_seconds(at),
         &Marked,

@@ -35,6 +35,9 @@ pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
     if case.names_workers() {
         return Some("names a second worker");
     }
+    if case.shows_certificates() {
+        return Some("shows a client certificate: see envoy_binding.rs");
+    }
     case.scripts_replies().then_some("scripts a reply")
 }
 
