@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session, authenticate};
-use crate::binding::Bindings;
+use crate::binding::{Bindings, Fault, Machine, Shown};
 use crate::commands::Command;
 use crate::keys::VerifySignature;
 use crate::path::CanonicalPath;
@@ -81,11 +81,15 @@ pub(crate) fn check(
 
     trace.saw(|| Seen::places(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
-    let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
+    let authenticated = authenticate(policy, rules, worker, token.text, latest, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
-    let bound = rules.session.bind.check(&session.claims, head.peer.as_ref());
+    let shown =
+        Shown { peer: head.peer.as_ref(), headers: head.headers, method: request.method, path: &path, token, now, latest };
+    let (proofs, pace) = (&mut worker.proofs, &mut worker.pace);
+    let mut machine = Machine { proofs, pace, allowance: rules.verifications_per_second, verifier };
+    let bound = rules.session.bind.check(&session.claims, &shown, rules.session.clock_skew, &mut machine);
     trace.saw(|| rules.session.bind.seen(&authenticated, bound.err()));
-    findings.bound = bound.map_err(|_| Reason::BindingMismatch)?;
+    findings.bound = bound.map_err(Fault::reason)?;
     findings.authenticated = Some(authenticated);
     may(rules, &session, command, now, latest, findings, trace)?;
     // An observed denial is let through without a credential: it was never allowed to use it.

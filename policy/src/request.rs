@@ -93,8 +93,15 @@ fn is_grpc(content_type: &[u8]) -> bool {
     }
 }
 
+/// A token, and how it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Presented<'h> {
+    pub(crate) text: &'h [u8],
+    pub(crate) scheme: Option<Scheme>,
+}
+
 /// The token that a request carries, among all places where it may be.
-pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<&'h [u8], Reason> {
+pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<Presented<'h>, Reason> {
     let mut found = None;
     for source in sources {
         let mut all = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(source.header.as_bytes()));
@@ -113,7 +120,7 @@ pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<
         if found.is_some() {
             return Err(Reason::TokenAmbiguous);
         }
-        found = Some(token);
+        found = Some(Presented { text: token, scheme: source.scheme });
     }
     found.ok_or(Reason::TokenMissing)
 }

@@ -138,7 +138,7 @@ pub enum Seen {
         /// The members of `cnf`.
         confirmation: Vec<String>,
         /// Why it does not hold.
-        mismatch: Option<&'static str>,
+        fault: Option<&'static str>,
     },
     /// `nbf`, `iat` and the session's start.
     Begin {
@@ -278,7 +278,7 @@ impl Seen {
             Self::Pace { .. } => &[Reason::Overloaded],
             Self::Signature => &[Reason::SignatureInvalid],
             Self::Claims { .. } => &[Reason::ClaimsInvalid],
-            Self::Binding { .. } => &[Reason::BindingMismatch],
+            Self::Binding { .. } => &[Reason::BindingMismatch, Reason::Overloaded],
             Self::Begin { .. } => &[Reason::NotYetValid],
             Self::Expiry { .. } => &[Reason::Expired],
             Self::Lifetime { .. } => &[Reason::LifetimeExceeded],

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::authenticate::Session;
+use crate::binding::ProofMemory;
 use crate::credential::Secret;
 use crate::keys::KeyFingerprint;
 use crate::limits;
@@ -33,6 +34,7 @@ pub struct Worker {
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
     pub(crate) pace: Pace,
+    pub(crate) proofs: ProofMemory,
     live: LiveSessions,
 }
 
@@ -49,6 +51,7 @@ impl Worker {
             environment,
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
+            proofs: ProofMemory::default(),
             live: LiveSessions::default(),
         }
     }

@@ -45,7 +45,6 @@ fn unknown_members_are_errors_at_every_level_with_the_nearest_name() {
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     for (pointer, value, place) in [
         ("/session/idle_timeout", json!("5m"), "/session/idle_timeout"),
-        ("/session/dpop", json!({}), "/session/dpop"),
         ("/end_session_when", json!({}), "/end_session_when"),
         ("/tokens/issuers/0/status", json!({}), "/tokens/issuers/0/status"),
         ("/tokens/issuers/0/keys/endpoint", json!({}), "/tokens/issuers/0/keys/endpoint"),

@@ -251,11 +251,11 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 },
             ),
         ),
-        Seen::Binding { required, confirmation, mismatch } => {
+        Seen::Binding { required, confirmation, fault } => {
             let asked = if required.is_empty() { "none asked for".to_owned() } else { required.join(", ") };
             let cnf = if confirmation.is_empty() { String::new() } else { format!("; cnf {}", confirmation.join(", ")) };
-            let mismatch = mismatch.map_or_else(String::new, |why| format!(": {why}"));
-            ("binding", format!("{asked}{cnf}{mismatch}"))
+            let fault = fault.map_or_else(String::new, |why| format!(": {why}"));
+            ("binding", format!("{asked}{cnf}{fault}"))
         }
         Seen::Begin { now, not_before, issued, started, clock_skew } => {
             let not_before = not_before.map_or_else(String::new, |at| format!(", nbf {}", instant(at)));

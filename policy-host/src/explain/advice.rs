@@ -54,7 +54,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
 
 fn mismatch(seen: Option<&Seen>) -> String {
     match seen {
-        Some(Seen::Binding { mismatch: Some(why), .. }) => {
+        Some(Seen::Binding { fault: Some(why), .. }) => {
             format!("{why}: only who the token was issued to may present it, and shows that as `session.bind` says")
         }
         _ => "show what `session.bind` asks for".to_owned(),

@@ -222,6 +222,18 @@ struct Session {
     /// What whoever presents a token must show besides. All of it must hold, and a token's `cnf` may hold nothing else.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     bind: Option<Vec<Binding>>,
+    /// With `dpop` in `bind`, and only then.
+    dpop: Option<Dpop>,
+}
+
+/// How proofs are checked.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Dpop {
+    /// Where this service is reached: scheme, host and, where it is another than the scheme's, port. The proof's `htu` is
+    /// one of them with the request's path; what the request names as its host takes no part.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^[hH][tT][tT][pP][sS]?://[^/?#@]+$")))]
+    origins: Vec<String>,
 }
 
 /// What a token can be bound to.
@@ -232,6 +244,8 @@ enum Binding {
     ClientCertificate,
     /// The SPIFFE ID in the connection's certificate: that of the outermost actor, or of the subject where nobody acts.
     SpiffeId,
+    /// A key that the caller proves to have for each request (RFC 9449): `cnf` has its `jkt`.
+    Dpop,
 }
 
 #[derive(JsonSchema)]

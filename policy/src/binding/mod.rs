@@ -3,17 +3,32 @@
 //! Asked of every request, after the signature: what a connection or a proof shows is never kept with the token.
 
 mod confirmation;
+mod dpop;
+mod fault;
+mod origin;
 mod peer;
+mod replay;
 
 use serde_json::{Map, Value};
 
 use crate::authenticate::Authenticated;
 use crate::claims::Claims;
-use crate::document::{Errors, Object, each, one_of};
+use crate::document::{At, Errors, Object, each, one_of, string};
+use crate::issuers::{Scheme, Source};
+use crate::keys::VerifySignature;
+use crate::path::CanonicalPath;
+use crate::request::{Headers, Presented};
+use crate::time::Timestamp;
 use crate::trace::Seen;
+use crate::worker::Pace;
+
+use origin::Origin;
 
 pub(crate) use confirmation::Confirmation;
+pub(crate) use dpop::HEADER as PROOF_HEADER;
+pub(crate) use fault::Fault;
 pub use peer::{Peer, PeerWanted};
+pub(crate) use replay::ProofMemory;
 
 /// What a token can be bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +37,19 @@ enum Method {
     ClientCertificate,
     /// The SPIFFE ID in the connection's certificate.
     SpiffeId,
+    /// A key that the caller proves to have (RFC 9449).
+    Dpop,
 }
 
 impl Method {
-    const ALL: [(&'static str, Self); 2] = [("client_certificate", Self::ClientCertificate), ("spiffe_id", Self::SpiffeId)];
+    const ALL: [(&'static str, Self); 3] =
+        [("client_certificate", Self::ClientCertificate), ("spiffe_id", Self::SpiffeId), ("dpop", Self::Dpop)];
 
     fn bit(self) -> u8 {
         match self {
             Self::ClientCertificate => 1,
             Self::SpiffeId => 2,
+            Self::Dpop => 4,
         }
     }
 }
@@ -77,6 +96,30 @@ impl Bindings {
 pub(crate) struct BindRules {
     /// All of them must hold.
     pub(crate) required: Bindings,
+    /// Where proofs may be for.
+    origins: Vec<Origin>,
+}
+
+/// What a request shows.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'s> {
+    pub(crate) peer: Option<&'s Peer<'s>>,
+    pub(crate) headers: &'s Headers<'s>,
+    pub(crate) method: &'s [u8],
+    pub(crate) path: &'s CanonicalPath<'s>,
+    pub(crate) token: Presented<'s>,
+    /// The clock, and the latest instant of the worker.
+    pub(crate) now: Timestamp,
+    pub(crate) latest: Timestamp,
+}
+
+/// What checking a proof needs and uses up.
+pub(crate) struct Machine<'m> {
+    pub(crate) proofs: &'m mut ProofMemory,
+    pub(crate) pace: &'m mut Pace,
+    /// Signature checks a second.
+    pub(crate) allowance: u32,
+    pub(crate) verifier: &'m dyn VerifySignature,
 }
 
 impl BindRules {
@@ -92,8 +135,37 @@ impl BindRules {
                 Some(())
             })
         });
-        session.unsupported("dpop", errors);
-        Self { required }
+        let origins = session.optional("dpop", errors, |value, at, errors| read_dpop(value, at, errors, required));
+        if required.has(Method::Dpop) && !session.has("dpop") {
+            errors.add_with_help(
+                session.place(),
+                "`dpop` is missing",
+                "write `dpop: {origins: [\"https://orders.example\"]}`: what a proof is for is never compared with the Host header",
+            );
+        }
+        Self { required, origins: origins.unwrap_or_default() }
+    }
+
+    /// What the policy says of tokens must fit: proofs come with tokens of the scheme `DPoP`.
+    pub(crate) fn check_sources(&self, sources: &[Source], at: &At<'_>, errors: &mut Errors) {
+        if !self.wants_proofs() {
+            return;
+        }
+        if !sources.iter().any(|source| source.scheme == Some(Scheme::DPoP)) {
+            errors.add_with_help(
+                &at.member("bind"),
+                "`dpop` without a place for tokens of that scheme: nobody could get in",
+                "write `tokens: {from: [{header: authorization, scheme: DPoP}]}`",
+            );
+        }
+        if sources.iter().any(|source| source.header == PROOF_HEADER) {
+            errors.add(&at.member("bind"), "`tokens.from` names the header `dpop`, where the proof is");
+        }
+    }
+
+    /// Must a request carry a DPoP proof?
+    pub(crate) fn wants_proofs(&self) -> bool {
+        self.required.has(Method::Dpop)
     }
 
     /// What of the peer's certificate the checks look at.
@@ -105,23 +177,34 @@ impl BindRules {
     }
 
     /// Runs what the policy asks for; gives what held.
-    pub(crate) fn check(&self, claims: &Claims, peer: Option<&Peer<'_>>) -> Result<Bindings, Mismatch> {
+    pub(crate) fn check(
+        &self,
+        claims: &Claims,
+        shown: &Shown<'_>,
+        skew: u64,
+        machine: &mut Machine<'_>,
+    ) -> Result<Bindings, Fault> {
         let confirmation = claims.confirmation.as_ref();
         if let Some(confirmation) = confirmation {
             // A `cnf` says that the bearer alone is not enough (RFC 7800 §3): each of its members must be one that is checked.
             let checked = confirmation.is_readable()
                 && (confirmation.certificate.is_none() || self.required.has(Method::ClientCertificate))
-                && confirmation.key.is_none();
+                && (confirmation.key.is_none() || self.required.has(Method::Dpop));
             if !checked {
-                return Err(Mismatch::Unchecked);
+                return Err(Fault::Unchecked);
             }
         }
         if self.required.has(Method::ClientCertificate) {
-            let expected = confirmation.and_then(|confirmation| confirmation.certificate).ok_or(Mismatch::NoThumbprint)?;
-            peer::has_certificate(peer, &expected)?;
+            let expected = confirmation.and_then(|confirmation| confirmation.certificate).ok_or(Fault::NoThumbprint)?;
+            peer::has_certificate(shown.peer, &expected)?;
         }
         if self.required.has(Method::SpiffeId) {
-            peer::has_spiffe_id(peer, presenter(claims))?;
+            peer::has_spiffe_id(shown.peer, presenter(claims))?;
+        }
+        // Last: it alone leaves something behind, and only what is bound may.
+        if self.required.has(Method::Dpop) {
+            let expected = confirmation.and_then(|confirmation| confirmation.key).ok_or(Fault::NoKeyThumbprint)?;
+            dpop::check(shown, &self.origins, skew, &expected, machine)?;
         }
         Ok(self.required)
     }
@@ -133,13 +216,39 @@ impl BindRules {
         self.required.within(held) && same_presenter
     }
 
-    pub(crate) fn seen(&self, authenticated: &Authenticated, mismatch: Option<Mismatch>) -> Seen {
+    pub(crate) fn seen(&self, authenticated: &Authenticated, fault: Option<Fault>) -> Seen {
         Seen::Binding {
             required: self.required.names().collect(),
             confirmation: members(&authenticated.token.payload),
-            mismatch: mismatch.map(Mismatch::text),
+            fault: fault.map(Fault::text),
         }
     }
+}
+
+fn read_dpop(value: &Value, at: &At<'_>, errors: &mut Errors, required: Bindings) -> Option<Vec<Origin>> {
+    let mut object = Object::open(value, at, errors)?;
+    let origins =
+        object.required("origins", "for example `origins: [\"https://orders.example\"]`", errors, |value, at, errors| {
+            each(value, at, errors, read_origin)
+        });
+    object.finish(errors);
+    if !required.has(Method::Dpop) {
+        errors.add_with_help(at, "stands without `dpop` in `bind`: no proof would be asked for", "add it there, or remove this");
+    }
+    origins
+}
+
+fn read_origin(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Origin> {
+    let text = string(value, at, errors)?;
+    let origin = Origin::read(text);
+    if origin.is_none() {
+        errors.add_with_help(
+            at,
+            format!("`{text}` is not an origin"),
+            "write scheme, host and, where it is another than the scheme's, port: `https://orders.example`",
+        );
+    }
+    origin
 }
 
 /// Whose token it is to present: of the outermost hop of the `act` chain, who acts now (RFC 8693 §4.1), or of the subject.
@@ -152,38 +261,5 @@ fn members(payload: &Map<String, Value>) -> Vec<String> {
         Some(Value::Object(members)) => members.keys().cloned().collect(),
         Some(_) => vec!["not an object".to_owned()],
         None => Vec::new(),
-    }
-}
-
-/// Why a token is not its bearer's. For whoever asks why; the client and the record have `binding_mismatch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mismatch {
-    /// A member of `cnf` that nobody checks.
-    Unchecked,
-    /// `cnf` names no certificate.
-    NoThumbprint,
-    /// The connection has no client certificate.
-    NoCertificate,
-    /// The proxy has not validated it, or does not say so.
-    NotValidated,
-    /// It is another one.
-    OtherCertificate,
-    /// Neither an actor nor the subject is a SPIFFE ID.
-    NoSpiffeId,
-    /// The certificate has another one, or none.
-    OtherSpiffeId,
-}
-
-impl Mismatch {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Unchecked => "the token's `cnf` has a member that the policy does not check",
-            Self::NoThumbprint => "the token's `cnf` has no `x5t#S256`",
-            Self::NoCertificate => "the connection has no client certificate",
-            Self::NotValidated => "the proxy has not validated the client's certificate, or does not say so",
-            Self::OtherCertificate => "the connection has another certificate than the token names",
-            Self::NoSpiffeId => "the token's actor, or its subject where nobody acts, is no SPIFFE ID",
-            Self::OtherSpiffeId => "the certificate has another SPIFFE ID than the token names, or none",
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a connection shows: the peer's certificate, as the proxy has it.
 
-use super::Mismatch;
+use super::Fault;
 use super::confirmation::Thumbprint;
 
 /// The certificate that the peer showed in the TLS handshake of its connection, and so has the private key of.
@@ -34,25 +34,25 @@ impl PeerWanted {
 
 /// Is it this very certificate? The thumbprint says all that a chain would, so that a proxy which cannot tell whether it
 /// validated (Envoy before 1.39) will do; one that says it did not will not.
-pub(super) fn has_certificate(peer: Option<&Peer<'_>>, expected: &Thumbprint) -> Result<(), Mismatch> {
-    let peer = peer.ok_or(Mismatch::NoCertificate)?;
+pub(super) fn has_certificate(peer: Option<&Peer<'_>>, expected: &Thumbprint) -> Result<(), Fault> {
+    let peer = peer.ok_or(Fault::NoCertificate)?;
     if peer.validated == Some(false) {
-        return Err(Mismatch::NotValidated);
+        return Err(Fault::NotValidated);
     }
-    let shown = peer.certificate_sha256.and_then(unhex).ok_or(Mismatch::NoCertificate)?;
-    if shown == *expected { Ok(()) } else { Err(Mismatch::OtherCertificate) }
+    let shown = peer.certificate_sha256.and_then(unhex).ok_or(Fault::NoCertificate)?;
+    if shown == *expected { Ok(()) } else { Err(Fault::OtherCertificate) }
 }
 
 /// Is the peer this workload? A name in a certificate is worth what its validation is: without a word on that it is nobody's.
-pub(super) fn has_spiffe_id(peer: Option<&Peer<'_>>, expected: &str) -> Result<(), Mismatch> {
+pub(super) fn has_spiffe_id(peer: Option<&Peer<'_>>, expected: &str) -> Result<(), Fault> {
     if !expected.starts_with("spiffe://") {
-        return Err(Mismatch::NoSpiffeId);
+        return Err(Fault::NoSpiffeId);
     }
-    let peer = peer.ok_or(Mismatch::NoCertificate)?;
+    let peer = peer.ok_or(Fault::NoCertificate)?;
     if peer.validated != Some(true) {
-        return Err(Mismatch::NotValidated);
+        return Err(Fault::NotValidated);
     }
-    if peer.uri_san == Some(expected.as_bytes()) { Ok(()) } else { Err(Mismatch::OtherSpiffeId) }
+    if peer.uri_san == Some(expected.as_bytes()) { Ok(()) } else { Err(Fault::OtherSpiffeId) }
 }
 
 fn unhex(hex: &[u8]) -> Option<Thumbprint> {
