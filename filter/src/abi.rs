@@ -251,6 +251,18 @@ pub(crate) fn property(path: &str) -> Result<Vec<u8>, Failed> {
     bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
+/// A property that the proxy may not know: `None` then.
+pub(crate) fn known_property(path: &str) -> Result<Option<Vec<u8>>, Failed> {
+    const NOT_FOUND: i32 = 1;
+    let mut status = 0;
+    let found = bytes(|data, size| {
+        // SAFETY: `path` and the out-pointers outlive the call.
+        status = unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) };
+        status
+    });
+    if status == NOT_FOUND { Ok(None) } else { found.map(Some) }
+}
+
 /// A property that is an integer: 8 bytes, little-endian.
 pub(crate) fn integer_property(path: &str) -> Option<u64> {
     Some(u64::from_le_bytes(property(path).ok()?.try_into().ok()?))

@@ -8,6 +8,7 @@ use crate::abi::{self, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
+use crate::peer::Shown;
 use crate::vm::{Plugin, Root};
 
 /// What the proxy does next with the stream.
@@ -266,7 +267,9 @@ fn judge(
     trap_if_asked(&headers);
     // The address is for the record alone; a request without one is judged all the same.
     let source = abi::property("source\0address").ok();
-    let head = Head { headers: &headers, source_address: source.as_deref() };
+    let shown = Shown::read(exchange.peer_wanted());
+    let peer = shown.as_ref().map(Shown::peer);
+    let head = Head { headers: &headers, source_address: source.as_deref(), peer };
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match exchange.overtaken(newest, &headers, worker, now) {

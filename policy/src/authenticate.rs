@@ -44,7 +44,7 @@ pub(crate) struct Authenticated {
     pub(crate) session: Rc<Session>,
 }
 
-/// Runs the checks from `token_malformed` to `binding_mismatch`. `now` is the latest instant of the worker.
+/// Runs the checks from `token_malformed` to `claims_invalid`. `now` is the latest instant of the worker.
 pub(crate) fn authenticate(
     policy: &Rc<Policy>,
     rules: &Rules,
@@ -143,7 +143,7 @@ fn find_key<'r>(
     }
 }
 
-/// The checks of what is signed: `claims_invalid`, `binding_mismatch`; and what the policy makes of it.
+/// The check of what is signed, `claims_invalid`; and what the policy makes of it.
 fn open_session(
     rules: &Rules,
     payload: &Map<String, Value>,
@@ -157,11 +157,6 @@ fn open_session(
     let identity = claims.as_ref().ok().filter(|_| status.is_ok());
     trace.saw(|| Seen::Claims { identity: identity.map(Identity::of) });
     let (Ok(claims), Ok(status)) = (claims, status) else { return Err(Reason::ClaimsInvalid) };
-    trace.saw(|| Seen::Binding { asked: claims.confirmation });
-    // A `cnf` says that the bearer alone is not enough (RFC 7800 §3); this version has no evidence to compare it with.
-    if claims.confirmation {
-        return Err(Reason::BindingMismatch);
-    }
     let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());

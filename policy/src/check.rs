@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session, authenticate};
+use crate::binding::{Bindings, Fault, Machine, Shown};
 use crate::commands::Command;
 use crate::fetch::{Entry, Sources};
 use crate::keys::VerifySignature;
@@ -24,6 +25,8 @@ pub(crate) struct Findings {
     pub(crate) unmediated: bool,
     /// Set once signature and binding are verified, so that nobody is recorded as somebody else.
     pub(crate) authenticated: Option<Authenticated>,
+    /// What the token was bound to, and is shown to be.
+    pub(crate) bound: Bindings,
     /// Place of the grant that allowed it.
     pub(crate) grant: Option<usize>,
     /// When the session ends under this policy and grant, in Unix seconds.
@@ -95,8 +98,15 @@ pub(crate) fn check(
 
     trace.saw(|| Seen::places(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
-    let authenticated = authenticate(policy, rules, worker, token, latest, verifier, trace)?;
+    let authenticated = authenticate(policy, rules, worker, token.text, latest, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
+    let shown =
+        Shown { peer: head.peer.as_ref(), headers: head.headers, method: request.method, path: &path, token, now, latest };
+    let (proofs, pace) = (&mut worker.proofs, &mut worker.pace);
+    let mut machine = Machine { proofs, pace, allowance: rules.verifications_per_second, verifier };
+    let bound = rules.session.bind.check(&session.claims, &shown, rules.session.clock_skew, &mut machine);
+    trace.saw(|| rules.session.bind.seen(&authenticated, bound.err()));
+    findings.bound = bound.map_err(Fault::reason)?;
     findings.authenticated = Some(authenticated);
     let moment = Moment { now, latest, sources: &worker.sources };
     is_live(rules, &session, moment, findings, trace)?;

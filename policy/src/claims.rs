@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::binding::Confirmation;
 use crate::document::{At, Errors, Object, string, strings};
 use crate::edits::fits_audit_value;
 use crate::limits;
@@ -60,8 +61,8 @@ pub(crate) struct Claims {
     pub(crate) agents: Vec<String>,
     pub(crate) token_id: Option<String>,
     pub(crate) commands: CommandLists,
-    /// Is there a `cnf` (RFC 7800), which somebody must check?
-    pub(crate) confirmation: bool,
+    /// `cnf` (RFC 7800), which somebody must check.
+    pub(crate) confirmation: Option<Confirmation>,
 }
 
 /// The token's own lists of commands; each that is there must hold a command for it to be in the token.
@@ -122,7 +123,7 @@ impl Claims {
                     .transpose()?
                     .flatten(),
             },
-            confirmation: all.contains_key("cnf"),
+            confirmation: Confirmation::read(all),
         })
     }
 }

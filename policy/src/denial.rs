@@ -1,6 +1,7 @@
 //! What a denied client is told: RFC 6750 challenges, RFC 9457 problem details, gRPC status.
 
 use crate::issuers::Scheme;
+use crate::keys::Algorithm;
 use crate::policy::Rules;
 use crate::reason::{Challenge, Reason};
 
@@ -76,12 +77,19 @@ impl Denial {
 fn challenge(reason: Reason, rules: Option<&Rules>) -> Option<String> {
     let rules = rules?;
     // A 401 names a scheme (RFC 9110 §15.5.2), also where the token has a header of its own.
-    let scheme = rules.tokens.sources.iter().find_map(|source| source.scheme).unwrap_or(Scheme::Bearer).name();
+    let proofs = rules.session.bind.wants_proofs();
+    let scheme = rules.tokens.sources.iter().find_map(|source| source.scheme).unwrap_or(Scheme::Bearer);
+    let scheme = if proofs { Scheme::DPoP } else { scheme }.name();
     let mut parameters = match reason.challenge() {
         Challenge::None => return None,
         Challenge::Bare => Vec::new(),
         Challenge::Error(code) => vec![format!("error=\"{code}\""), format!("error_description=\"{}\"", reason.client_title())],
     };
+    if proofs {
+        // RFC 9449 §7.1.
+        let algorithms: Vec<&str> = Algorithm::all().map(Algorithm::name).collect();
+        parameters.push(format!("algs=\"{}\"", algorithms.join(" ")));
+    }
     if let Some(url) = &rules.tokens.resource_metadata {
         parameters.push(format!("resource_metadata=\"{url}\""));
     }

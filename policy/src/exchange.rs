@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::authenticate::{Authenticated, Session};
+use crate::binding::{Bindings, PeerWanted};
 use crate::check::{Findings, check};
 use crate::denial::Denial;
 use crate::edits::{Edits, Strip};
@@ -64,6 +65,7 @@ enum Stage {
 struct Judged {
     stamp: Stamp,
     session: Option<Rc<Session>>,
+    bound: Bindings,
     ends: Option<u64>,
     named: Named,
     outcome: Outcome,
@@ -80,6 +82,15 @@ impl Exchange {
     pub fn begin(policy: Rc<Policy>) -> Self {
         let strip = policy.strip();
         Self { stage: Stage::Begun(policy), strip }
+    }
+
+    /// What of the peer's certificate [`Head::peer`] needs, for the policy to judge the request.
+    #[must_use]
+    pub fn peer_wanted(&self) -> PeerWanted {
+        match &self.stage {
+            Stage::Begun(policy) => policy.rules().map(|rules| rules.peer_wanted()).unwrap_or_default(),
+            Stage::Judged(_) => PeerWanted::default(),
+        }
     }
 
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
@@ -150,10 +161,10 @@ impl Exchange {
                 })
             }
         };
-        let Findings { authenticated, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
         let session = authenticated.map(|authenticated| authenticated.session);
         let subject = Subject::of(head, now);
-        let judged = Judged { stamp, session, ends, named, outcome, subject, standing, cut: None, ended_now };
+        let judged = Judged { stamp, session, bound, ends, named, outcome, subject, standing, cut: None, ended_now };
         self.stage = Stage::Judged(Box::new(judged));
         decision
     }
@@ -227,11 +238,12 @@ impl Exchange {
         if let Stage::Begun(policy) = &self.stage {
             let findings = Findings::default();
             let named = Named::of(policy.rules(), &findings, denied);
-            let subject = Subject::of(&Head { headers: &[], source_address: None }, now);
+            let subject = Subject::of(&Head::default(), now);
             let stamp = worker.next_stamp();
             let judged = Judged {
                 stamp,
                 session: None,
+                bound: Bindings::default(),
                 ends: None,
                 named,
                 outcome: denied,
@@ -293,9 +305,10 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, ends, named, outcome, subject, standing: _, cut, ended_now } = &**judged;
-        let (session, cut) = (session.as_deref(), cut.as_ref());
-        Some(Record { stamp, session, ends: *ends, named, outcome: *outcome, cut, ended_now: *ended_now, subject, end }.to_json())
+        let Judged { stamp, session, bound, ends, named, outcome, subject, standing: _, cut, ended_now } = &**judged;
+        let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
+        let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
+        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, subject, end }.to_json())
     }
 
     /// First what must go, then what is ours. In observe token and body pass untouched.

@@ -2,6 +2,7 @@
 
 mod der;
 mod known_answers;
+mod thumbprint;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::document::{At, Errors, Object, each, one_of, string};
 use crate::limits;
 
 pub use known_answers::{KnownAnswer, known_answers};
+pub(crate) use thumbprint::thumbprint;
 
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037 that a policy can accept. There is no `none` and no HMAC to accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +136,12 @@ impl VerificationKey {
 
     pub(crate) fn fingerprint(&self) -> KeyFingerprint {
         self.fingerprint
+    }
+
+    /// A key that comes with what it signs, for the one algorithm that is said there. As strict as for keys of a policy.
+    pub(crate) fn embedded(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let mut errors = Errors::default();
+        Self::read(jwk, &At::ROOT, &mut errors, &[algorithm]).filter(|_| errors.is_empty())
     }
 
     /// Reads one JWK (RFC 7517 §4), bound to its `alg` or, without one, to the only algorithm of `accepted` that fits.

@@ -9,13 +9,14 @@
 //!
 //! let mut worker = Worker::new([1; 16], [2; 32], Default::default());
 //! let mut exchange = Exchange::begin(Rc::new(Policy::deny_all()));
-//! let head = Head { headers: &[(b":method", b"GET"), (b":path", b"/")], source_address: None };
+//! let head = Head { headers: &[(b":method", b"GET"), (b":path", b"/")], ..Head::default() };
 //! let decision = exchange.request(&head, &mut worker, Timestamp::from_seconds(1_795_428_000), &RustCrypto);
 //! assert!(matches!(decision, Decision::Refuse(denial) if denial.reason().code() == "no_policy"));
 //! ```
 #![forbid(unsafe_code)]
 
 mod authenticate;
+mod binding;
 mod check;
 mod claims;
 mod commands;
@@ -46,6 +47,7 @@ mod token;
 mod trace;
 mod worker;
 
+pub use binding::{Peer, PeerWanted};
 pub use credential::Secret;
 pub use denial::{Denial, Response};
 pub use document::{DocumentError, DocumentErrors};

@@ -85,6 +85,20 @@ pub const ENDING_SECONDS: u64 = 24 * 3600;
 /// Most denials that `end_session_when` counts: each is 8 bytes of a shard.
 pub const DENIALS_COUNTED: u8 = 32;
 
+/// Longest DPoP proof, in bytes: one by an RSA key of 4096 bits, whose modulus and signature are 683 characters each.
+pub const DPOP_PROOF_BYTES: usize = 4 * 1024;
+
+/// How long a DPoP proof may be shown after its `iat`, in seconds, besides the policy's clock skew. RFC 9449 §11.1 wants it
+/// brief; a minute is more than any network needs, and what a thief of a proof has for the workers that have not seen it.
+pub const DPOP_PROOF_SECONDS: u64 = 60;
+
+/// DPoP proofs that one worker remembers, at some 50 bytes each. Those of a minute at 2,000 a second, more than a worker
+/// verifies; when it is full more are denied, and none that could still be shown is forgotten.
+pub const DPOP_PROOFS: usize = 120_000;
+
+/// Longest clock skew that a policy may allow, in seconds. A larger difference is a broken clock.
+pub const CLOCK_SKEW_SECONDS: u64 = 300;
+
 /// Latest instant accepted in a token, in Unix seconds: the end of the year 9999, where RFC 3339 ends.
 pub const LATEST_SECONDS: u64 = 253_402_300_799;
 

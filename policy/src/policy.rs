@@ -7,12 +7,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::authenticate::Session;
+use crate::binding::{BindRules, PROOF_HEADER, PeerWanted};
 use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
 use crate::edits::Strip;
 use crate::grants::{self, Grants};
-use crate::issuers::{Issuer, Tokens};
+use crate::issuers::{Issuer, Scheme, Source, Tokens};
 use crate::json;
 use crate::limits;
 use crate::reason::Reason;
@@ -64,6 +65,7 @@ pub(crate) struct SessionRules {
     pub(crate) clock_skew: u64,
     pub(crate) token_commands_required: bool,
     idle_timeout: Option<u64>,
+    pub(crate) bind: BindRules,
 }
 
 /// What audit headers begin with when the policy does not say.
@@ -171,6 +173,9 @@ impl Rules {
         let observed = object.optional("observe", errors, |value, at, errors| list(value, at, errors, read_observed));
         let tokens = object.required("tokens", "say whose tokens are accepted: `tokens: {issuers: [...]}`", errors, Tokens::read);
         let session = object.required("session", "write `session: {max_lifetime: 15m}`", errors, SessionRules::read);
+        if let (Some(tokens), Some(session)) = (&tokens, &session) {
+            session.bind.check_sources(&tokens.sources, &root.member("session"), errors);
+        }
         let commands = object.required("commands", "name the commands that requests can be", errors, commands::read);
         let names = || commands.as_ref().map(|(commands, _)| commands.as_slice()).unwrap_or_default();
         let unmediated = object.optional("unmediated", errors, |value, at, errors| {
@@ -224,7 +229,7 @@ impl Rules {
         let strip = Strip {
             prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
             enforced: mode == Mode::Enforce,
-            tokens: if forward_token { Vec::new() } else { tokens.sources.clone() },
+            tokens: if forward_token { Vec::new() } else { carriers(&tokens.sources) },
             credential: credential.as_ref().map(|credential| credential.header.clone()),
         };
         let (policy_name, revision) = (policy_name?, revision(&value));
@@ -246,6 +251,12 @@ impl Rules {
             state,
         };
         Some((rules, strip))
+    }
+
+    /// What of the peer's certificate a request is judged by.
+    pub(crate) fn peer_wanted(&self) -> PeerWanted {
+        let bound = self.session.bind.peer_wanted();
+        PeerWanted { certificate_sha256: bound.certificate_sha256 || self.state.contexts.certificate, ..bound }
     }
 
     /// What to ask the shared state about a session; `None` when there is nothing to ask, and while the policy only observes.
@@ -278,7 +289,7 @@ impl SessionRules {
         });
         let clock_skew = object.optional("clock_skew", errors, |value, at, errors| {
             let seconds = duration(value, at, errors)?;
-            if seconds > 300 {
+            if seconds > limits::CLOCK_SKEW_SECONDS {
                 errors.add_with_help(at, "at most 5m", "a larger difference is a broken clock, and lengthens every session");
             }
             Some(seconds)
@@ -293,17 +304,23 @@ impl SessionRules {
             }
             Some(seconds)
         });
-        for later in ["bind", "dpop"] {
-            object.unsupported(later, errors);
-        }
+        let bind = BindRules::read(&mut object, errors);
         object.finish(errors);
         Some(Self {
             max_lifetime: max_lifetime?,
             clock_skew: clock_skew.unwrap_or(0),
             token_commands_required: token_commands.unwrap_or(false),
             idle_timeout,
+            bind,
         })
     }
+}
+
+/// The headers that a token comes in: its own, and that of the proof which came with it.
+fn carriers(sources: &[Source]) -> Vec<Source> {
+    let proof = sources.iter().any(|source| source.scheme == Some(Scheme::DPoP));
+    let proof = proof.then(|| Source { header: PROOF_HEADER.to_owned(), scheme: None });
+    sources.iter().cloned().chain(proof).collect()
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::authenticate::Session;
+use crate::binding::Bindings;
 use crate::check::Findings;
 use crate::claims::Claims;
 use crate::json;
@@ -192,6 +193,8 @@ impl Line {
 pub(crate) struct Record<'r> {
     pub(crate) stamp: &'r Stamp,
     pub(crate) session: Option<&'r Session>,
+    /// What held of what its token is bound to.
+    pub(crate) bound: Bindings,
     /// When the session ends, in Unix seconds.
     pub(crate) ends: Option<u64>,
     pub(crate) named: &'r Named,
@@ -213,7 +216,7 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, ends, named, outcome, cut, ended_now, subject, end } = self;
+        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, subject, end } = self;
         let activity = activity(subject.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
         let (judged, code, decision) = match outcome {
@@ -284,7 +287,9 @@ impl Record<'_> {
         if let Some(grant) = &named.grant {
             line.member(r#","grant":"#, grant);
         }
-        line.raw(r#","binding":"none""#);
+        line.raw(r#","binding":""#);
+        bound.push_to(&mut line.0);
+        line.raw("\"");
         if let Some(proxy) = &stamp.identity.proxy {
             line.member(r#","proxy":"#, proxy);
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::binding::Peer;
 use crate::commands::host_of;
 use crate::issuers::{Scheme, Source};
 use crate::limits;
@@ -11,12 +12,14 @@ use crate::reason::Reason;
 pub type Headers<'h> = [(&'h [u8], &'h [u8])];
 
 /// The head of a request, as the proxy has it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Head<'h> {
     /// All header fields.
     pub headers: &'h Headers<'h>,
     /// The peer's address with its port, such as `10.0.0.7:4711` or `[::1]:4711`.
     pub source_address: Option<&'h [u8]>,
+    /// The peer's certificate, where the connection has one; needed only as far as [`crate::Exchange::peer_wanted`] says.
+    pub peer: Option<Peer<'h>>,
 }
 
 /// The parts of a head that decide which command it is.
@@ -90,8 +93,15 @@ fn is_grpc(content_type: &[u8]) -> bool {
     }
 }
 
+/// A token, and how it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Presented<'h> {
+    pub(crate) text: &'h [u8],
+    pub(crate) scheme: Option<Scheme>,
+}
+
 /// The token that a request carries, among all places where it may be.
-pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<&'h [u8], Reason> {
+pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<Presented<'h>, Reason> {
     let mut found = None;
     for source in sources {
         let mut all = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(source.header.as_bytes()));
@@ -110,7 +120,7 @@ pub(crate) fn token<'h>(headers: &'h Headers<'h>, sources: &[Source]) -> Result<
         if found.is_some() {
             return Err(Reason::TokenAmbiguous);
         }
-        found = Some(token);
+        found = Some(Presented { text: token, scheme: source.scheme });
     }
     found.ok_or(Reason::TokenMissing)
 }

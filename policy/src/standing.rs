@@ -3,6 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use crate::authenticate::{Authenticated, session_again};
+use crate::binding::Bindings;
 use crate::check::{Findings, Moment, has_status, is_live, may};
 use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
@@ -15,6 +16,8 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Standing {
     basis: Basis,
+    /// What its token was bound to, and was shown to be: of the connection, and so for as long as the stream is open.
+    bound: Bindings,
     command: Option<Rc<str>>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
@@ -58,7 +61,8 @@ impl Standing {
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        Self { basis, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
+        let bound = findings.bound;
+        Self { basis, bound, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
     }
 
     /// Was it this policy by which it was last found good?
@@ -126,6 +130,10 @@ impl Standing {
             Basis::Session(authenticated) => {
                 let session = session_again(newest, rules, sources, &authenticated.token, latest, &mut ())?;
                 let session = session.ok_or(Reason::KeyUnknown)?;
+                // What was not shown when the stream was admitted cannot be shown any more.
+                if !rules.session.bind.still_holds(self.bound, &authenticated.session.claims, &session.claims) {
+                    return Err(Reason::BindingMismatch);
+                }
                 *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
                 let moment = Moment { now: latest, latest, sources };

@@ -40,6 +40,11 @@ impl<'t> Jws<'t> {
 
     /// The same for what is larger than a token.
     pub(crate) fn parse_within(token: &'t [u8], most: usize) -> Result<Self, Malformed> {
+        Self::parse_with_header(token, most).map(|(jws, _)| jws)
+    }
+
+    /// The same, and all members of the header: for the one kind of token that brings its key.
+    pub(crate) fn parse_with_header(token: &'t [u8], most: usize) -> Result<(Self, Map<String, Value>), Malformed> {
         if token.len() > most {
             return Err(Malformed);
         }
@@ -50,7 +55,9 @@ impl<'t> Jws<'t> {
         };
         let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Malformed)?;
         let object = |part: &[u8]| json::parse_object(&decode(part)?, limits::TOKEN_JSON_DEPTH).ok_or(Malformed);
-        Ok(Self { header: Header::read(&object(header)?)?, payload: object(payload)?, signed, signature: decode(signature)? })
+        let members = object(header)?;
+        let header = Header::read(&members)?;
+        Ok((Self { header, payload: object(payload)?, signed, signature: decode(signature)? }, members))
     }
 }
 

@@ -133,10 +133,14 @@ pub enum Seen {
         /// Who it is.
         identity: Option<Identity>,
     },
-    /// `cnf`.
+    /// `cnf`, and what the policy asks for.
     Binding {
-        /// The token asks for a proof of possession.
-        asked: bool,
+        /// `session.bind`.
+        required: Vec<&'static str>,
+        /// The members of `cnf`.
+        confirmation: Vec<String>,
+        /// Why it does not hold.
+        fault: Option<&'static str>,
     },
     /// `nbf`, `iat` and the session's start.
     Begin {
@@ -290,7 +294,7 @@ impl Seen {
             Self::Pace { .. } => &[Reason::Overloaded],
             Self::Signature => &[Reason::SignatureInvalid],
             Self::Claims { .. } => &[Reason::ClaimsInvalid],
-            Self::Binding { .. } => &[Reason::BindingMismatch],
+            Self::Binding { .. } => &[Reason::BindingMismatch, Reason::Overloaded],
             Self::Begin { .. } => &[Reason::NotYetValid],
             Self::Expiry { .. } => &[Reason::Expired],
             Self::Lifetime { .. } => &[Reason::LifetimeExceeded],

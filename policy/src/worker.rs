@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::authenticate::Session;
+use crate::binding::ProofMemory;
 use crate::credential::Secret;
 use crate::fetch::Sources;
 use crate::keys::KeyFingerprint;
@@ -36,6 +37,7 @@ pub struct Worker {
     pub(crate) tokens: VerifiedTokens,
     pub(crate) pace: Pace,
     pub(crate) sources: Sources,
+    pub(crate) proofs: ProofMemory,
     live: LiveSessions,
     pub(crate) sessions: Sessions,
 }
@@ -54,6 +56,7 @@ impl Worker {
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
             sources: Sources::new(&seed),
+            proofs: ProofMemory::default(),
             live: LiveSessions::default(),
             sessions: Sessions::default(),
         }

@@ -812,7 +812,7 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     assert_eq!(exchange.response_edits(&forged).removed().collect::<Vec<_>>(), [b"X-Chaperone-Audit-Id"]);
     let fields = head("GET", "/healthz", &[]);
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-    let request = Head { headers: &fields, source_address: None };
+    let request = Head { headers: &fields, ..Head::default() };
     let at = Timestamp::from_seconds(NOW);
     let Decision::Forward(permit) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("allowed") };
     assert_eq!(permit.observed(), None);
@@ -834,7 +834,7 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     let bare = head("GET", "/v1/orders", &[]);
     let bare: Vec<(&[u8], &[u8])> = bare.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(observe);
-    let answer = exchange.request(&Head { headers: &bare, source_address: None }, &mut worker, at, &support::Marked);
+    let answer = exchange.request(&Head { headers: &bare, ..Head::default() }, &mut worker, at, &support::Marked);
     let Decision::Forward(permit) = answer else { panic!("observed") };
     assert_eq!(permit.observed().map(|reason| reason.code()), Some("token_missing"));
 }

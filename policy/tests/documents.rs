@@ -69,8 +69,6 @@ fn what_ends_sessions_must_end_some() {
 #[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     for (pointer, value, place) in [
-        ("/session/bind", json!(["dpop"]), "/session/bind"),
-        ("/session/dpop", json!({}), "/session/dpop"),
         ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
         ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
         ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),

@@ -12,7 +12,7 @@ use support::{Marked, NOW, ask, claims, compile, document, head, token, token_of
 fn explain(policy: &Rc<Policy>, fields: &[(Vec<u8>, Vec<u8>)]) -> (Option<Reason>, bool, Explanation) {
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &fields, source_address: None };
+    let head = Head { headers: &fields, ..Head::default() };
     let (decision, explanation) = exchange.explain(&head, &mut worker(), Timestamp::from_seconds(NOW), &Marked);
     (exchange.reason(), matches!(decision, Decision::Forward(_)), explanation)
 }

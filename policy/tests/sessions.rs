@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chaperone_policy::{Decision, End, Exchange, Head, LocalState, Policy, Reason, SharedState, Timestamp, Unavailable, Worker};
+use chaperone_policy::{
+    Decision, End, Exchange, Head, LocalState, Peer, Policy, Reason, SharedState, Timestamp, Unavailable, Worker,
+};
 use serde_json::{Value, json};
 use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
 
@@ -51,7 +53,7 @@ impl Proxy {
         let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims)))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source_address: Some(source.as_bytes()) };
+        let head = Head { headers: &headers, source_address: Some(source.as_bytes()), peer: None };
         let now = self.now();
         let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
             Decision::Forward(permit) => permit.observed(),
@@ -119,7 +121,7 @@ fn only_what_a_verified_session_wanted_to_do_counts() {
         let fields = head("DELETE", "/v1/orders", &[("authorization", &format!("Bearer {text}"))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&policy));
-        let head = Head { headers: &headers, source_address: None };
+        let head = Head { headers: &headers, source_address: None, peer: None };
         let now = proxy.now();
         assert!(matches!(exchange.request(&head, &mut proxy.workers[0], now, &Marked), Decision::Refuse(_)));
         // What is observed is not denied.
@@ -208,6 +210,34 @@ fn a_session_from_elsewhere_ends() {
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:ff::1]:1").1, None);
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:1::1]:1").1, Some(Reason::SessionEnded));
     assert_eq!(proxy.ask(0, &exact, "s-9", "GET", "somewhere").1, Some(Reason::InternalError), "without evidence nothing passes");
+}
+
+#[test]
+fn a_session_with_another_certificate_ends() {
+    let policy = compile(&with(document(), "/end_session_when", json!({"context_changes": ["client_certificate"]})));
+    let ask = |proxy: &mut Proxy, session: &str, certificate: Option<&str>| {
+        let mut claims = claims();
+        claims["sid"] = json!(session);
+        let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims)))]);
+        let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let mut exchange = Exchange::begin(Rc::clone(&policy));
+        assert!(exchange.peer_wanted().certificate_sha256, "the proxy is asked for it");
+        let certificate = certificate.map(str::as_bytes);
+        let peer = certificate.map(|_| Peer { certificate_sha256: certificate, uri_san: None, validated: Some(true) });
+        let head = Head { headers: &headers, source_address: None, peer };
+        let now = proxy.now();
+        match exchange.request(&head, &mut proxy.workers[0], now, &Marked) {
+            Decision::Forward(_) => None,
+            Decision::Refuse(denial) => Some(denial.reason()),
+        }
+    };
+    let (one, other) = ("ab".repeat(32), "cd".repeat(32));
+    let mut proxy = Proxy::new(1);
+    assert_eq!(ask(&mut proxy, "s-1", Some(&one)), None);
+    assert_eq!(ask(&mut proxy, "s-1", Some(&one)), None);
+    assert_eq!(ask(&mut proxy, "s-1", Some(&other)), Some(Reason::SessionEnded));
+    assert_eq!(ask(&mut proxy, "s-2", None), None);
+    assert_eq!(ask(&mut proxy, "s-2", Some(&one)), Some(Reason::SessionEnded));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn open(policy: &Rc<Policy>, worker: &mut Worker, path: &str, claims: &Value, no
     let fields = head("GET", path, &[("authorization", &format!("Bearer {}", token(claims)))]);
     let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &headers, source_address: None };
+    let head = Head { headers: &headers, ..Head::default() };
     match exchange.request(&head, worker, Timestamp::from_seconds(now), &Marked) {
         Decision::Forward(_) => exchange,
         Decision::Refuse(denial) => panic!("{}", denial.reason()),
@@ -80,7 +80,7 @@ fn what_the_policy_observes_is_not_cut() {
         let fields = head("GET", "/v1/orders", &[]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&observing));
-        let head = Head { headers: &headers, source_address: None };
+        let head = Head { headers: &headers, ..Head::default() };
         assert!(matches!(exchange.request(&head, &mut worker, now, &Marked), Decision::Forward(_)));
         exchange
     };

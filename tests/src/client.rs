@@ -12,7 +12,11 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// No answer takes longer, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -253,6 +257,16 @@ impl Connection {
             }
         };
         Ok(Self { protocol, sender })
+    }
+
+    /// HTTP/1.1 over a connection that is made already.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, Error> {
+        let (sender, connection) = conn::http1::handshake(TokioIo::new(io)).await?;
+        tokio::spawn(connection);
+        Ok(Self { protocol: Protocol::Http1, sender: Sender::Http1(sender) })
     }
 
     /// Sends a call and reads the whole answer.

@@ -21,6 +21,7 @@ pub mod guests;
 pub mod install;
 pub mod json_schema;
 pub mod mesh;
+pub mod mtls;
 pub mod pair;
 pub mod raw;
 pub mod scenario;

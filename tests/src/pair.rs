@@ -8,6 +8,7 @@ use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Policy, Rus
 use policy_host::host::{
     self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, Plugin, VmOptions, as_received,
 };
+use policy_host::replay::peer;
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -108,7 +109,8 @@ impl Pair {
         let received = as_received(MapType::RequestHeaders, message.request.clone());
         let source = message.properties.source.map(|address| address.to_string());
         let fields = borrowed(&received);
-        let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes) };
+        let head =
+            Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&message.properties) };
         let mut exchange = Exchange::begin(Rc::clone(&self.policy));
         let decision = exchange.request(&head, &mut self.core, now, &RustCrypto);
         let mut native =

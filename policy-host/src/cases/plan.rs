@@ -116,6 +116,17 @@ impl Case {
             Action::Configure(_) | Action::Publish(_) | Action::Look(_) => false,
         })
     }
+
+    /// Does a client of this case show a certificate?
+    #[must_use]
+    pub fn shows_certificates(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action {
+            Action::Send { exchange, .. } | Action::Open { exchange, .. } => {
+                exchange.request.client_certificate_sha256.is_some() || exchange.request.peer_uri_san.is_some()
+            }
+            Action::Configure(_) | Action::Publish(_) | Action::Look(_) => false,
+        })
+    }
 }
 
 /// One thing to do.

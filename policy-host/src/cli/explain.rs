@@ -255,7 +255,12 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 },
             ),
         ),
-        Seen::Binding { asked } => ("binding", if *asked { "the token has a cnf" } else { "none asked for" }.to_owned()),
+        Seen::Binding { required, confirmation, fault } => {
+            let asked = if required.is_empty() { "none asked for".to_owned() } else { required.join(", ") };
+            let cnf = if confirmation.is_empty() { String::new() } else { format!("; cnf {}", confirmation.join(", ")) };
+            let fault = fault.map_or_else(String::new, |why| format!(": {why}"));
+            ("binding", format!("{asked}{cnf}{fault}"))
+        }
         Seen::Begin { now, not_before, issued, started, clock_skew } => {
             let not_before = not_before.map_or_else(String::new, |at| format!(", nbf {}", instant(at)));
             (

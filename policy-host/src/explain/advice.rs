@@ -34,7 +34,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
             "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look; \
              with `status`, a token names one of its `uris`"
         }
-        Reason::BindingMismatch => "this version cannot check a `cnf`: ask the issuer for a token without one",
+        Reason::BindingMismatch => return mismatch(last),
         Reason::NotYetValid => "wait until then, or put the clocks of issuer and proxy in step",
         Reason::Expired => "get a new token",
         Reason::LifetimeExceeded if matches!(last, Some(Seen::Grants { .. })) => {
@@ -58,6 +58,15 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
     };
     text.to_owned()
+}
+
+fn mismatch(seen: Option<&Seen>) -> String {
+    match seen {
+        Some(Seen::Binding { fault: Some(why), .. }) => {
+            format!("{why}: only who the token was issued to may present it, and shows that as `session.bind` says")
+        }
+        _ => "show what `session.bind` asks for".to_owned(),
+    }
 }
 
 fn not_granted(command: Option<&str>, nearest: Option<&Nearest>) -> String {

@@ -11,9 +11,9 @@ pub use verdict::{Checked, Verdict};
 use crate::{
     host::{LogSink, Module},
     published::Published,
-    replay::{Decision, Line, Outcome, Replay, ReplayError, Request},
+    replay::{Decision, Line, Outcome, Replay, ReplayError, Request, peer},
 };
-use chaperone_policy::{Exchange, GrantSeen, Head, Policy, Reason, RustCrypto, Secret, Seen, Worker};
+use chaperone_policy::{Exchange, GrantSeen, Head, LocalState, Policy, Reason, RustCrypto, Secret, Seen, Worker};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{fmt, rc::Rc};
@@ -131,7 +131,8 @@ fn ask_core(
     let owned = request.head();
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
-    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes) };
+    let properties = request.properties();
+    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&properties) };
     let now = chaperone_policy::Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap_or(0));
     published.fetch_for(&mut worker, &policy, now);
     let mut exchange = Exchange::begin(policy);

@@ -11,7 +11,7 @@ pub use compare::{Change, Comparison, Example, Kind, Verdict};
 pub use filter::Filter;
 pub use line::{BadLine, Line};
 pub use outcome::{Decision, Outcome, client_reason};
-pub use request::{Headers, Request};
+pub use request::{Headers, Request, peer};
 pub use run::{Replay, ReplayError};
 
 pub(crate) use filter::{outcome, text};

@@ -1,6 +1,7 @@
 //! A request as the filter will see it, whatever file it was read from.
 
 use crate::host::{PeerCertificate, Properties, Tls};
+use chaperone_policy::Peer;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -95,6 +96,17 @@ impl Request {
         all.append(&mut headers);
         crate::host::Request { headers: all, body, trailers: (!trailers.is_empty()).then_some(trailers), properties }
     }
+}
+
+/// The peer's certificate as the filter reads it out of the properties of its connection.
+#[must_use]
+pub fn peer(properties: &Properties) -> Option<Peer<'_>> {
+    let PeerCertificate { sha256_digest, uri_san, valid, dns_san: _, subject: _ } = properties.tls.as_ref()?.peer.as_ref()?;
+    Some(Peer {
+        certificate_sha256: Some(sha256_digest.as_bytes()),
+        uri_san: uri_san.as_deref().map(str::as_bytes),
+        validated: Some(*valid),
+    })
 }
 
 /// An address with or without a port.

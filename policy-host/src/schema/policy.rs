@@ -31,6 +31,8 @@ pub(super) struct Policy {
     grants: Vec<Grant>,
     /// What has ended: any entry that holds ends what it names. `policy-host revoke` writes these.
     revoked: Option<Vec<Revocation>>,
+    /// What ends a session for the rest of its lifetime, on this proxy.
+    end_session_when: Option<EndSessionWhen>,
     /// What the target is given.
     upstream: Option<Upstream>,
     /// Bounds.
@@ -284,10 +286,70 @@ struct Claims {
 struct Session {
     /// `exp - iat` of a token may not exceed it, and the session ends this long after it began.
     max_lifetime: SomeTime,
+    /// A session that is not used for so long ends, on this proxy.
+    idle_timeout: Option<SomeTime>,
     /// How far clocks may differ, 5m at most; none without it.
     clock_skew: Option<Duration>,
     /// Is a token without its own command list acceptable? `optional` without it.
     token_commands: Option<TokenCommands>,
+    /// What whoever presents a token must show besides. All of it must hold, and a token's `cnf` may hold nothing else.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    bind: Option<Vec<Binding>>,
+    /// With `dpop` in `bind`, and only then.
+    dpop: Option<Dpop>,
+}
+
+/// At least one of `denials` and `context_changes`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("anyOf" = [{"required": ["denials"]}, {"required": ["context_changes"]}]))]
+struct EndSessionWhen {
+    /// So many denials of what the session wanted to do (the reasons of status 403), in so much time.
+    denials: Option<Denials>,
+    /// What must stay as it was when the session was first seen.
+    #[schemars(length(min = 1))]
+    context_changes: Option<Vec<Context>>,
+    /// The leading bits of an IPv4 address that must stay, 32 without it; of an IPv6 address twice as many.
+    #[schemars(range(min = 8, max = 32))]
+    source_prefix: Option<u64>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Denials {
+    #[schemars(range(min = 1, max = 32))]
+    count: u64,
+    within: SomeTime,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Context {
+    /// Where the connection comes from.
+    SourceAddress,
+    /// The connection's certificate, or that it shows none.
+    ClientCertificate,
+}
+
+/// How proofs are checked.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Dpop {
+    /// Where this service is reached: scheme, host and, where it is another than the scheme's, port. The proof's `htu` is
+    /// one of them with the request's path; what the request names as its host takes no part.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^[hH][tT][tT][pP][sS]?://[^/?#@]+$")))]
+    origins: Vec<String>,
+}
+
+/// What a token can be bound to.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Binding {
+    /// The connection's certificate: `cnf` has its `x5t#S256` (RFC 8705 §3).
+    ClientCertificate,
+    /// The SPIFFE ID in the connection's certificate: that of the outermost actor, or of the subject where nobody acts.
+    SpiffeId,
+    /// A key that the caller proves to have for each request (RFC 9449): `cnf` has its `jkt`.
+    Dpop,
 }
 
 #[derive(JsonSchema)]

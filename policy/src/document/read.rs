@@ -105,6 +105,10 @@ impl<'v, 'p> Object<'v, 'p> {
         }
     }
 
+    pub(crate) fn place(&self) -> &At<'_> {
+        self.at
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }

@@ -30,6 +30,15 @@ pub(crate) struct Denials {
 pub(crate) struct Contexts {
     /// The leading bits of an IPv4 address that must; of an IPv6 address twice as many.
     source_prefix: Option<u8>,
+    /// The certificate of the connection.
+    pub(crate) certificate: bool,
+}
+
+/// As documents name them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Source,
+    Certificate,
 }
 
 impl StateRules {
@@ -38,8 +47,12 @@ impl StateRules {
         let mut object = Object::open(value, at, errors)?;
         let denials = object.optional("denials", errors, Denials::read);
         let changes = object.optional("context_changes", errors, |value, at, errors| {
-            each(value, at, errors, |value, at, errors| one_of(value, at, errors, &[("source_address", ())]))
+            each(value, at, errors, |value, at, errors| {
+                let words = [("source_address", Context::Source), ("client_certificate", Context::Certificate)];
+                one_of(value, at, errors, &words)
+            })
         });
+        let watched = |context| changes.iter().flatten().any(|other| *other == context);
         let prefix = object.optional("source_prefix", errors, |value, at, errors| {
             let bits = whole_number(value, at, errors)?;
             let fitting = u8::try_from(bits).ok().filter(|bits| (8..=32).contains(bits));
@@ -48,7 +61,7 @@ impl StateRules {
             }
             fitting
         });
-        if prefix.is_some() && changes.is_none() {
+        if prefix.is_some() && !watched(Context::Source) {
             errors.add_with_help(
                 &at.member("source_prefix"),
                 "changes nothing",
@@ -59,7 +72,9 @@ impl StateRules {
         if denials.is_none() && changes.is_none() {
             errors.add_with_help(at, "ends no session", "for example `denials: {count: 5, within: 1m}`");
         }
-        Some(Self { idle_timeout: None, denials, contexts: Contexts { source_prefix: changes.map(|_| prefix.unwrap_or(32)) } })
+        let source_prefix = watched(Context::Source).then(|| prefix.unwrap_or(32));
+        let contexts = Contexts { source_prefix, certificate: watched(Context::Certificate) };
+        Some(Self { idle_timeout: None, denials, contexts })
     }
 
     /// Is there anything to keep of a session?
@@ -112,23 +127,29 @@ pub(crate) struct Missing;
 
 impl Contexts {
     fn ask(&self) -> bool {
-        self.source_prefix.is_some()
+        self.source_prefix.is_some() || self.certificate
     }
 
-    /// Where a request comes from, as far as it must not change; `None` when nothing of it must stay.
+    /// Where a request comes from, as far as it must not change; `None` when nothing of it must stay. That a connection shows no
+    /// certificate is a context, too.
     pub(crate) fn of(&self, head: &Head<'_>) -> Result<Option<Id>, Missing> {
-        let Some(bits) = self.source_prefix else { return Ok(None) };
-        let text = head.source_address.and_then(|address| std::str::from_utf8(address).ok()).ok_or(Missing)?;
-        let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
-        let address = with_port.or_else(|_| text.parse::<IpAddr>()).map_err(|_| Missing)?;
-        let network = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & u32::MAX.unbounded_shl(32 - u32::from(bits))))
-            }
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX.unbounded_shl(128 - 2 * u32::from(bits))))
-            }
-        };
-        Ok(Some(digest(&[network.to_string().as_bytes()])))
+        if !self.ask() {
+            return Ok(None);
+        }
+        let network = self.source_prefix.map_or(Ok(String::new()), |bits| network(head, bits))?;
+        let certificate = head.peer.filter(|_| self.certificate).and_then(|peer| peer.certificate_sha256).unwrap_or_default();
+        Ok(Some(digest(&[network.as_bytes(), certificate])))
     }
+}
+
+fn network(head: &Head<'_>, bits: u8) -> Result<String, Missing> {
+    let text = head.source_address.and_then(|address| std::str::from_utf8(address).ok()).ok_or(Missing)?;
+    let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
+    let address = with_port.or_else(|_| text.parse::<IpAddr>()).map_err(|_| Missing)?;
+    Ok(match address.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & u32::MAX.unbounded_shl(32 - u32::from(bits))).to_string(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & u128::MAX.unbounded_shl(128 - 2 * u32::from(bits))).to_string()
+        }
+    })
 }

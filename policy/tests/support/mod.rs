@@ -8,7 +8,7 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_policy::{
-    Decision, Edits, End, Exchange, Head, Policy, Secret, Timestamp, VerificationKey, VerifySignature, Worker,
+    Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Timestamp, VerificationKey, VerifySignature, Worker,
 };
 use serde_json::{Value, json};
 
@@ -120,10 +120,21 @@ pub fn head(method: &str, path: &str, extra: &[(&str, &str)]) -> Vec<(Vec<u8>, V
 }
 
 pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, at: u64, fields: &[(Vec<u8>, Vec<u8>)]) -> Answer {
+    ask_from(policy, worker, at, fields, None)
+}
+
+/// The same from a connection with this certificate.
+pub fn ask_from(
+    policy: &Rc<Policy>,
+    worker: &mut Worker,
+    at: u64,
+    fields: &[(Vec<u8>, Vec<u8>)],
+    peer: Option<Peer<'_>>,
+) -> Answer {
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let decision = exchange.request(
-        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711") },
+        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer },
         worker,
         Timestamp::from_seconds(at),
         &Marked,

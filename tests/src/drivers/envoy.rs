@@ -38,6 +38,9 @@ pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
     if case.fetches(plan) {
         return Some("has something fetched");
     }
+    if case.shows_certificates() {
+        return Some("shows a client certificate: see envoy_binding.rs");
+    }
     case.scripts_replies().then_some("scripts a reply")
 }
 

@@ -4,7 +4,7 @@ use super::{Ran, Seen};
 use chaperone_policy::{Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker};
 use policy_host::{
     cases::{Action, Case, Plan, check},
-    replay::{Decision, Outcome, Request, client_reason},
+    replay::{Decision, Outcome, Request, client_reason, peer},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
@@ -67,7 +67,8 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes) };
+    let properties = request.properties();
+    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&properties) };
     let answer = exchange.request(&head, worker, now, &RustCrypto);
     let record = exchange.record(&End::default()).expect("a judged request has a record");
     let record: Value = serde_json::from_str(&record).expect("the record is JSON");

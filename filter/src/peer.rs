@@ -1,0 +1,45 @@
+//! The peer's certificate, as the proxy has it: asked for only where a policy looks at it, for each question is a host call.
+
+use chaperone_policy::{Peer, PeerWanted};
+
+use crate::abi;
+
+/// What the proxy says of it.
+pub(crate) struct Shown {
+    certificate_sha256: Option<Vec<u8>>,
+    uri_san: Option<Vec<u8>>,
+    validated: Option<bool>,
+}
+
+impl Shown {
+    /// `None` when nobody wants to know, or there is no certificate. What the proxy does not answer is not there.
+    pub(crate) fn read(wanted: PeerWanted) -> Option<Self> {
+        if !wanted.any() || !is_true(&abi::property("connection\0mtls").ok()?) {
+            return None;
+        }
+        let ask = |wanted: bool, path| if wanted { abi::property(path).ok() } else { None };
+        Some(Self {
+            // No such property before Envoy 1.39. A call that fails is no word for it, either.
+            validated: match abi::known_property("connection\0peer_certificate_valid") {
+                Ok(None) => None,
+                Ok(Some(value)) => Some(is_true(&value)),
+                Err(abi::Failed) => Some(false),
+            },
+            certificate_sha256: ask(wanted.certificate_sha256, "connection\0sha256_peer_certificate_digest"),
+            uri_san: ask(wanted.uri_san, "connection\0uri_san_peer_certificate"),
+        })
+    }
+
+    pub(crate) fn peer(&self) -> Peer<'_> {
+        Peer {
+            certificate_sha256: self.certificate_sha256.as_deref(),
+            uri_san: self.uri_san.as_deref(),
+            validated: self.validated,
+        }
+    }
+}
+
+/// A boolean property: one byte.
+fn is_true(value: &[u8]) -> bool {
+    value == [1]
+}
