@@ -187,7 +187,7 @@ fn the_record_of_a_cut_stream_says_who_ended_it_and_why() {
     let newest = compile(&with(document(), "/revoked", json!([{"session": "s-1", "because": "INC-42"}])));
     assert_eq!(stream.recheck(&newest, &mut worker, Timestamp::from_seconds(NOW)), Some(Reason::Revoked));
     let record = record(&stream);
-    let label = format!("orders@{}", &newest.revision().unwrap()[..12]);
+    let label = format!("orders@{}", newest.revision().unwrap().get(..12).unwrap());
     assert_eq!((&record["status_code"], &record["status_detail"]), (&json!("revoked"), &json!("INC-42")));
     assert_eq!((&record["unmapped"]["decision"], &record["action_id"]), (&json!("allow"), &json!(1)), "it was let through");
     assert_eq!((&record["unmapped"]["ended_by"], &record["unmapped"]["ended_under"]), (&json!("revoked"), &json!(label)));
