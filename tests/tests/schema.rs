@@ -215,6 +215,10 @@ fn schema_and_core_agree_about_what_is_wrong() {
             "does not fit",
             "fits none",
             "`issuer` is missing",
+            "changes nothing",
+            "stands without `dpop`",
+            "`dpop` is missing",
+            "`dpop` without a place",
         ]
         .iter()
         .any(|message| errors.contains(message))

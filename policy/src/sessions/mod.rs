@@ -144,13 +144,16 @@ impl Sessions {
                 if let Some(ending) = entry.ended {
                     return Err(reason_of(ending).into());
                 }
-                let moved = context.is_some_and(|context| context != entry.context);
-                match (rules.is_idle(now.saturating_sub(entry.used)), moved) {
-                    (true, _) => Ok(Change::End(Ending::Idle)),
-                    (false, true) => Ok(Change::End(Ending::ContextChange)),
-                    (false, false) if rules.is_use_to_note(now.saturating_sub(entry.used)) => Ok(Change::Use),
-                    (false, false) => Ok(Change::Nothing),
+                if rules.is_idle(now.saturating_sub(entry.used)) {
+                    return Ok(Change::End(Ending::Idle));
                 }
+                Ok(match context {
+                    // The rules have changed, not the place.
+                    Some(context) if !rules::by_same_rules(&context, &entry.context) => Change::Begin(context),
+                    Some(context) if context != entry.context => Change::End(Ending::ContextChange),
+                    Some(_) | None if rules.is_use_to_note(now.saturating_sub(entry.used)) => Change::Use,
+                    Some(_) | None => Change::Nothing,
+                })
             }
             None if rules.idle_timeout.is_some() || context.is_some() => Ok(Change::Begin(context.unwrap_or_default())),
             None => Ok(Change::Nothing),
@@ -263,7 +266,7 @@ impl Sessions {
 /// What is to be done with a session's entry.
 enum Change {
     Nothing,
-    /// It was never seen before; from this context it comes.
+    /// It was never seen before, or not by these rules; from this context it comes.
     Begin(Id),
     Use,
     /// Denials that are older than this no longer count, in milliseconds.
@@ -277,7 +280,7 @@ impl Entry {
     fn apply(&mut self, change: Change, now: u64) -> Option<Ending> {
         match change {
             Change::Nothing => {}
-            Change::Begin(context) => self.context = context,
+            Change::Begin(context) => (self.context, self.used) = (context, now),
             Change::Use => self.used = now,
             Change::Deny { window } => {
                 self.denials.retain(|at| now.saturating_sub(*at) < window);

@@ -138,8 +138,15 @@ impl Contexts {
         }
         let network = self.source_prefix.map_or(Ok(String::new()), |bits| network(head, bits))?;
         let certificate = head.peer.filter(|_| self.certificate).and_then(|peer| peer.certificate_sha256).unwrap_or_default();
-        Ok(Some(digest(&[network.as_bytes(), certificate])))
+        let mut context = digest(&[network.as_bytes(), certificate]);
+        context[0] = self.source_prefix.unwrap_or(0) | u8::from(self.certificate) << 7;
+        Ok(Some(context))
     }
+}
+
+/// Were both contexts taken by the same rules? Their first byte says by which; 0 is none. Others cannot be compared.
+pub(super) fn by_same_rules(one: &Id, other: &Id) -> bool {
+    one.first() == other.first()
 }
 
 fn network(head: &Head<'_>, bits: u8) -> Result<String, Missing> {
