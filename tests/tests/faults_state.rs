@@ -1,6 +1,6 @@
 //! Sessions whose state the workers share, while the host fails: what cannot be known is denied or cut, once, and nothing that
 //! has ended comes back.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
     scenario::{self, Scenario},
@@ -67,16 +67,16 @@ impl Bench {
         self.vm.finish(stream, LogInfo::default());
         let replies = self.vm.call_count(HostCall::SendLocalResponse) - before;
         assert!(self.vm.trap().is_none());
-        match outcome {
+        match &outcome {
             Outcome::Continue(_) => {
                 assert_eq!(replies, 0);
                 None
             }
             Outcome::LocalReply(reply) => {
                 assert_eq!(replies, 1);
-                Some(reply.details)
+                Some(reply.details.clone())
             }
-            other => panic!("{other:?}"),
+            Outcome::Paused | Outcome::Reset | Outcome::Trapped { .. } => panic!("{outcome:?}"),
         }
     }
 
