@@ -50,10 +50,21 @@ impl Proxy {
     ) -> (Exchange, Option<Reason>) {
         let mut claims = claims();
         claims["sid"] = json!(session);
-        let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims)))]);
+        self.ask_with(worker, policy, &claims, method, Some(source))
+    }
+
+    fn ask_with(
+        &mut self,
+        worker: usize,
+        policy: &Rc<Policy>,
+        claims: &Value,
+        method: &str,
+        source: Option<&str>,
+    ) -> (Exchange, Option<Reason>) {
+        let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(claims)))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source_address: Some(source.as_bytes()), peer: None };
+        let head = Head { headers: &headers, source_address: source.map(str::as_bytes), peer: None };
         let now = self.now();
         let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
             Decision::Forward(permit) => permit.observed(),
@@ -158,6 +169,58 @@ fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
 }
 
 #[test]
+fn an_ending_outlives_the_lifetime_that_its_policy_allowed() {
+    let (short, long) = (compile(&counting()), compile(&with(counting(), "/session/max_lifetime", json!("12h"))));
+    let mut proxy = Proxy::new(1);
+    let mut claims = claims();
+    claims["exp"] = json!(NOW + 11 * 3600);
+    for _ in 0..3 {
+        proxy.bad(0, &short, "s-1");
+    }
+    proxy.wait(10 * 3600);
+    assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, Some(Reason::SessionEnded), "a token that lives longer by now");
+    claims["sid"] = json!("s-2");
+    assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, None);
+}
+
+#[test]
+fn issuers_do_not_end_each_others_sessions() {
+    let mut document = counting();
+    let mut other = document["tokens"]["issuers"][0].clone();
+    other["issuer"] = json!("https://other.example");
+    document["tokens"]["issuers"].as_array_mut().unwrap().push(other);
+    document["grants"][0]["when"]["issuer"] = json!("https://broker.example");
+    let mut theirs = document["grants"][0].clone();
+    theirs["name"] = json!("theirs");
+    theirs["when"]["issuer"] = json!("https://other.example");
+    document["grants"].as_array_mut().unwrap().push(theirs);
+    let policy = compile(&document);
+    let mut proxy = Proxy::new(1);
+    for _ in 0..3 {
+        proxy.bad(0, &policy, "s-1");
+    }
+    assert_eq!(proxy.get(0, &policy, "s-1"), Some(Reason::SessionEnded));
+    assert_eq!(proxy.ask_with(0, &policy, &with(claims(), "/iss", json!("https://other.example")), "GET", None).1, None);
+}
+
+#[test]
+fn whether_sessions_have_ended_is_asked_of_each_request_if_it_could_not_be_read() {
+    let shared = Rc::new(Failing { of: LocalState::default(), how: Cell::new(How::Well) });
+    let (rules, without) = (compile(&counting()), compile(&document()));
+    let mut proxy = Proxy::new(2);
+    proxy.workers.iter_mut().for_each(|worker| worker.share(shared.clone()));
+    for _ in 0..3 {
+        proxy.bad(0, &rules, "s-1");
+    }
+    shared.how.set(How::NoValue);
+    proxy.workers[1].adopt(&without);
+    assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::InternalError));
+    shared.how.set(How::Well);
+    assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded));
+    assert_eq!(proxy.get(1, &without, "s-2"), None);
+}
+
+#[test]
 fn a_session_that_is_not_used_ends_on_all_workers_and_never_too_early() {
     let policy = compile(&with(document(), "/session/idle_timeout", json!("2m")));
     let mut proxy = Proxy::new(2);
@@ -210,6 +273,7 @@ fn a_session_from_elsewhere_ends() {
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:ff::1]:1").1, None);
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:1::1]:1").1, Some(Reason::SessionEnded));
     assert_eq!(proxy.ask(0, &exact, "s-9", "GET", "somewhere").1, Some(Reason::InternalError), "without evidence nothing passes");
+    assert_eq!(proxy.ask_with(0, &exact, &claims(), "GET", None).1, Some(Reason::InternalError));
 }
 
 #[test]
@@ -365,4 +429,14 @@ fn without_room_a_session_that_is_not_known_is_denied_and_none_is_forgotten() {
     assert!(refused > 1000, "{refused}");
     assert_eq!(proxy.get(0, &policy, "s-ended"), Some(Reason::SessionEnded));
     assert_eq!(proxy.get(0, &policy, "s-0"), None);
+    // Room is made by those whose tokens can no longer be valid, but not by those that were ended.
+    proxy.wait(16 * 60);
+    let now = NOW + 16 * 60;
+    let later = with(with(claims(), "/iat", json!(now)), "/exp", json!(now + 600));
+    for number in 0..1000 {
+        let later = with(later.clone(), "/sid", json!(format!("later-{number}")));
+        assert_eq!(proxy.ask_with(0, &policy, &later, "GET", None).1, None);
+    }
+    let ended = with(later, "/sid", json!("s-ended"));
+    assert_eq!(proxy.ask_with(0, &policy, &ended, "GET", None).1, Some(Reason::SessionEnded));
 }
