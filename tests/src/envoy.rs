@@ -134,6 +134,14 @@ impl Envoy {
         self.listener
     }
 
+    /// Bytes of memory that the process has in use, as the system counts them; nothing where it has no `/proc`.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
     /// The access log.
     #[must_use]
     pub fn access_log(&self) -> PathBuf {

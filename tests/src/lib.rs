@@ -12,6 +12,7 @@
 )]
 
 pub mod access_log;
+pub mod broken;
 pub mod client;
 pub mod command;
 pub mod drivers;

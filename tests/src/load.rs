@@ -84,19 +84,30 @@ struct Caller {
 
 impl Caller {
     async fn run(self, seen: Arc<Mutex<Vec<Seen>>>, stop: Arc<AtomicBool>) {
-        let mut connection = None;
+        let mut open: Option<Connection> = None;
         let mut left = 0;
         while !stop.load(Ordering::Relaxed) {
-            if left == 0 {
-                connection = Some(Connection::open(self.to, self.protocol).await.expect("Envoy listens"));
-                left = ON_A_CONNECTION;
-            }
             let sent = Instant::now();
-            let reply = connection.as_mut().expect("opened above").send(&self.call).await;
-            left = if reply.is_ok() { left - 1 } else { 0 };
+            let reply = self.ask(if left == 0 { None } else { open.take() }).await;
+            left = if left == 0 { ON_A_CONNECTION } else { left } - 1;
+            let reply = reply.map(|(reply, connection)| {
+                open = Some(connection);
+                reply
+            });
+            if reply.is_err() {
+                left = 0;
+            }
             let one = Seen { proxy: self.proxy, session: self.session, sent, done: Instant::now(), reply };
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(one);
             sleep(PAUSE).await;
         }
+    }
+
+    async fn ask(&self, open: Option<Connection>) -> Result<(Reply, Connection), Error> {
+        let mut connection = match open {
+            Some(connection) => connection,
+            None => Connection::open(self.to, self.protocol).await?,
+        };
+        Ok((connection.send(&self.call).await?, connection))
     }
 }

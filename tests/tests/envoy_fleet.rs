@@ -66,7 +66,7 @@ fn revision(file: &Path) -> String {
 }
 
 /// The answers of the session that ends on a proxy, to what was sent in this time.
-fn of_ended<'s>(seen: &'s [Seen], proxy: usize, from: Instant, to: Instant) -> impl Iterator<Item = &'s Seen> {
+fn of_ended(seen: &[Seen], proxy: usize, from: Instant, to: Instant) -> impl Iterator<Item = &Seen> {
     seen.iter().filter(move |one| one.session == ENDED && one.proxy == proxy && (from..to).contains(&one.sent))
 }
 
