@@ -50,6 +50,7 @@ pub struct Envoy {
     admin: SocketAddr,
     listener: SocketAddr,
     dir: PathBuf,
+    ecds_dir: PathBuf,
     wasm: PathBuf,
     credential_env: String,
 }
@@ -64,6 +65,18 @@ impl Envoy {
         let ecds_dir = dir.join("ecds");
         fs::create_dir_all(&ecds_dir).expect("the build folder can be written");
         ecds::write(&ecds_dir, setup.wasm, setup.policy, setup.credential.0);
+        Self::start_in(dir, ecds_dir, setup).await
+    }
+
+    /// Starts one that watches the same ECDS file as this one; the setup's policy is not used.
+    ///
+    /// # Panics
+    /// When it does not get there in time.
+    pub async fn start_beside(&self, setup: Setup<'_>) -> Self {
+        Self::start_in(run_dir(setup.name), self.ecds_dir.clone(), setup).await
+    }
+
+    async fn start_in(dir: PathBuf, ecds_dir: PathBuf, setup: Setup<'_>) -> Self {
         fs::write(dir.join("bootstrap.yaml"), bootstrap(&dir, &ecds_dir, &setup)).expect("the build folder can be written");
         let log = File::create(dir.join("envoy.log")).expect("the build folder can be written");
         let child = Command::new(install::envoy())
@@ -82,7 +95,8 @@ impl Envoy {
             .expect("the installed envoy can be started");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let credential_env = setup.credential.0.to_owned();
-        let mut envoy = Self { child, admin: nowhere, listener: nowhere, dir, wasm: setup.wasm.to_path_buf(), credential_env };
+        let mut envoy =
+            Self { child, admin: nowhere, listener: nowhere, dir, ecds_dir, wasm: setup.wasm.to_path_buf(), credential_env };
         envoy.wait_until_ready().await;
         envoy
     }
@@ -120,6 +134,14 @@ impl Envoy {
         self.listener
     }
 
+    /// Bytes of memory that the process has in use, as the system counts them; nothing where it has no `/proc`.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
     /// The access log.
     #[must_use]
     pub fn access_log(&self) -> PathBuf {
@@ -130,6 +152,12 @@ impl Envoy {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The ECDS file that it watches.
+    #[must_use]
+    pub fn ecds_file(&self) -> PathBuf {
+        self.ecds_dir.join("ecds.yaml")
     }
 
     /// Replaces the ECDS file by rename and waits for Envoy's verdict.
@@ -156,7 +184,7 @@ impl Envoy {
 
     /// Replaces the ECDS file by rename, and does not wait.
     pub fn write_ecds(&self, policy: &Value) {
-        ecds::write(&self.dir.join("ecds"), &self.wasm, policy, &self.credential_env);
+        ecds::write(&self.ecds_dir, &self.wasm, policy, &self.credential_env);
     }
 
     /// One counter or gauge.

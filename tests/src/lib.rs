@@ -12,7 +12,9 @@
 )]
 
 pub mod access_log;
+pub mod broken;
 pub mod client;
+pub mod command;
 pub mod drivers;
 pub mod ecds;
 pub mod envoy;
@@ -20,6 +22,7 @@ mod frames;
 pub mod guests;
 pub mod install;
 pub mod json_schema;
+pub mod load;
 pub mod mesh;
 pub mod mtls;
 pub mod pair;

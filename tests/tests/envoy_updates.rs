@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
+    broken::broken,
     client::{Call, Connection, Error, Protocol, Reply},
     envoy::Update,
     mesh::Mesh,
@@ -143,33 +144,6 @@ async fn until(mesh: &Mesh, call: &Call, status: u16) -> Reply {
     }
 }
 
-/// Documents that no filter may take.
-fn bad(scenario: &Scenario) -> Vec<(&'static str, Value)> {
-    let good = scenario.revoking(9, &json!([]));
-    let with = |pointer: &str, value: Value| {
-        let mut policy = good.clone();
-        *policy.pointer_mut(pointer).expect("a member of the scenario's policy") = value;
-        policy
-    };
-    let text = good.to_string();
-    let mut unknown = good.clone();
-    unknown["grantz"] = json!([]);
-    vec![
-        ("truncated JSON", json!(text.split_at(text.len() / 2).0)),
-        ("no JSON", json!("mode: enforce")),
-        ("nothing", json!("")),
-        ("an array", json!("[]")),
-        ("a member twice", json!(text.replacen("\"version\":1", "\"version\":1,\"version\":1", 1))),
-        ("an unknown member", unknown),
-        ("an unknown version", with("/version", json!(2))),
-        ("no audience", with("/tokens/issuers/0/audiences", json!([]))),
-        ("a shared secret's algorithm", with("/tokens/issuers/0/algorithms", json!(["HS256"]))),
-        ("a grant of an unknown command", with("/grants/0/allow", json!(["orders.lost"]))),
-        ("an empty condition", with("/grants/0/when", json!({}))),
-        ("a revocation of nothing", with("/revoked", json!([{}]))),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_update_changes_nothing_and_the_next_good_one_is_taken() {
     let scenario = Scenario::new();
@@ -178,7 +152,7 @@ async fn a_bad_update_changes_nothing_and_the_next_good_one_is_taken() {
     let live = Call::get("/v1/orders").bearer(&scenario.token("s-2"));
     assert_eq!(mesh.envoy.update(&scenario.revoking(2, &json!([{"session": "s-1"}]))).await, Update::Applied);
     until(&mesh, &revoked, 401).await;
-    for (what, document) in bad(&scenario) {
+    for (what, document) in broken(&scenario, 9) {
         assert_eq!(mesh.envoy.update(&document).await, Update::Rejected, "{what}");
         for protocol in Protocol::ALL {
             assert_eq!(mesh.send(&revoked, protocol).await.status, 401, "after {what}");
@@ -193,7 +167,7 @@ async fn a_bad_update_changes_nothing_and_the_next_good_one_is_taken() {
 async fn a_cold_start_on_a_bad_policy_denies_until_a_good_one_comes() {
     let scenario = Scenario::new();
     let good = Call::get("/v1/orders").bearer(&scenario.token("s-1"));
-    for (what, document) in bad(&scenario).into_iter().step_by(4) {
+    for (what, document) in broken(&scenario, 9).into_iter().step_by(4) {
         let mesh = Mesh::with("cold-start", &document, Upstream::start().await, wasm::chaperone(), &[]).await;
         for protocol in Protocol::ALL {
             for call in [&good, &Call::get("/healthz"), &Call::get("/")] {
