@@ -295,7 +295,7 @@ impl SharedState for Failing {
         match self.how.get() {
             How::NoValue => Err(Unavailable),
             How::Garbage => Ok(Some((vec![7; 33], 1))),
-            _ => self.of.get(key),
+            How::Well | How::NoTime | How::NoPut | How::AlwaysQuicker => self.of.get(key),
         }
     }
 
@@ -303,7 +303,7 @@ impl SharedState for Failing {
         match self.how.get() {
             How::NoPut => Err(Unavailable),
             How::AlwaysQuicker => Ok(false),
-            _ => self.of.put(key, value, version),
+            How::Well | How::NoTime | How::NoValue | How::Garbage => self.of.put(key, value, version),
         }
     }
 }
