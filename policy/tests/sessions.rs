@@ -213,6 +213,22 @@ fn a_session_from_elsewhere_ends() {
 }
 
 #[test]
+fn other_rules_for_contexts_end_no_session_and_bind_it_anew() {
+    let watching = |bits: u64| {
+        let rules = json!({"context_changes": ["source_address"], "source_prefix": bits});
+        compile(&with(with(document(), "/end_session_when", rules), "/session/idle_timeout", json!("2m")))
+    };
+    let (before, exact, network) = (compile(&with(document(), "/session/idle_timeout", json!("2m"))), watching(32), watching(24));
+    let mut proxy = Proxy::new(2);
+    assert_eq!(proxy.ask(0, &before, "s-1", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(1, &exact, "s-1", "GET", "192.0.2.8:1").1, None, "from where it came before is not known");
+    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "192.0.2.9:1").1, None, "by an address no network can be compared");
+    assert_eq!(proxy.ask(0, &before, "s-1", "GET", "198.51.100.1:1").1, None);
+    assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.2.7:1").1, None, "the same network");
+    assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.3.7:1").1, Some(Reason::SessionEnded));
+}
+
+#[test]
 fn a_session_with_another_certificate_ends() {
     let policy = compile(&with(document(), "/end_session_when", json!({"context_changes": ["client_certificate"]})));
     let ask = |proxy: &mut Proxy, session: &str, certificate: Option<&str>| {

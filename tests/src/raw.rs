@@ -1,9 +1,12 @@
 //! Callers that misbehave: bytes on a socket, for what no HTTP library agrees to send.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -34,8 +37,18 @@ impl RawReply {
 /// # Panics
 /// When the socket fails, or nothing ends it in time.
 pub async fn http1(to: SocketAddr, bytes: &[u8]) -> RawReply {
+    http1_from(Ipv4Addr::LOCALHOST, to, bytes).await
+}
+
+/// The same, from this address.
+///
+/// # Panics
+/// As [`http1`], and when the machine has no such address.
+pub async fn http1_from(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> RawReply {
     let received = timeout(PATIENCE, async {
-        let mut socket = TcpStream::connect(to).await.expect("Envoy listens");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
+        let mut socket = socket.connect(to).await.expect("Envoy listens");
         socket.write_all(bytes).await.expect("the request can be written");
         let mut received = Vec::new();
         // Envoy waits a second before it closes; a reset after an answer is an answer, too.

@@ -16,6 +16,7 @@ use policy_host::{
 use serde_json::Value;
 use std::{
     cell::Cell,
+    net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -146,7 +147,12 @@ impl Driver {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let grpc = request.headers.iter().any(|(name, value)| name == b"content-type" && value.starts_with(b"application/grpc"));
         if !grpc && request.trailers.is_empty() {
-            return Answered::of_raw(&raw::http1(self.envoy.address(), &bytes(request, chunks)).await);
+            // Of the addresses that a case may name, these are the machine's own.
+            let from = match request.source_address.map(|address| address.ip()) {
+                Some(IpAddr::V4(address)) if address.is_loopback() => address,
+                Some(_) | None => Ipv4Addr::LOCALHOST,
+            };
+            return Answered::of_raw(&raw::http1_from(from, self.envoy.address(), &bytes(request, chunks)).await);
         }
         let mut call =
             Call::new(&text(&request.method), &text(&request.path)).host(&text(&request.authority)).body(request.body.clone());
