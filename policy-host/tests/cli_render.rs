@@ -116,6 +116,36 @@ fn a_bootstrap_has_what_was_chosen_and_fits_the_policy() {
     assert!(!text.to_ascii_lowercase().contains("x-chaperone-") && text.contains("max_stream_duration: 1200s"));
 }
 
+#[test]
+fn what_a_policy_fetches_gets_its_cluster() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let path = policy.path().to_str().unwrap();
+    let good = fs::read_to_string(workspace("tests/fixtures/full.policy.yaml")).unwrap();
+    let render = |text: &str, more: &[&str]| {
+        fs::write(path, text).unwrap();
+        policy_host(&[&["render", "envoy", "--upstream", "a:1", "--policy", path], more].concat())
+    };
+    let rendered = render(&good, &["--trusted-ca", "/etc/pki/ca.pem"]);
+    assert_eq!(rendered.status.code(), Some(0), "{rendered:?}");
+    let document = Document::parse("bootstrap.yaml", String::from_utf8(rendered.stdout).unwrap()).unwrap();
+    let clusters = document.value().pointer("/static_resources/clusters").unwrap();
+    assert_eq!((clusters.as_array().unwrap().len(), &clusters[1]["name"]), (2, &json!("broker")));
+    let tls = &clusters[1]["transport_socket"]["typed_config"];
+    assert_eq!(tls["sni"], "second.example");
+    let validation = &tls["common_tls_context"]["validation_context"];
+    assert_eq!(validation["trusted_ca"], json!({"filename": "/etc/pki/ca.pem"}));
+    assert_eq!(validation["match_typed_subject_alt_names"], json!([{"san_type": "DNS", "matcher": {"exact": "second.example"}}]));
+
+    for (from, to, said) in [
+        ("cluster: broker", "cluster: target", "is the protected target"),
+        ("https://second.example/", "https://third.example/", "give each a cluster of its own"),
+    ] {
+        let refused = render(&good.replace(from, to), &[]);
+        assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(3), true), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(said), "{refused:?}");
+    }
+}
+
 fn image() -> String {
     format!("registry.example/chaperone:0.1.0@sha256:{}", "0".repeat(64))
 }

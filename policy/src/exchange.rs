@@ -220,7 +220,7 @@ impl Exchange {
     pub fn interrupt(&mut self) -> Option<Reason> {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         judged.standing.as_ref()?;
-        Some(judged.cut.get_or_insert(Cut { reason: Reason::InternalError, because: None, policy: None }).reason)
+        Some(judged.cut.get_or_insert(Cut { reason: Reason::InternalError, because: None, policy: None, ended_now: None }).reason)
     }
 
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.

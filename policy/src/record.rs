@@ -303,10 +303,10 @@ impl Record<'_> {
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
         }
-        if let Some(ending) = ended_now {
+        if let Some(ending) = ended_now.or(cut.and_then(|cut| cut.ended_now)) {
             line.member(r#","ends_session":"#, ending.name());
         }
-        if let Some(Cut { reason, because: _, policy }) = cut {
+        if let Some(Cut { reason, because: _, policy, ended_now: _ }) = cut {
             line.member(r#","ended_by":"#, reason.code());
             if let Some(policy) = policy {
                 line.member(r#","ended_under":"#, policy);

@@ -9,6 +9,7 @@ use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::router::CommandId;
+use crate::sessions::{Ending, Stop};
 use crate::time::Timestamp;
 use crate::worker::Worker;
 
@@ -44,6 +45,8 @@ pub(crate) struct Cut {
     pub(crate) because: Option<String>,
     /// The policy that says so: its name and the first digits of its revision.
     pub(crate) policy: Option<Box<str>>,
+    /// What the session was ended for by this very cut.
+    pub(crate) ended_now: Option<Ending>,
 }
 
 impl Standing {
@@ -74,15 +77,18 @@ impl Standing {
     /// `moved`: because a piece of it has come.
     pub(crate) fn again(&mut self, newest: &Rc<Policy>, worker: &mut Worker, latest: Timestamp, moved: bool) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
-            return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None });
+            return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None, ended_now: None });
         };
         if !rules.enforces() {
             return Ok(());
         }
-        let cut = |reason, because| Cut { reason, because, policy: Some(rules.label.clone()) };
+        let cut = |stop: Stop, because| {
+            let Stop { reason, ended_now } = stop;
+            Cut { reason, because, policy: Some(rules.label.clone()), ended_now }
+        };
         let unchanged = self.is_by(newest) && self.epoch == worker.sources.epoch();
         if unchanged && latest.seconds() < self.over {
-            return self.stays(rules, worker, moved).map_err(|reason| cut(reason, None));
+            return self.stays(rules, worker, moved).map_err(|stop| cut(stop, None));
         }
         let mut findings = Findings::default();
         let mut because = None;
@@ -92,17 +98,17 @@ impl Standing {
                 self.by = Rc::downgrade(newest);
                 self.epoch = worker.sources.epoch();
                 self.over = over(rules, &findings);
-                self.stays(rules, worker, moved).map_err(|reason| cut(reason, None))
+                self.stays(rules, worker, moved).map_err(|stop| cut(stop, None))
             }
-            Err(reason) => Err(cut(reason, because)),
+            Err(reason) => Err(cut(reason.into(), because)),
         }
     }
 
     /// `session_ended`, `idle`.
-    fn stays(&self, rules: &Rules, worker: &mut Worker, moved: bool) -> Result<(), Reason> {
+    fn stays(&self, rules: &Rules, worker: &mut Worker, moved: bool) -> Result<(), Stop> {
         let Basis::Session(Authenticated { session, .. }) = &self.basis else { return Ok(()) };
         match rules.asked(session, worker) {
-            Some(asked) => worker.sessions.stays(&asked, moved).map_err(|stop| stop.reason),
+            Some(asked) => worker.sessions.stays(&asked, moved),
             None => Ok(()),
         }
     }

@@ -339,12 +339,15 @@ fn open_streams_of_an_ended_or_idle_session_are_cut() {
     }
     assert_eq!(check(&mut proxy, &mut stream, false), Some(Reason::Idle));
     assert_eq!(record(&stream)["unmapped"]["ended_by"], "idle");
+    assert_eq!(record(&stream)["unmapped"]["ends_session"], "idle", "the cut was what ended it");
+    assert_eq!(record(&moving)["unmapped"].get("ends_session"), None);
     assert_eq!(proxy.get(1, &policy, "s-1"), Some(Reason::Idle));
     assert_eq!(check(&mut proxy, &mut moving, false), None);
     for _ in 0..3 {
         proxy.bad(1, &policy, "s-2");
     }
     assert_eq!(check(&mut proxy, &mut moving, false), Some(Reason::SessionEnded), "ended on the other worker");
+    assert_eq!(record(&moving)["unmapped"].get("ends_session"), None, "whose record says so");
 }
 
 /// A proxy's state that fails, lies or is always quicker.

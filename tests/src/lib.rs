@@ -29,6 +29,7 @@ pub mod pair;
 pub mod raw;
 pub mod scenario;
 pub mod stages;
+pub mod tls_front;
 pub mod upstream;
 pub mod wasm;
 

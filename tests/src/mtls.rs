@@ -64,9 +64,20 @@ impl Authority {
         self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn server(&self) -> Identity {
-        let params = CertificateParams::new(vec![SERVER.to_owned()]).expect("a name");
+    /// A server's certificate for this name or address.
+    ///
+    /// # Panics
+    /// When the name is none.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Identity {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// Its own certificate, as a file of authorities has it.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
     }
 
     fn issue(&self, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
@@ -81,7 +92,7 @@ impl Authority {
     #[must_use]
     pub fn listener(&self, context: &str, validation: &str) -> (&'static str, String) {
         const PLAIN: &str = "      filter_chains:\n        - filters:\n";
-        let Identity { certificate, key } = self.server();
+        let Identity { certificate, key } = self.server(SERVER);
         let text = |label: &str, der: &[u8]| format!("inline_string: {:?}", pem(label, der));
         let (certificate, key) = (text("CERTIFICATE", &certificate), text("PRIVATE KEY", &key));
         let authority = text("CERTIFICATE", &self.certificate);
@@ -126,6 +137,11 @@ impl Authority {
 }
 
 impl Identity {
+    /// The certificate, and its key as PKCS #8.
+    pub(crate) fn parts(&self) -> (&CertificateDer<'static>, &[u8]) {
+        (&self.certificate, &self.key)
+    }
+
     /// As a token's `cnf` has it (RFC 8705 §3.1).
     #[must_use]
     pub fn thumbprint(&self) -> String {

@@ -1,7 +1,7 @@
 //! What is rendered and shipped for proxies, shown to the real Envoy as far as that can look into it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_tests::{install, root};
+use chaperone_tests::{install, mtls::Authority, root};
 use policy_host::{
     render::{self, Bootstrap, Rendered},
     source::{Document, PolicyDocument},
@@ -18,25 +18,49 @@ fn validate(folder: &Path, bootstrap: &str) -> Result<(), String> {
 }
 
 fn example() -> Rendered {
-    let document = PolicyDocument::read(&root().join("examples/agent-orders/policy.yaml")).expect("the example");
+    rendered("examples/agent-orders/policy.yaml")
+}
+
+fn rendered(path: &str) -> Rendered {
+    let document = PolicyDocument::read(&root().join(path)).expect("a policy");
     Rendered::new(&document, "2026-11-24T00:00:00Z".parse().expect("an instant")).expect("a valid policy")
+}
+
+fn options(folder: &Path) -> Bootstrap {
+    Bootstrap {
+        listen: "127.0.0.1:10000".parse().expect("an endpoint"),
+        admin_port: 9901,
+        upstream: "orders.internal:8080".parse().expect("an endpoint"),
+        ecds_dir: folder.to_path_buf(),
+        access_log: "/dev/stdout".into(),
+        trusted_ca: folder.join("authorities.pem"),
+    }
 }
 
 #[test]
 fn envoy_takes_the_bootstrap_that_is_rendered() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Bootstrap {
-        listen: "127.0.0.1:10000".parse().expect("an endpoint"),
-        admin_port: 9901,
-        upstream: "orders.internal:8080".parse().expect("an endpoint"),
-        ecds_dir: folder.path().to_path_buf(),
-        access_log: "/dev/stdout".into(),
-    };
+    let options = options(folder.path());
     fs::write(folder.path().join("ecds.yaml"), render::ecds(&example(), "/etc/envoy/chaperone.wasm")).expect("a file");
-    let bootstrap = render::bootstrap(&example(), &options);
+    let bootstrap = render::bootstrap(&example(), &options).expect("no clusters");
     validate(folder.path(), &bootstrap).unwrap_or_else(|said| panic!("{said}"));
     let broken = bootstrap.replace("normalize_path: false", "normalise_path: false");
     assert!(validate(folder.path(), &broken).is_err(), "it does look");
+}
+
+#[test]
+fn envoy_takes_the_clusters_of_what_a_policy_fetches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("authorities.pem"), Authority::new().pem()).expect("a file");
+    // The policy with every member that there is.
+    let policy = rendered("tests/fixtures/full.policy.yaml");
+    fs::write(folder.path().join("ecds.yaml"), render::ecds(&policy, "/etc/envoy/chaperone.wasm")).expect("a file");
+    let bootstrap = render::bootstrap(&policy, &options(folder.path())).expect("clusters");
+    assert!(bootstrap.contains("- name: \"broker\"") && bootstrap.contains("sni: \"second.example\""), "{bootstrap}");
+    validate(folder.path(), &bootstrap).unwrap_or_else(|said| panic!("{said}"));
+    for (from, to) in [("match_typed_subject_alt_names", "match_typed_alt_names"), ("authorities.pem", "nobody.pem")] {
+        assert!(validate(folder.path(), &bootstrap.replace(from, to)).is_err(), "it does look at {from}");
+    }
 }
 
 /// The patches of the shipped EnvoyFilter, put where Istio would put them.

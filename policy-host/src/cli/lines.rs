@@ -1,4 +1,5 @@
-//! The lines of a log of recorded requests: read one by one, counted, with what is wrong shown where it is, and a progress bar.
+//! The lines of a log, of recorded requests or a proxy's: read one by one, counted, with what is wrong shown where it is, and a
+//! progress bar.
 
 use super::{Exit, output};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,11 +29,11 @@ pub(crate) struct Lines {
 }
 
 /// A line that is not blank.
-pub(crate) struct Next {
+pub(crate) struct Next<T> {
     /// From 1.
     pub(crate) number: u64,
-    /// The recorded request and its text; `None` when it could not be read, which has been said.
-    pub(crate) request: Option<(Line, String)>,
+    /// What it says; `None` when it could not be read, which has been said.
+    pub(crate) content: Option<T>,
 }
 
 impl Lines {
@@ -54,8 +55,20 @@ impl Lines {
         Ok(Self { input, name, bytes: Vec::new(), number: 0, read: 0, bad: 0, trapped: false, length, started, bar: None })
     }
 
-    /// The next line that is not blank.
-    pub(crate) fn next(&mut self) -> Result<Option<Next>, Exit> {
+    /// The next line that is not blank: a recorded request, and its text.
+    pub(crate) fn next_request(&mut self) -> Result<Option<Next<(Line, String)>>, Exit> {
+        self.next(|bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => Line::parse(text).map(|line| (line, text.to_owned())),
+            Err(error) => Err(BadLine {
+                offset: error.valid_up_to(),
+                message: "is not UTF-8 from here on".to_owned(),
+                help: Some("write other bytes of a body as body_base64".to_owned()),
+            }),
+        })
+    }
+
+    /// The next line that is not blank, as `parse` reads it.
+    pub(crate) fn next<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, BadLine>) -> Result<Option<Next<T>>, Exit> {
         loop {
             self.bytes.clear();
             let read = self.input.read_until(b'\n', &mut self.bytes);
@@ -69,16 +82,8 @@ impl Lines {
             if self.bytes.trim_ascii().is_empty() {
                 continue;
             }
-            let parsed = match std::str::from_utf8(&self.bytes) {
-                Ok(text) => Line::parse(text.trim_end()).map(|line| (line, text.trim_end().to_owned())),
-                Err(error) => Err(BadLine {
-                    offset: error.valid_up_to(),
-                    message: "is not UTF-8 from here on".to_owned(),
-                    help: Some("write other bytes of a body as body_base64".to_owned()),
-                }),
-            };
-            let request = parsed.map_err(|bad| self.bad(&bad)).ok();
-            return Ok(Some(Next { number: self.number, request }));
+            let content = parse(self.bytes.trim_ascii_end()).map_err(|bad| self.bad(&bad)).ok();
+            return Ok(Some(Next { number: self.number, content }));
         }
     }
 
@@ -113,13 +118,13 @@ impl Lines {
         self.bad
     }
 
-    /// Takes the bar away, says how many lines were wrong, and how it went.
-    pub(crate) fn finish(self) -> Exit {
+    /// Takes the bar away, says how many lines were wrong and what that means, and how it went.
+    pub(crate) fn finish(self, so: &str) -> Exit {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if self.bad > 0 {
-            output::diagnostic(&format!("{} of {} lines could not be read and were not decided", self.bad, self.number));
+            output::diagnostic(&format!("{} of {} lines could not be read {so}", self.bad, self.number));
         }
         match (self.trapped, self.bad) {
             (true, _) => Exit::Trapped,

@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what they have in common: exit codes, where results and diagnostics go.
 
 mod check;
+mod endings;
 mod explain;
 mod key;
 mod lines;

@@ -34,6 +34,7 @@ struct Policy {
 #[command(
     after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 --ecds-dir /etc/envoy/ecds > bootstrap.yaml
 
+What the policy fetches (`keys.endpoint`, `status`) gets its clusters, with TLS that verifies the issuer's name.
 The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml"
 )]
 pub(crate) struct Envoy {
@@ -54,6 +55,9 @@ pub(crate) struct Envoy {
     /// Where the access log with the records goes.
     #[arg(long, value_name = "FILE", default_value = "/dev/stdout")]
     access_log: PathBuf,
+    /// The certificate authorities of whoever has the policy's keys and status lists.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    trusted_ca: PathBuf,
 }
 
 /// The file that Envoy watches (envoy/ecds.yaml), with the policy in it.
@@ -153,15 +157,19 @@ impl Render {
 
     fn text(&self) -> Result<String, Exit> {
         match self {
-            Self::Envoy(Envoy { policy, listen, admin_port, upstream, ecds_dir, access_log }) => {
+            Self::Envoy(Envoy { policy, listen, admin_port, upstream, ecds_dir, access_log, trusted_ca }) => {
                 let options = Bootstrap {
                     listen: listen.clone(),
                     admin_port: *admin_port,
                     upstream: upstream.clone(),
                     ecds_dir: ecds_dir.clone(),
                     access_log: access_log.clone(),
+                    trusted_ca: trusted_ca.clone(),
                 };
-                Ok(render::bootstrap(&policy.read()?, &options))
+                render::bootstrap(&policy.read()?, &options).map_err(|error| {
+                    output::diagnostic(&format!("policy-host: {}: {error}", policy.policy.display()));
+                    Exit::Invalid
+                })
             }
             Self::Ecds(Ecds { policy, wasm }) => Ok(render::ecds(&policy.read()?, &wasm.display().to_string())),
             Self::Istio(Istio { policy, attach, at, namespace, image }) => {

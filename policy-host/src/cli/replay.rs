@@ -69,7 +69,7 @@ impl Replay {
         let mut lines = Lines::open(&self.requests)?;
         let mut run = self.prepare(&document)?;
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
-        while let Some(Next { number, request }) = lines.next()? {
+        while let Some(Next { number, content: request }) = lines.next_request()? {
             let outcome = match request {
                 None => Outcome::undecided(number),
                 Some((line, text)) => match run.decide_line(number, line, &text, Timestamp::now()) {
@@ -93,7 +93,7 @@ impl Replay {
             // Even without a request, a policy that the filter rejects is an error.
             run.start(Timestamp::now()).map_err(|error| stopped(&error))?;
         }
-        Ok(lines.finish())
+        Ok(lines.finish("and were not decided"))
     }
 
     fn compare(&self, other: &Path) -> Result<Exit, Exit> {
@@ -101,7 +101,7 @@ impl Replay {
         let mut lines = Lines::open(&self.requests)?;
         let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
         let mut comparison = Comparison::default();
-        while let Some(Next { number, request }) = lines.next()? {
+        while let Some(Next { number, content: request }) = lines.next_request()? {
             let Some((line, text)) = request else { continue };
             let (method, path) = (line.request.method.clone(), line.request.path.clone());
             let now = Timestamp::now();
@@ -123,7 +123,7 @@ impl Replay {
             }
         }
         let (decided, undecided) = (comparison.decided(), lines.bad_lines());
-        let exit = lines.finish();
+        let exit = lines.finish("and were not decided");
         let changes = comparison.changes();
         let text = match self.format {
             Format::Human => shown(&changes, decided, old.file_name(), new.file_name()),

@@ -1,6 +1,6 @@
 //! `policy-host revoke`: end sessions, in the file that the proxy is given.
 
-use super::{Exit, Format, output};
+use super::{Exit, Format, endings::FromLog, output};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
@@ -8,7 +8,7 @@ use policy_host::{
     source::{Findings, PolicyDocument},
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// End sessions: add an entry to `revoked`, take one out again, list them.
 #[derive(Debug, Args)]
@@ -17,12 +17,19 @@ use std::path::PathBuf;
   policy-host revoke policy.yaml --subject mallory --issued-before 2026-11-23T10:00:00Z
   policy-host revoke ecds.yaml --session s-123 --undo
   policy-host revoke ecds.yaml --list --format json
+  policy-host revoke --from-log /var/log/envoy/access.log ecds.yaml
   kubectl get wasmplugin chaperone -o yaml | policy-host revoke - --agent crawler --emit patch \\
     | kubectl apply --server-side --field-manager=chaperone-revocations -f -
 
 Selectors given together are one entry, and all of them must hold. Their values are exact: `*` is a plain character here. The text is
 changed where the entries stand, so that comments and order stay; `generation` is moved on; the result is checked as the filter
-would check it, and replaces the file by rename, one `revoke` at a time. What is revoked already leaves the file as it is.")]
+would check it, and replaces the file by rename, one `revoke` at a time. What is revoked already leaves the file as it is.
+
+--from-log reads a proxy's access log (- is stdin) and revokes each session that its records end (`unmapped.ends_session`: too many
+denials, another context, idle) under a policy of this name, for every proxy that is given the file. The log is one JSON object a
+line with the filter's record in `session_audit`, as the shipped bootstrap writes it, or such records alone. A line that cannot be
+read is shown with line and column, the others count, and the exit code is 3. These entries have no date, so that --prune leaves
+them; what you take out comes back with the same log.")]
 pub(crate) struct Revoke {
     /// A policy (YAML or JSON), an Envoy file or a manifest with one in it; - is stdin, with --list and --emit only.
     file: PathBuf,
@@ -44,6 +51,11 @@ pub(crate) struct Revoke {
     /// Only what began or was issued before this instant (RFC 3339).
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     issued_before: Option<Timestamp>,
+    /// Revoke what this access log says was ended.
+    #[arg(long, value_name = "ACCESS_LOG", conflicts_with_all = [
+        "session", "subject", "agent", "token", "issuer", "issued_before", "because", "undo", "prune", "list",
+    ])]
+    from_log: Option<PathBuf>,
     /// Why: it stands in the record of what is denied.
     #[arg(long, value_name = "TEXT", value_parser = text, conflicts_with_all = ["undo", "prune", "list"])]
     because: Option<String>,
@@ -72,6 +84,67 @@ enum Emit {
     Patch,
 }
 
+/// What the command line asks for.
+enum Wanted {
+    Change(Change),
+    /// Whatever this log ended under the policy of the file.
+    FromLog(FromLog),
+}
+
+impl Wanted {
+    fn change(&self, document: &PolicyDocument) -> Change {
+        match self {
+            Self::Change(change) => change.clone(),
+            Self::FromLog(log) => {
+                log.say_others(name(document));
+                Change::AddAll(log.endings().of(name(document)).to_vec())
+            }
+        }
+    }
+
+    /// Why nothing of a log is new.
+    fn none_new(&self, document: &PolicyDocument) -> String {
+        let ended = match self {
+            Self::Change(_) => 0,
+            Self::FromLog(log) => log.endings().of(name(document)).len(),
+        };
+        match ended {
+            0 => format!("the log ends no session of the policy `{}`", name(document)),
+            1 => "the session that the log ends is revoked already".to_owned(),
+            ended => format!("all {ended} sessions that the log ends are revoked already"),
+        }
+    }
+
+    /// What is new, as reports have it: one entry, or those of a log.
+    fn listed(&self, added: &[Value]) -> Value {
+        match self {
+            Self::Change(_) => json!(added.first()),
+            Self::FromLog(_) => json!(added),
+        }
+    }
+
+    /// A report, and what was in the log.
+    fn with_log(&self, mut report: Value, document: &PolicyDocument) -> Value {
+        if let (Self::FromLog(log), Value::Object(members)) = (self, &mut report) {
+            members.insert("log".to_owned(), log.json(name(document)));
+        }
+        report
+    }
+
+    /// How it went, when writing the result went like this.
+    fn exit(&self, exit: Exit) -> Exit {
+        match self {
+            Self::Change(_) => exit,
+            Self::FromLog(log) => log.exit(exit),
+        }
+    }
+}
+
+/// The name of a policy that may not be valid.
+fn name(document: &PolicyDocument) -> &str {
+    document.value().get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
 fn text(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -93,19 +166,28 @@ impl Revoke {
             document.compile().map_err(invalid)?;
             return Ok(self.show(&document));
         }
-        let change = self.change()?;
+        let is_stdin = |path: &Path| path.as_os_str() == "-";
+        if is_stdin(&self.file) && self.from_log.as_deref().is_some_and(is_stdin) {
+            return Err(self.usage("the policy and the log cannot both be stdin"));
+        }
+        if is_stdin(&self.file) && self.emit.is_none() {
+            return Err(self.usage("stdin cannot be changed: name a file, or use --list or --emit patch"));
+        }
+        let wanted = match &self.from_log {
+            // Before the file is locked: a log may be long, or still be coming in.
+            Some(log) => Wanted::FromLog(FromLog::read(log)?),
+            None => Wanted::Change(self.change()?),
+        };
         if self.emit == Some(Emit::Patch) {
             let document = PolicyDocument::read(&self.file).map_err(invalid)?;
+            let change = wanted.change(&document);
             return match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
                 Ok(revision) => {
                     let patch = patch(&document, &revision).map_err(invalid)?;
-                    Ok(output::result(&format!("{patch:#}\n")))
+                    Ok(wanted.exit(output::result(&format!("{patch:#}\n"))))
                 }
-                Err(nothing) => Ok(self.nothing(&nothing)),
+                Err(nothing) => Ok(wanted.exit(self.nothing(&nothing, &wanted, &document))),
             };
-        }
-        if self.file.as_os_str() == "-" {
-            return Err(self.usage("stdin cannot be changed: name a file, or use --list or --emit patch"));
         }
         let waiting = || output::diagnostic("policy-host: another revoke is at work in this folder; waiting for it");
         let file = Exclusive::open(&self.file, waiting);
@@ -114,15 +196,16 @@ impl Revoke {
             Exit::Invalid
         })?;
         let document = file.read().map_err(invalid)?;
+        let change = wanted.change(&document);
         match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
             Ok(revision) => {
                 let lost = file.replace(&revision.text);
                 let lost = lost.map_err(|error| output::failed(&format!("{}: {error}", self.file.display())))?;
                 lost.iter().for_each(|lost| output::diagnostic(&format!("policy-host: {}: {lost}", self.file.display())));
                 self.doubts(&document, &change);
-                Ok(self.done(&revision))
+                Ok(wanted.exit(self.done(&revision, &wanted, &document)))
             }
-            Err(nothing) => Ok(self.nothing(&nothing)),
+            Err(nothing) => Ok(wanted.exit(self.nothing(&nothing, &wanted, &document))),
         }
     }
 
@@ -168,12 +251,14 @@ impl Revoke {
         }
     }
 
-    fn done(&self, revision: &Revision) -> Exit {
+    fn done(&self, revision: &Revision, wanted: &Wanted, document: &PolicyDocument) -> Exit {
         let file = self.file.display().to_string();
         let Revision { added, removed, generation, label, .. } = revision;
         match self.format {
             Format::Json => {
+                let added = wanted.listed(added);
                 let report = json!({"file": file, "changed": true, "added": added, "removed": removed, "generation": generation});
+                let report = wanted.with_log(report, document);
                 output::result(&format!("{report:#}\n"))
             }
             Format::Human => {
@@ -185,10 +270,11 @@ impl Revoke {
         }
     }
 
-    fn nothing(&self, nothing: &Nothing) -> Exit {
+    fn nothing(&self, nothing: &Nothing, wanted: &Wanted, document: &PolicyDocument) -> Exit {
         let file = self.file.display().to_string();
         let (message, exit) = match nothing {
             Nothing::Covered(entry) => (format!("revoked already by {}", Entry::from(entry)), Exit::Fine),
+            Nothing::AllCovered => (wanted.none_new(document), Exit::Fine),
             Nothing::NothingPast => ("every entry may still matter".to_owned(), Exit::Fine),
             Nothing::NotThere(others) => {
                 let others: Vec<String> = others.iter().map(|entry| Entry::from(entry).to_string()).collect();
@@ -202,7 +288,9 @@ impl Revoke {
         }
         match self.format {
             Format::Json => {
-                let report = json!({"file": file, "changed": false, "added": null, "removed": [], "message": message});
+                let added = wanted.listed(&[]);
+                let report = json!({"file": file, "changed": false, "added": added, "removed": [], "message": message});
+                let report = wanted.with_log(report, document);
                 output::result(&format!("{report:#}\n"))
             }
             Format::Human => output::result(&format!("{file}: {message}; nothing was changed\n")),

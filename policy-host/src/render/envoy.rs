@@ -1,6 +1,6 @@
 //! Envoy itself: the shipped files with the placeholders filled in, so that what is printed is what the tests run.
 
-use super::Rendered;
+use super::{ClusterError, Rendered, clusters};
 use crate::{source::quoted, token::seconds};
 use serde_json::{Value, json};
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
@@ -45,14 +45,20 @@ pub struct Bootstrap {
     pub ecds_dir: PathBuf,
     /// A file, or /dev/stdout.
     pub access_log: PathBuf,
+    /// The certificate authorities that issuers' own certificates are checked by.
+    pub trusted_ca: PathBuf,
 }
 
 /// The whole bootstrap for this policy, which Envoy then reads from the ECDS folder.
-#[must_use]
-pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> String {
-    let Bootstrap { listen, admin_port, upstream, ecds_dir, access_log } = options;
+///
+/// # Errors
+/// When a cluster that the policy names cannot be one of this bootstrap.
+pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, ClusterError> {
+    let Bootstrap { listen, admin_port, upstream, ecds_dir, access_log, trusted_ca } = options;
+    // The clusters are the last part of the shipped file.
+    let clusters = clusters(rendered, trusted_ca)?;
     let head = format!(
-        "# Envoy for the policy {}, which comes from {}: policy-host render ecds writes that file.\n# Start: envoy -c bootstrap.yaml --concurrency 2\n# It speaks plain text: put a `transport_socket` on the listener and on the cluster before a network is between.\n\n",
+        "# Envoy for the policy {}, which comes from {}: policy-host render ecds writes that file.\n# Start: envoy -c bootstrap.yaml --concurrency 2\n# It speaks plain text: put a `transport_socket` on the listener and on the target's cluster before a network is between.\n\n",
         rendered.name,
         ecds_dir.join("ecds.yaml").display(),
     );
@@ -74,7 +80,7 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> String {
         ("ECDS_DIR", within_quotes(&ecds_dir.display().to_string())),
         ("ACCESS_LOG", within_quotes(&access_log.display().to_string())),
     ];
-    head + &values.iter().fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    Ok(head + &values.iter().fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value)) + &clusters)
 }
 
 /// The file that Envoy watches, with the policy in it.

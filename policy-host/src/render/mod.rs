@@ -1,10 +1,12 @@
 //! A policy in the forms in which proxies take it: Envoy's bootstrap and ECDS file, Istio's and Envoy Gateway's manifests.
 
+mod clusters;
 mod envoy;
 mod envoy_gateway;
 mod image;
 mod istio;
 
+pub use clusters::{ClusterError, clusters};
 pub use envoy::{Bootstrap, Endpoint, bootstrap, ecds};
 pub use envoy_gateway::{GatewayOptions, envoy_gateway};
 pub use image::{Image, ImageError};

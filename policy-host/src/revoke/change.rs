@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub enum Change {
     /// One more entry.
     Add(Entry),
+    /// All of these that are not revoked already.
+    AddAll(Vec<Entry>),
     /// The entries with exactly these selectors go.
     Undo(Selectors),
     /// The entries go that cannot name a live session any more.
@@ -19,7 +21,7 @@ pub enum Change {
 /// The change as positions: what is added at the end, what is taken out, and the document's next `generation`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) add: Option<Entry>,
+    pub(super) add: Vec<Entry>,
     /// In ascending order.
     pub(super) remove: Vec<usize>,
     pub(super) generation: u64,

@@ -4,6 +4,7 @@
 mod change;
 mod embedded;
 mod entry;
+mod log;
 mod patch;
 mod replace;
 mod revise;
@@ -12,6 +13,7 @@ mod text;
 
 pub use change::{Change, next_generation};
 pub use entry::{Entry, Selectors};
+pub use log::{Endings, LogLine};
 pub use patch::patch;
 pub use replace::{Exclusive, ReplaceError};
 pub use revise::{Nothing, Revision, entries, revise};

@@ -8,6 +8,7 @@ use super::{
 use crate::source::{Document, Findings, Held, PolicyDocument};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The largest `generation` that every reader of JSON keeps exactly, and the filter takes.
 const LARGEST_GENERATION: u64 = 1 << 53;
@@ -19,8 +20,8 @@ pub struct Revision {
     pub text: String,
     /// The policy in it.
     pub policy: Value,
-    /// The entry that is new.
-    pub added: Option<Value>,
+    /// The entries that are new.
+    pub added: Vec<Value>,
     /// The entries that are gone.
     pub removed: Vec<Value>,
     /// The document's new `generation`.
@@ -34,6 +35,8 @@ pub struct Revision {
 pub enum Nothing {
     /// This entry ends all that the new one would.
     Covered(Value),
+    /// All of the new ones are revoked already.
+    AllCovered,
     /// No entry has exactly these selectors; these others end what they name.
     NotThere(Vec<Value>),
     /// Every entry may still matter.
@@ -56,7 +59,11 @@ pub fn revise(document: &PolicyDocument, change: &Change, now: Timestamp) -> Res
     let (add, remove) = match change {
         Change::Add(entry) => match entries(policy).iter().find(|old| Selectors::of(old).covers(&entry.selectors)) {
             Some(old) => return Ok(Err(Nothing::Covered(old.clone()))),
-            None => (Some(entry.clone()), Vec::new()),
+            None => (vec![entry.clone()], Vec::new()),
+        },
+        Change::AddAll(list) => match uncovered(policy, list) {
+            new if new.is_empty() => return Ok(Err(Nothing::AllCovered)),
+            new => (new, Vec::new()),
         },
         Change::Undo(selectors) => {
             let exactly = indices(policy, |entry| Selectors::of(entry) == *selectors);
@@ -64,11 +71,11 @@ pub fn revise(document: &PolicyDocument, change: &Change, now: Timestamp) -> Res
                 let others = entries(policy).iter().filter(|entry| Selectors::of(entry).covers(selectors));
                 return Ok(Err(Nothing::NotThere(others.cloned().collect())));
             }
-            (None, exactly)
+            (Vec::new(), exactly)
         }
         Change::Prune => match past(policy, now) {
             past if past.is_empty() => return Ok(Err(Nothing::NothingPast)),
-            past => (None, past),
+            past => (Vec::new(), past),
         },
     };
     let generation = next_generation(compiled.generation(), now);
@@ -78,6 +85,26 @@ pub fn revise(document: &PolicyDocument, change: &Change, now: Timestamp) -> Res
     }
     let plan = Plan { add, remove, generation };
     carry_out(document, &plan).map(Ok)
+}
+
+/// Those that no entry of the policy ends already, and none before them in the list. Each is compared with the few that could:
+/// a log may name as many sessions as the policy has entries.
+fn uncovered(policy: &Value, list: &[Entry]) -> Vec<Entry> {
+    let mut known: HashMap<Option<String>, Vec<Selectors>> = HashMap::new();
+    for selectors in entries(policy).iter().map(Selectors::of) {
+        known.entry(selectors.session.clone()).or_default().push(selectors);
+    }
+    let mut new = Vec::new();
+    for entry in list {
+        let wanted = &entry.selectors;
+        let candidates = [Some(&None), wanted.session.is_some().then_some(&wanted.session)];
+        let mut candidates = candidates.into_iter().flatten().filter_map(|session| known.get(session)).flatten();
+        if !candidates.any(|old| old.covers(wanted)) {
+            known.entry(wanted.session.clone()).or_default().push(wanted.clone());
+            new.push(entry.clone());
+        }
+    }
+    new
 }
 
 fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Findings> {
@@ -103,7 +130,7 @@ fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Finding
     let revision = compiled.revision().and_then(|revision| revision.get(..12)).unwrap_or_default();
     Ok(Revision {
         text,
-        added: plan.add.as_ref().map(Entry::value),
+        added: plan.add.iter().map(Entry::value).collect(),
         removed: plan.remove.iter().filter_map(|index| entries(policy).get(*index).cloned()).collect(),
         generation: plan.generation,
         label: format!("{}@{revision}", compiled.name().unwrap_or_default()),

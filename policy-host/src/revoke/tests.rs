@@ -302,7 +302,7 @@ proptest! {
     #[test]
     fn the_edited_text_says_what_the_model_says(
         old in vec(entry(), 0..5), layout in layout(), comments: bool, windows: bool, cut: bool,
-        new in entry(), undo in any::<prop::sample::Index>(), prune: bool,
+        new in entry(), many in vec(entry(), 0..4), undo in any::<prop::sample::Index>(), prune: bool,
     ) {
         let mut text = written(&old, layout, comments && !matches!(layout, Layout::Json | Layout::JsonPretty));
         if windows { text = text.replace('\n', "\r\n"); }
@@ -310,13 +310,18 @@ proptest! {
         let before = document(&text).value().clone();
         let list = |policy: &Value| policy.get("revoked").and_then(Value::as_array).cloned().unwrap_or_default();
         let undone = list(&before).get(undo.index(old.len().max(1))).map(Selectors::of);
-        let changes = [Some(Change::Add(new)), undone.map(Change::Undo), prune.then_some(Change::Prune)];
+        let changes = [Some(Change::Add(new)), Some(Change::AddAll(many)), undone.map(Change::Undo), prune.then_some(Change::Prune)];
         for each in changes.into_iter().flatten() {
             let Ok(revision) = change(&text, &each) else { continue };
             let after = document(&revision.text).value().clone();
             let mut expected = list(&before);
             match &each {
                 Change::Add(entry) => expected.push(entry.value()),
+                Change::AddAll(many) => for entry in many {
+                    if !expected.iter().any(|old| Selectors::of(old).covers(&entry.selectors)) {
+                        expected.push(entry.value());
+                    }
+                },
                 Change::Undo(selectors) => expected.retain(|entry| Selectors::of(entry) != *selectors),
                 Change::Prune => expected.retain(|entry| Selectors::of(entry).issued_before.is_none_or(|at| at.as_second() + 901 > now().as_second())),
             }
@@ -328,7 +333,7 @@ proptest! {
             }
             let remarks = |text: &str| text.lines().filter(|line| line.trim_start().starts_with("# ")).map(str::to_owned).collect::<Vec<_>>();
             prop_assert_eq!(remarks(&revision.text), remarks(&text), "{}", revision.text);
-            if matches!(each, Change::Add(_)) {
+            if matches!(each, Change::Add(_) | Change::AddAll(_)) {
                 for line in text.lines().filter(|line| line.contains("  # ")) {
                     let (_, remark) = line.rsplit_once("  # ").unwrap();
                     prop_assert!(revision.text.contains(remark), "{}\n{}", remark, revision.text);

@@ -29,25 +29,26 @@ struct Editor<'d> {
 impl Editor<'_> {
     fn splices(&self, plan: &Plan) -> Option<Vec<Splice>> {
         let mut splices = Vec::new();
-        let mut new_members = Vec::new();
+        let mut new_members: Vec<(&str, Vec<String>)> = Vec::new();
         match self.member("generation") {
             Some(generation) => splices.push(Splice::replace(self.document.span(&generation)?, plan.generation.to_string())),
-            None => new_members.push(("generation", plan.generation.to_string())),
+            None => new_members.push(("generation", vec![plan.generation.to_string()])),
         }
-        match (self.member("revoked"), &plan.add) {
-            (Some(list), add) => splices.extend(self.list(&list, add.as_ref(), &plan.remove)?),
-            (None, Some(entry)) => new_members.push(("revoked", self.entry(entry))),
-            (None, None) => return None,
+        let new: Vec<String> = plan.add.iter().map(|entry| self.entry(entry)).collect();
+        match self.member("revoked") {
+            Some(list) => splices.extend(self.list(&list, &new, &plan.remove)?),
+            None if new.is_empty() => return None,
+            None => new_members.push(("revoked", new)),
         }
         if self.document.is_flow(self.policy) {
-            let written = new_members.into_iter().map(|(name, value)| match name {
-                "revoked" => format!("{}: [{value}]", self.key(name)),
-                _ => format!("{}: {value}", self.key(name)),
+            let written = new_members.into_iter().map(|(name, values)| match name {
+                "revoked" => format!("{}: [{}]", self.key(name), values.join(", ")),
+                _ => format!("{}: {}", self.key(name), values.concat()),
             });
             splices.extend(self.append_flow(self.policy, &written.collect::<Vec<_>>())?);
         } else {
-            for (name, value) in new_members {
-                splices.push(self.block_member(name, &value)?);
+            for (name, values) in new_members {
+                splices.push(self.block_member(name, &values)?);
             }
         }
         Some(splices)
@@ -71,7 +72,7 @@ impl Editor<'_> {
     }
 
     /// A new member of a block: `generation` after `name`, `revoked` at the end.
-    fn block_member(&self, name: &str, value: &str) -> Option<Splice> {
+    fn block_member(&self, name: &str, values: &[String]) -> Option<Splice> {
         let children = self.document.children(self.policy);
         let after = match name {
             "generation" => self.member("name")?,
@@ -81,8 +82,11 @@ impl Editor<'_> {
         let line = line_break(self.text);
         let key = self.key(name);
         let text = match name {
-            "revoked" => format!("{line}{indent}{key}:{line}{indent}  - {value}"),
-            _ => format!("{line}{indent}{key}: {value}"),
+            "revoked" => {
+                let items: String = values.iter().map(|value| format!("{line}{indent}  - {value}")).collect();
+                format!("{line}{indent}{key}:{items}")
+            }
+            _ => format!("{line}{indent}{key}: {}", values.concat()),
         };
         Some(Splice::insert(line_end(self.text, self.document.span(&after)?.end), text))
     }
@@ -118,21 +122,19 @@ impl Editor<'_> {
         Some(comma.into_iter().chain([Splice::insert(line_end(self.text, end), lines)]).collect())
     }
 
-    fn list(&self, list: &str, add: Option<&Entry>, remove: &[usize]) -> Option<Vec<Splice>> {
+    fn list(&self, list: &str, add: &[String], remove: &[usize]) -> Option<Vec<Splice>> {
         let items = self.document.children(list);
         let spans: Vec<Range<usize>> = items.iter().map(|item| self.document.span(item)).collect::<Option<_>>()?;
         let flow = self.document.is_flow(list);
         let mut splices = if flow { self.remove_flow(&spans, remove)? } else { self.remove_block(list, &spans, remove)? };
-        if let Some(entry) = add {
-            let entry = self.entry(entry);
-            if flow {
-                splices.extend(self.append_flow(list, &[entry])?);
-            } else {
-                let dash = self.dash_column(list)?;
-                let line = line_break(self.text);
-                let end = line_end(self.text, spans.last()?.end);
-                splices.push(Splice::insert(end, format!("{line}{}- {entry}", " ".repeat(dash))));
-            }
+        if flow {
+            splices.extend(self.append_flow(list, add)?);
+        } else if !add.is_empty() {
+            let dash = " ".repeat(self.dash_column(list)?);
+            let line = line_break(self.text);
+            let end = line_end(self.text, spans.last()?.end);
+            let items: String = add.iter().map(|entry| format!("{line}{dash}- {entry}")).collect();
+            splices.push(Splice::insert(end, items));
         }
         Some(splices)
     }

@@ -162,7 +162,9 @@ fn ttl(claims: &Map<String, Value>) -> Result<Option<u64>, Failure> {
 fn inflate(text: &str, most_bytes: usize) -> Result<Box<[u8]>, Failure> {
     let compressed = URL_SAFE_NO_PAD.decode(text).map_err(|_| Failure::Malformed)?;
     match decompress_to_vec_zlib_with_limit(&compressed, most_bytes) {
-        Ok(packed) => Ok(packed.into_boxed_slice()),
+        // A copy, and not the buffer cut to size: what stays would stand where the next buffer has to grow, and lists that are
+        // fetched anew would come to twice their memory.
+        Ok(packed) => Ok(packed.as_slice().into()),
         Err(error) if error.status == TINFLStatus::HasMoreOutput => Err(Failure::TooLarge),
         Err(_) => Err(Failure::Malformed),
     }

@@ -2,6 +2,8 @@
 
 mod allowed;
 mod commands;
+mod endings;
+mod fetched;
 mod grants;
 mod manifest;
 mod name;
@@ -62,6 +64,8 @@ impl PolicyDocument {
         linter.commands();
         linter.grants();
         linter.session();
+        linter.endings();
+        linter.fetched();
         linter.revoked();
         linter.manifest();
         linter.structs();

@@ -60,6 +60,14 @@ lints! {
     LifetimeLong = "lifetime_long",
     /// `session.clock_skew` beyond 30 seconds.
     ClockSkewLarge = "clock_skew_large",
+    /// `session.idle_timeout` that is no shorter than a session.
+    IdleTimeoutMoot = "idle_timeout_moot",
+    /// `end_session_when.denials` of the first denial.
+    DenialsAtOnce = "denials_at_once",
+    /// `keys.endpoint.refresh` beyond an hour.
+    KeysRefreshLong = "keys_refresh_long",
+    /// `status.required: false`.
+    StatusOptional = "status_optional",
     /// `mode: observe`.
     ObserveMode = "observe_mode",
     /// Reasons under `observe`.
@@ -101,6 +109,7 @@ impl Lint {
             | Self::GrantUnmediated
             | Self::LifetimeNotTightened
             | Self::LifetimeMoot
+            | Self::IdleTimeoutMoot
             | Self::RevokedIssuerUnknown
             | Self::RevokedExpired
             | Self::CredentialEnvironment => true,
@@ -115,6 +124,9 @@ impl Lint {
             | Self::WhenWide
             | Self::LifetimeLong
             | Self::ClockSkewLarge
+            | Self::DenialsAtOnce
+            | Self::KeysRefreshLong
+            | Self::StatusOptional
             | Self::ObserveMode
             | Self::ObserveReasons
             | Self::TypesMissing

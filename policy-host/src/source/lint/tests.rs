@@ -38,6 +38,15 @@ upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
 "#;
 
+/// The same with keys and a status list that are fetched.
+fn fetching() -> String {
+    let mut lines: Vec<&str> = POLICY.lines().collect();
+    let keys = lines.iter().position(|line| line.trim_start().starts_with("keys:")).unwrap();
+    lines[keys] = "      keys: {endpoint: {cluster: broker, authority: broker.example, path: /jwks.json}}
+      status: {cluster: broker, uris: [\"https://broker.example/status/1\"]}";
+    lines.join("\n") + "\n"
+}
+
 fn indent(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
 }
@@ -120,6 +129,32 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
         policy(Lint::TypesMissing, "      types: [session+jwt]\n", "", "- issuer: https://broker.example"),
         policy(Lint::LifetimeLong, "max_lifetime: 1h", "max_lifetime: 61m", "session: {max_lifetime: 61m, clock_skew: 30s}"),
         policy(Lint::ClockSkewLarge, "clock_skew: 30s", "clock_skew: 31s", "session: {max_lifetime: 1h, clock_skew: 31s}"),
+        policy(
+            Lint::IdleTimeoutMoot,
+            "{max_lifetime: 1h, clock_skew: 30s}",
+            "{max_lifetime: 1h, idle_timeout: 60m}",
+            "session: {max_lifetime: 1h, idle_timeout: 60m}",
+        ),
+        policy(
+            Lint::DenialsAtOnce,
+            "commands:\n",
+            "end_session_when:\n  denials: {count: 1, within: 1m}\ncommands:\n",
+            "denials: {count: 1, within: 1m}",
+        ),
+        (
+            Lint::KeysRefreshLong,
+            fetching(),
+            "path: /jwks.json}",
+            "path: /jwks.json, refresh: 61m}",
+            "keys: {endpoint: {cluster: broker, authority: broker.example, path: /jwks.json, refresh: 61m}}",
+        ),
+        (
+            Lint::StatusOptional,
+            fetching(),
+            "status: {",
+            "status: {required: false, ",
+            "status: {required: false, cluster: broker, uris: [\"https://broker.example/status/1\"]}",
+        ),
         policy(Lint::ForwardToken, "upstream:\n", "upstream:\n  forward_token: true\n", "forward_token: true"),
         policy(
             Lint::UnmediatedWrites,
@@ -226,6 +261,16 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
     let missing: Vec<_> =
         Lint::ALL.into_iter().filter(|lint| !elsewhere.contains(lint) && !cases.iter().any(|case| case.0 == *lint)).collect();
     assert_eq!(missing, [], "every lint has its case");
+}
+
+#[test]
+fn what_ends_a_session_in_good_time_raises_nothing() {
+    for to in ["{max_lifetime: 1h, idle_timeout: 59m}", "{max_lifetime: 1h}\nend_session_when: {denials: {count: 2, within: 1m}}"]
+    {
+        assert_eq!(raised(POLICY, "{max_lifetime: 1h, clock_skew: 30s}", to), [], "{to}");
+    }
+    assert_eq!(raised(&fetching(), "path: /jwks.json}", "path: /jwks.json, refresh: 1h}"), []);
+    assert_eq!(raised(&fetching(), "status: {", "status: {required: true, "), []);
 }
 
 #[test]

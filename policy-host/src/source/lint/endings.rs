@@ -1,0 +1,31 @@
+//! What ends a session by itself, too soon or never.
+
+use super::{Lint, Linter};
+use crate::token::seconds;
+use serde_json::Value;
+
+impl Linter<'_> {
+    pub(super) fn endings(&mut self) {
+        let text = |pointer: &str| self.policy.pointer(pointer).and_then(Value::as_str);
+        let (idle, lifetime) = (text("/session/idle_timeout"), text("/session/max_lifetime"));
+        if let (Some(idle), Some(lifetime)) = (idle, lifetime)
+            && let (Some(idle_seconds), Some(lifetime_seconds)) = (seconds(idle), seconds(lifetime))
+            && idle_seconds >= lifetime_seconds
+        {
+            self.warn(
+                Lint::IdleTimeoutMoot,
+                "/session/idle_timeout",
+                format!("no session is idle for {idle}: after {lifetime} it is over anyway"),
+                "write less than `max_lifetime`, such as a third of it, or remove it",
+            );
+        }
+        if self.policy.pointer("/end_session_when/denials/count").and_then(Value::as_u64) == Some(1) {
+            self.warn(
+                Lint::DenialsAtOnce,
+                "/end_session_when/denials/count",
+                "the first denial ends the session: one request for what is not granted, and all work of the session stops",
+                "write `count: 3` or more, and let the window `within` tell trying from mistaking",
+            );
+        }
+    }
+}
