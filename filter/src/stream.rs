@@ -80,7 +80,7 @@ impl Permitted {
     /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
     fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         if self.state != State::Open {
-            return self.state == State::Answered;
+            return false;
         }
         if !self.is_over(worker, now, moved) {
             return true;
@@ -128,6 +128,10 @@ impl Stream {
         };
         let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
         *count += size as u64;
+        if permitted.state == State::Answered {
+            // Our answer goes its way; what the client still sends does not.
+            return if way == Direction::Down { Action::Continue } else { Action::Pause };
+        }
         let now = abi::now().map(Timestamp::from_nanos);
         if permitted.goes_on(worker, metrics, now, true) { Action::Continue } else { Action::Pause }
     }

@@ -242,7 +242,13 @@ impl Vm {
         while self.roots.values().map(|root| root.bytes).sum::<usize>() > limits::RETAINED_DOCUMENT_BYTES {
             let older = self.roots.iter_mut().filter(|(context, root)| **context != newest && root.bytes > 0);
             let Some((_, oldest)) = older.min_by_key(|(_, root)| root.order) else { return };
-            *oldest = Root::deny_all();
+            let lost = std::mem::replace(&mut oldest.policy, Rc::new(Policy::deny_all()));
+            oldest.bytes = 0;
+            // Its plugin stays, or its open streams would hear of no later policy.
+            let is_newest = Rc::ptr_eq(&oldest.plugin.newest(), &lost);
+            if is_newest {
+                *oldest.plugin.newest.borrow_mut() = Rc::clone(&oldest.policy);
+            }
         }
     }
 

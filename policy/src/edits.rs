@@ -89,12 +89,15 @@ const OVERRIDES: &[&str] = &[
     "x-envoy-original-path",
     "x-envoy-original-method",
     "x-envoy-original-host",
+    // Names the address that an Envoy cluster of the kind ORIGINAL_DST connects to, and so who would get the credential.
+    "x-envoy-original-dst-host",
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-prefix",
     "x-forwarded-server",
     "x-original-host",
     "x-host",
+    "x-http-host-override",
 ];
 
 impl Edits {
@@ -305,6 +308,10 @@ mod tests {
         let mut edits = Edits::default();
         edits.strip_overrides(&[(b"X_HTTP_Method_Override", b"DELETE"), (b"x-original-url", b"/admin"), (b"x-request-id", b"1")]);
         assert_eq!(edits.removed().count(), 2);
+        // Some that have let others choose the host, or whom Envoy connects to.
+        for name in ["x-forwarded-host", "x-http-host-override", "x-envoy-original-dst-host"] {
+            assert!(OVERRIDES.contains(&name), "{name}");
+        }
         // Each of the list is found, also in capitals.
         for name in OVERRIDES {
             let mut edits = Edits::default();

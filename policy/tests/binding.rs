@@ -84,6 +84,7 @@ fn a_certificate_is_the_one_that_the_token_names() {
         json!({"jkt": thumbprint}),
         json!({"x5t#S256": thumbprint, "jkt": thumbprint}),
         json!({"x5t#S256": thumbprint, "kid": "k"}),
+        json!({"x5t#S256": thumbprint, "kid": thumbprint}),
     ] {
         assert_eq!(code(&policy, &with_claim("cnf", cnf.clone()), Some(shown)), "binding_mismatch", "{cnf}");
     }

@@ -331,6 +331,28 @@ fn a_key_that_leaves_the_policy_takes_its_verified_tokens_along() {
 }
 
 #[test]
+fn a_token_that_ends_like_a_kept_one_is_not_taken_for_it() {
+    let policy = compile(&document());
+    let ending = "z".repeat(64);
+    let (kept, mut other) = (claims_with(json!({"zz": ending})), claims_with(json!({"zz": ending, "sub": "mallory"})));
+    let mut worker = worker();
+    let mut code = |token: &str| {
+        let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {token}"))]);
+        ask(&policy, &mut worker, NOW, &fields).code().to_owned()
+    };
+    let (kept, granted_nothing) = (token(&kept), token(&other));
+    assert_eq!(code(&kept), "allowed");
+    assert_eq!(kept.as_bytes().last_chunk::<64>(), granted_nothing.as_bytes().last_chunk());
+    assert_eq!(code(&granted_nothing), "command_not_granted");
+    other["sub"] = json!("agent-9");
+    let forged = token_of(&json!({"alg": "ES256", "kid": "k1"}), &other, &format!("{ending}forged"));
+    assert_eq!(code(&forged), "signature_invalid");
+    let hashed = kept.split_at(kept.len() - 32).1;
+    assert_eq!(code(hashed), "token_malformed", "the part that is hashed, alone");
+    assert_eq!(code(&kept), "allowed");
+}
+
+#[test]
 fn too_many_signature_checks_are_denied_and_verified_tokens_are_not() {
     let policy = compile(&with(document(), "/limits", json!({"verifications_per_second": 2})));
     let mut worker = worker();

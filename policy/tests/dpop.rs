@@ -195,6 +195,16 @@ fn a_clock_that_steps_back_and_a_longer_time_bring_no_proof_back() {
 }
 
 #[test]
+fn a_clock_that_went_ahead_and_came_back_takes_no_proof_early() {
+    let (policy, token) = (compile(&dpop()), bound());
+    let mut worker = worker();
+    let of = |jti: &str, at: u64| proof(&token, |_, claims| (claims["jti"], claims["iat"]) = (json!(jti), json!(at)));
+    assert_eq!(ask(&policy, &mut worker, NOW + 30, &token, &[&of("p-1", NOW + 30)]).code(), "allowed");
+    assert_eq!(ask(&policy, &mut worker, NOW, &token, &[&of("p-2", NOW + 20)]).code(), "binding_mismatch");
+    assert_eq!(ask(&policy, &mut worker, NOW, &token, &[&of("p-3", NOW)]).code(), "allowed");
+}
+
+#[test]
 fn only_what_is_bound_is_remembered() {
     let mut policy = dpop();
     policy["session"]["bind"] = json!(["client_certificate", "dpop"]);

@@ -18,6 +18,8 @@ struct Proxy {
     shared: Rc<LocalState>,
     workers: Vec<Worker>,
     elapsed: Cell<u64>,
+    /// When the tokens are issued, in seconds of its time.
+    issued: u64,
 }
 
 impl Proxy {
@@ -28,7 +30,7 @@ impl Proxy {
             worker.share(shared.clone());
             worker
         };
-        Self { workers: (0..workers).map(started).collect(), elapsed: Cell::new(0), shared }
+        Self { workers: (0..workers).map(started).collect(), elapsed: Cell::new(0), issued: 0, shared }
     }
 
     fn wait(&self, seconds: u64) {
@@ -50,6 +52,7 @@ impl Proxy {
     ) -> (Exchange, Option<Reason>) {
         let mut claims = claims();
         claims["sid"] = json!(session);
+        (claims["iat"], claims["exp"]) = (json!(NOW + self.issued), json!(NOW + self.issued + 600));
         self.ask_with(worker, policy, &claims, method, Some(source))
     }
 
@@ -162,6 +165,15 @@ fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
     reborn.adopt(&without);
     proxy.workers[1] = reborn;
     assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded), "in a VM that was built anew");
+    // A worker may take such a policy a moment before another one ends the first session.
+    let mut proxy = Proxy::new(2);
+    proxy.workers[1].adopt(&without);
+    assert_eq!(proxy.get(1, &without, "s-1"), None);
+    for _ in 0..3 {
+        proxy.bad(0, &policy, "s-1");
+    }
+    proxy.workers[1].sweep();
+    assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded));
     // Another policy's sessions are others.
     let other = compile(&with(counting(), "/name", json!("billing")));
     proxy.workers[0].adopt(&other);
@@ -277,6 +289,28 @@ fn a_session_from_elsewhere_ends() {
 }
 
 #[test]
+fn what_is_known_of_a_session_outlives_every_token_that_it_gets() {
+    let policy = compile(&with(document(), "/end_session_when", json!({"context_changes": ["source_address"]})));
+    let mut proxy = Proxy::new(2);
+    // The policy's longest lifetime is 900 s, and its issuer refreshes the tokens.
+    for worker in [0, 1, 0, 1] {
+        assert_eq!(proxy.ask(worker, &policy, "s-1", "GET", "192.0.2.7:1").1, None);
+        proxy.issued += 500;
+        proxy.wait(500);
+    }
+    assert_eq!(proxy.ask(0, &policy, "s-1", "GET", "198.51.100.1:1").1, Some(Reason::SessionEnded), "first seen elsewhere");
+    // Whoever goes on refreshing and asking does not outlast the ending, and it is told once.
+    for _ in 0..40 {
+        proxy.wait(7200);
+        proxy.issued = proxy.elapsed.get();
+        let (again, reason) = proxy.ask(1, &policy, "s-1", "GET", "198.51.100.1:1");
+        assert_eq!(reason, Some(Reason::SessionEnded));
+        assert_eq!(record(&again)["unmapped"]["ends_session"], Value::Null);
+    }
+    assert_eq!(proxy.ask(0, &policy, "s-2", "GET", "198.51.100.1:1").1, None, "another session");
+}
+
+#[test]
 fn other_rules_for_contexts_end_no_session_and_bind_it_anew() {
     let watching = |bits: u64| {
         let rules = json!({"context_changes": ["source_address"], "source_prefix": bits});
@@ -348,6 +382,24 @@ fn open_streams_of_an_ended_or_idle_session_are_cut() {
     }
     assert_eq!(check(&mut proxy, &mut moving, false), Some(Reason::SessionEnded), "ended on the other worker");
     assert_eq!(record(&moving)["unmapped"].get("ends_session"), None, "whose record says so");
+}
+
+#[test]
+fn a_stream_that_was_open_before_there_was_an_idle_timeout_becomes_idle_too() {
+    let (before, after) = (compile(&document()), compile(&with(document(), "/session/idle_timeout", json!("2m"))));
+    let mut proxy = Proxy::new(2);
+    let (mut stream, _) = proxy.ask(0, &before, "s-1", "GET", "192.0.2.7:1");
+    let mut check = |proxy: &mut Proxy| {
+        proxy.workers[0].sweep();
+        let now = proxy.now();
+        stream.recheck(&after, &mut proxy.workers[0], now, false)
+    };
+    assert_eq!(check(&mut proxy), None);
+    proxy.wait(119);
+    assert_eq!(check(&mut proxy), None, "its time began with the policy");
+    proxy.wait(10);
+    assert_eq!(check(&mut proxy), Some(Reason::Idle));
+    assert_eq!(proxy.get(1, &after, "s-1"), Some(Reason::Idle));
 }
 
 /// A proxy's state that fails, lies or is always quicker.

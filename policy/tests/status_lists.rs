@@ -256,6 +256,17 @@ fn a_list_is_fetched_again_at_half_its_time_and_its_stream_goes_on() {
 }
 
 #[test]
+fn a_stream_goes_on_by_what_the_newest_list_says_of_its_time() {
+    let (policy, mut worker) = (compile(&with_status()), worker());
+    serve(&mut worker, &policy, 0, &signed(&with(list(&[0], 0), "/ttl", json!(400)))).unwrap();
+    let mut stream = open(&policy, &mut worker, &entry(0));
+    assert_eq!(serve(&mut worker, &policy, 200, &signed(&list(&[0], 200))), Ok(News::List { entries: 8, changed: false }));
+    assert_eq!(stream.recheck(&policy, &mut worker, at(259), false), None);
+    assert_eq!(reason(&policy, &mut worker, 260, &entry(0)), "status_unavailable");
+    assert_eq!(stream.recheck(&policy, &mut worker, at(260), false), Some(Reason::StatusUnavailable));
+}
+
+#[test]
 fn a_token_that_is_newer_than_the_list_has_it_fetched_early() {
     let (policy, mut worker) = (compile(&with_status()), worker());
     serve(&mut worker, &policy, 0, &signed(&list(&[0], 0))).unwrap();

@@ -160,7 +160,9 @@ impl Sources {
         source.asked_by = None;
         let result = result.map(|list| {
             let changed = source.held.as_ref().is_none_or(|held| !held.says_the_same(&list));
-            self.epoch += u64::from(changed);
+            // Open streams go on by how long the list before was to be believed.
+            let sooner = source.held.as_ref().is_some_and(|held| list.until() < held.until());
+            self.epoch += u64::from(changed || sooner);
             let entries = list.entries();
             source.held = Some(list);
             News::List { entries, changed }

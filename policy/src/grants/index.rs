@@ -105,3 +105,71 @@ fn most_selective(when: &When) -> (Condition<'_>, Cow<'_, Pattern>) {
     let by_issuer = || Cow::Owned(Pattern::Exact(issuer.clone().unwrap_or_default()));
     chosen.map_or_else(|| (Condition::Issuer, by_issuer()), |(condition, pattern)| (condition, Cow::Borrowed(pattern)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde_json::json;
+
+    use super::super::Grants;
+    use super::*;
+    use crate::claims::ClaimPaths;
+
+    const WORDS: [&str; 8] = ["a", "ab", "abc", "a/b", "ab/c", "\u{e9}", "\u{e9}a", "b"];
+
+    fn pattern() -> impl Strategy<Value = Pattern> {
+        let prefix = select(vec!["", "a", "ab", "a/", "\u{e9}", "b", "abcd"]).prop_map(|text| Pattern::Prefix(text.to_owned()));
+        prop_oneof![select(&WORDS[..]).prop_map(|text| Pattern::Exact(text.to_owned())), prefix]
+    }
+
+    prop_compose! {
+        fn grant()(
+            issuer in prop::option::of(select(vec!["a", "i"])),
+            fixed in prop::array::uniform3(prop::option::weighted(0.3, pattern())),
+            claims in prop::collection::vec((select(vec!["role", "groups"]), pattern()), 0..3),
+        ) -> Grant {
+            let [subject, session, agent] = fixed;
+            let claims: Vec<_> = claims.into_iter().map(|(name, pattern)| (name.to_owned(), pattern)).collect();
+            let named = subject.is_some() || session.is_some() || agent.is_some() || !claims.is_empty();
+            // No document has a grant without any condition.
+            let issuer = issuer.or((!named).then_some("i")).map(str::to_owned);
+            Grant { name: "g".into(), when: When { issuer, subject, session, agent, claims }, allow: vec![], max_lifetime: None }
+        }
+    }
+
+    fn claim() -> impl Strategy<Value = Value> {
+        let word = || select(&WORDS[..]);
+        prop_oneof![
+            word().prop_map(|text| json!(text)),
+            prop::collection::vec(word(), 0..3).prop_map(|texts| json!(texts)),
+            word().prop_map(|text| json!([7, text, null, [text]])),
+            Just(json!({"a": "a"})),
+            Just(json!(null)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_asking_each_grant_finds(
+            grants in prop::collection::vec(grant(), 0..12),
+            (subject, session) in (select(&WORDS[..]), select(&WORDS[..])),
+            agents in prop::collection::vec(select(&WORDS[..]), 0..3),
+            (role, groups) in (claim(), claim()),
+        ) {
+            let mut all = json!({"sub": subject, "sid": session, "iat": 1, "exp": 2, "role": role, "groups": groups});
+            for agent in agents.into_iter().rev() {
+                let inner = all.get("act").cloned();
+                all["act"] = json!({"sub": agent});
+                if let Some(inner) = inner {
+                    all["act"]["act"] = inner;
+                }
+            }
+            let all = all.as_object().unwrap();
+            let claims = Claims::read(all, "i", &[], &ClaimPaths::default()).unwrap();
+            let grants = Grants::new(grants);
+            let naive: Vec<usize> = (0..grants.all().len()).filter(|place| grants.all()[*place].holds_for(&claims, all)).collect();
+            prop_assert_eq!(grants.holding(&claims, all), naive);
+        }
+    }
+}

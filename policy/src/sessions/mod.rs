@@ -5,7 +5,7 @@ mod rules;
 mod shard;
 mod shared;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -95,11 +95,23 @@ impl Asked<'_> {
         format!("chaperone/{}/{first:02x}", self.policy)
     }
 
-    /// How long an entry is kept from now on, in milliseconds of the proxy's own time. One that is ended for a day at least: a
-    /// later policy may let tokens live longer.
-    fn keep_until(&self, now: u64, ended: bool) -> u64 {
-        let longest = if ended { self.lifetime.max(limits::ENDING_SECONDS) } else { self.lifetime };
+    /// How long an entry must be kept from now on, in milliseconds of the proxy's own time: as long as any token that is valid
+    /// now, and as long as denials count. One that is ended for a day at least: a later policy may let tokens live longer.
+    fn needed_until(&self, now: u64, ended: bool) -> u64 {
+        let window = self.rules.denials.map_or(0, |denials| denials.within);
+        let longest = self.lifetime.max(window).max(if ended { limits::ENDING_SECONDS } else { 0 });
         now.saturating_add(longest.saturating_mul(1000))
+    }
+
+    /// How long it is kept: a sixteenth longer, so that not every request has to lengthen that.
+    fn keep_until(&self, now: u64, ended: bool) -> u64 {
+        let needed = self.needed_until(now, ended);
+        needed.saturating_add(needed.saturating_sub(now) / 16)
+    }
+
+    /// Is it to be kept longer than is said so far? An issuer may give a session one token after another.
+    fn is_to_keep(&self, entry: &Entry, now: u64) -> bool {
+        entry.keep_until < self.needed_until(now, entry.ended.is_some())
     }
 }
 
@@ -109,6 +121,8 @@ pub(crate) struct Sessions {
     shared: Option<Rc<dyn SharedState>>,
     /// Policies under which something may have been ended that their rules no longer ask for.
     marked: BTreeSet<Box<str>>,
+    /// The others. A worker may follow an update a moment before another one ends the first session.
+    unmarked: BTreeSet<Box<str>>,
     /// What the last sweep over the open streams has read.
     swept: HashMap<String, Rc<[Entry]>>,
 }
@@ -118,12 +132,19 @@ impl Sessions {
         self.shared = Some(shared);
     }
 
-    /// Looks whether sessions were ended under a policy of this name. Only reads: a configuration may be a trial.
+    /// Looks whether sessions were ended under a policy of this name, now and with each sweep until there are some. Only reads: a
+    /// configuration may be a trial.
     pub(crate) fn adopt(&mut self, policy: &str) {
-        let marker = self.shared.as_ref().map(|shared| shared.get(&marker(policy)));
-        if !matches!(marker, None | Some(Ok(None))) {
-            self.marked.insert(policy.into());
+        match self.shared.as_ref().map(|shared| shared.get(&marker(policy))) {
+            Some(Ok(None)) => drop(self.unmarked.insert(policy.into())),
+            Some(Ok(Some(_)) | Err(Unavailable)) => self.is_to_ask(policy),
+            None => {}
         }
+    }
+
+    fn is_to_ask(&mut self, policy: &str) {
+        self.unmarked.remove(policy);
+        self.marked.insert(policy.into());
     }
 
     /// Must the state be asked, though the rules of the policy want nothing of it?
@@ -131,18 +152,24 @@ impl Sessions {
         !self.marked.is_empty() && self.marked.contains(policy)
     }
 
-    /// From now on open streams are judged by what is read anew.
+    /// From now on open streams are judged by what is read anew, and so is whether any session was ended.
     pub(crate) fn sweep(&mut self) {
         self.swept.clear();
+        let Some(shared) = &self.shared else { return };
+        let found: Vec<_> =
+            self.unmarked.iter().filter(|policy| matches!(shared.get(&marker(policy)), Ok(Some(_)))).cloned().collect();
+        found.iter().for_each(|policy| self.is_to_ask(policy));
     }
 
     /// A request of the session, from this context: may it go on?
     pub(crate) fn enter(&mut self, asked: &Asked<'_>, context: Option<Id>) -> Result<(), Stop> {
         let rules = asked.rules;
+        let ended_before = Cell::new(false);
         self.change(asked, |entry, now| match entry {
             Some(entry) => {
                 if let Some(ending) = entry.ended {
-                    return Err(reason_of(ending).into());
+                    ended_before.set(true);
+                    return if asked.is_to_keep(entry, now) { Ok(Change::Keep) } else { Err(reason_of(ending).into()) };
                 }
                 if rules.is_idle(now.saturating_sub(entry.used)) {
                     return Ok(Change::End(Ending::Idle));
@@ -152,13 +179,17 @@ impl Sessions {
                     Some(context) if !rules::by_same_rules(&context, &entry.context) => Change::Begin(context),
                     Some(context) if context != entry.context => Change::End(Ending::ContextChange),
                     Some(_) | None if rules.is_use_to_note(now.saturating_sub(entry.used)) => Change::Use,
+                    Some(_) | None if asked.is_to_keep(entry, now) => Change::Keep,
                     Some(_) | None => Change::Nothing,
                 })
             }
             None if rules.idle_timeout.is_some() || context.is_some() => Ok(Change::Begin(context.unwrap_or_default())),
             None => Ok(Change::Nothing),
         })
-        .and_then(|ended| ended.map_or(Ok(()), |ending| Err(Stop { reason: reason_of(ending), ended_now: Some(ending) })))
+        .and_then(|ended| {
+            let stop = |ending| Stop { reason: reason_of(ending), ended_now: Some(ending).filter(|_| !ended_before.get()) };
+            ended.map(stop).map_or(Ok(()), Err)
+        })
     }
 
     /// A denial of the session for what it wanted to do. Tells what it was ended for, if that was one too many.
@@ -191,7 +222,14 @@ impl Sessions {
                 entries
             }
         };
-        let Some(entry) = entries.iter().find(|entry| entry.id == id) else { return Ok(()) };
+        let Some(entry) = entries.iter().find(|entry| entry.id == id) else {
+            // Its policy had no `idle_timeout` when it was admitted: its time begins now.
+            if asked.rules.idle_timeout.is_some() {
+                self.swept.remove(&key);
+                self.change(asked, |entry, _| Ok(entry.map_or(Change::Begin(Id::default()), |_| Change::Nothing)))?;
+            }
+            return Ok(());
+        };
         if let Some(ending) = entry.ended {
             return Err(reason_of(ending).into());
         }
@@ -253,7 +291,7 @@ impl Sessions {
             if ended.is_some() {
                 // Before the ending itself: whoever looks for it must know to look.
                 mark(&*shared, asked.policy)?;
-                self.marked.insert(asked.policy.into());
+                self.is_to_ask(asked.policy);
             }
             if shared.put(&key, &bytes, version)? {
                 return Ok(ended);
@@ -269,6 +307,8 @@ enum Change {
     /// It was never seen before, or not by these rules; from this context it comes.
     Begin(Id),
     Use,
+    /// Nothing but how long it is kept.
+    Keep,
     /// Denials that are older than this no longer count, in milliseconds.
     Deny {
         window: u64,
@@ -279,7 +319,7 @@ enum Change {
 impl Entry {
     fn apply(&mut self, change: Change, now: u64) -> Option<Ending> {
         match change {
-            Change::Nothing => {}
+            Change::Nothing | Change::Keep => {}
             Change::Begin(context) => (self.context, self.used) = (context, now),
             Change::Use => self.used = now,
             Change::Deny { window } => {
