@@ -1,6 +1,6 @@
 //! What ends a session by itself, too soon or never.
 
-use super::{Lint, Linter};
+use super::{Lint, Linter, Target};
 use crate::token::seconds;
 use serde_json::Value;
 
@@ -25,6 +25,23 @@ impl Linter<'_> {
                 "/end_session_when/denials/count",
                 "the first denial ends the session: one request for what is not granted, and all work of the session stops",
                 "write `count: 3` or more, and let the window `within` tell trying from mistaking",
+            );
+        }
+        self.source_address();
+    }
+
+    /// Istio's sidecars and waypoints do not have `use_remote_address`: Envoy then believes `x-forwarded-for`.
+    fn source_address(&mut self) {
+        let contexts = "/end_session_when/context_changes";
+        let watched = self.policy.pointer(contexts).and_then(Value::as_array);
+        if self.target == Target::Istio
+            && watched.is_some_and(|watched| watched.iter().any(|context| context == "source_address"))
+        {
+            self.warn(
+                Lint::SourceAddressClaimed,
+                contexts,
+                "in a sidecar or waypoint the source address is the last entry of `x-forwarded-for`, which a client can write",
+                "watch `client_certificate` there; at a gateway with `use_remote_address` allow this by a comment",
             );
         }
     }

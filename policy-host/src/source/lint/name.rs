@@ -64,6 +64,8 @@ lints! {
     IdleTimeoutMoot = "idle_timeout_moot",
     /// `end_session_when.denials` of the first denial.
     DenialsAtOnce = "denials_at_once",
+    /// `context_changes: [source_address]` where the client may write that address itself.
+    SourceAddressClaimed = "source_address_claimed",
     /// `keys.endpoint.refresh` beyond an hour.
     KeysRefreshLong = "keys_refresh_long",
     /// `status.required: false`.
@@ -125,6 +127,7 @@ impl Lint {
             | Self::LifetimeLong
             | Self::ClockSkewLarge
             | Self::DenialsAtOnce
+            | Self::SourceAddressClaimed
             | Self::KeysRefreshLong
             | Self::StatusOptional
             | Self::ObserveMode

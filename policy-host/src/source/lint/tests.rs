@@ -257,7 +257,7 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
     for (lint, good, from, to, line) in &cases {
         assert_eq!(raised(good, from, to), [(Some(lint.code()), (*line).to_owned())], "{lint:?}");
     }
-    let elsewhere = [Lint::ObjectSize, Lint::BodyUnavailable];
+    let elsewhere = [Lint::ObjectSize, Lint::BodyUnavailable, Lint::SourceAddressClaimed];
     let missing: Vec<_> =
         Lint::ALL.into_iter().filter(|lint| !elsewhere.contains(lint) && !cases.iter().any(|case| case.0 == *lint)).collect();
     assert_eq!(missing, [], "every lint has its case");
@@ -293,6 +293,19 @@ fn what_a_webassembly_plugin_of_istio_cannot_do_is_said() {
     };
     assert_eq!(codes(Target::Istio), ["command_unused", "body_unavailable"]);
     assert_eq!(codes(Target::Envoy), ["command_unused"]);
+}
+
+#[test]
+fn an_address_that_clients_write_themselves_in_istio_is_asked_about_there() {
+    let codes = |context: &str, target| {
+        let text = POLICY.replacen("revoked:\n", &format!("end_session_when: {{context_changes: [{context}]}}\nrevoked:\n"), 1);
+        let document = PolicyDocument::find(Document::parse("p.yaml", text).unwrap()).unwrap();
+        let found = document.warnings(Some(target), now());
+        found.iter().filter_map(|finding| finding.severity.code()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("source_address", Target::Istio), ["source_address_claimed"]);
+    assert_eq!(codes("source_address", Target::Envoy), [""; 0]);
+    assert_eq!(codes("client_certificate", Target::Istio), [""; 0]);
 }
 
 #[test]
