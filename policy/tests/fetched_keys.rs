@@ -6,13 +6,10 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chaperone_policy::{Answer, Decision, Exchange, Failure, Fetch, Head, News, Policy, Reason, Timestamp, Worker};
+use chaperone_policy::{Answer, Failure, News, Policy, Reason};
 use serde_json::{Value, json};
-use support::{Marked, NOW, ask, claims, compile, document, head, jwk, token, token_of, with, worker};
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_seconds(NOW + seconds)
-}
+use support::fetching::{at, due, open, reason, serve};
+use support::{Marked, NOW, claims, compile, document, jwk, token, token_of, with, worker};
 
 fn endpoint() -> Value {
     json!({"cluster": "broker", "authority": "broker.example", "path": "/jwks.json"})
@@ -30,33 +27,6 @@ fn other(kid: &str) -> Value {
 
 fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
-}
-
-fn due(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64) -> Option<Fetch> {
-    let mut fetches = worker.due(policy, at(seconds)).fetches;
-    assert!(fetches.len() < 2, "{fetches:?}");
-    fetches.pop()
-}
-
-/// Answers what is due with this body, and says what came of it.
-fn serve(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64, body: &str) -> Result<News, Failure> {
-    let fetch = due(worker, policy, seconds).expect("something is due");
-    let answer = Answer::Response { status: 200, body: body.as_bytes() };
-    worker.fetched(fetch.ticket, answer, at(seconds), &Marked).expect("it is waited for").result()
-}
-
-fn reason(policy: &Rc<Policy>, worker: &mut Worker, seconds: u64, token: &str) -> String {
-    let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {token}"))]);
-    ask(policy, worker, NOW + seconds, &fields).code().to_owned()
-}
-
-fn open(policy: &Rc<Policy>, worker: &mut Worker) -> Exchange {
-    let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims())))]);
-    let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-    let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &headers, source_address: None, peer: None };
-    assert!(matches!(exchange.request(&head, worker, at(0), &Marked), Decision::Forward(_)));
-    exchange
 }
 
 #[test]
@@ -193,7 +163,7 @@ fn a_key_that_is_removed_ends_its_tokens_and_streams_at_once() {
         let (policy, mut worker) = (compile(&with_endpoint()), worker());
         serve(&mut worker, &policy, 0, &set(&[jwk()])).unwrap();
         let cached = token(&claims());
-        let mut stream = open(&policy, &mut worker);
+        let mut stream = open(&policy, &mut worker, &token(&claims()));
         assert_eq!(worker.counts().kept_tokens, 1);
         assert_eq!(stream.recheck(&policy, &mut worker, at(299), false), None);
         serve(&mut worker, &policy, 300, &body).unwrap();

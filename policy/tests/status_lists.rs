@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_policy::{Answer, Decision, Exchange, Failure, Fetch, Head, News, Policy, Reason, Timestamp, Worker};
+use chaperone_policy::{Answer, Failure, News, Policy, Reason, Worker};
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
-use support::{Marked, NOW, ask, claims, compile, document, head, jwk, token, token_of, with, worker};
+use support::fetching::{at, due, open, reason, serve};
+use support::{Marked, NOW, claims, compile, document, jwk, token, token_of, with, worker};
 
 const URI: &str = "https://broker.example/status/1";
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_seconds(NOW + seconds)
-}
 
 fn with_status() -> Value {
     with(document(), "/tokens/issuers/0/status", json!({"cluster": "broker", "uris": [URI]}))
@@ -43,32 +40,6 @@ fn signed(claims: &Value) -> String {
 /// A token whose status is this entry of the list.
 fn entry(index: u64) -> String {
     token(&with(claims(), "/status", json!({"status_list": {"idx": index, "uri": URI}})))
-}
-
-fn due(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64) -> Option<Fetch> {
-    let mut fetches = worker.due(policy, at(seconds)).fetches;
-    assert!(fetches.len() < 2, "{fetches:?}");
-    fetches.pop()
-}
-
-fn serve(worker: &mut Worker, policy: &Rc<Policy>, seconds: u64, body: &str) -> Result<News, Failure> {
-    let fetch = due(worker, policy, seconds).expect("something is due");
-    let answer = Answer::Response { status: 200, body: body.as_bytes() };
-    worker.fetched(fetch.ticket, answer, at(seconds), &Marked).expect("it is waited for").result()
-}
-
-fn reason(policy: &Rc<Policy>, worker: &mut Worker, seconds: u64, token: &str) -> String {
-    let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {token}"))]);
-    ask(policy, worker, NOW + seconds, &fields).code().to_owned()
-}
-
-fn open(policy: &Rc<Policy>, worker: &mut Worker, token: &str) -> Exchange {
-    let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {token}"))]);
-    let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-    let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &headers, source_address: None, peer: None };
-    assert!(matches!(exchange.request(&head, worker, at(0), &Marked), Decision::Forward(_)));
-    exchange
 }
 
 #[test]
