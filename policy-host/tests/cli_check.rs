@@ -220,3 +220,26 @@ fn every_verb_helps_with_an_example() {
     }
     assert_eq!(Command::new(env!("CARGO_BIN_EXE_policy-host")).arg("chekc").output().unwrap().status.code(), Some(2));
 }
+
+#[test]
+fn a_secret_on_the_line_of_a_mistake_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let secrets = ["jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI", "sk-live-abcdef"];
+    let policy = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/agent-orders/policy.yaml")).unwrap();
+    let key = policy.replacen("{kty: EC,", &format!("{{kty: EC, d: {},", secrets[0]), 1);
+    let credential = policy.replacen("Bearer ${env:ORDERS_TOKEN}", &format!("Bearer {}", secrets[1]), 1);
+    for (text, secret) in [(key, secrets[0]), (credential, secrets[1])] {
+        assert!(text.contains(secret), "the example has changed");
+        fs::write(&path, text).unwrap();
+        for format in ["human", "json"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_policy-host"))
+                .args(["check", path.to_str().unwrap(), "--format", format])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(3), "{said}");
+            assert!(!said.contains(secret), "{said}");
+        }
+    }
+}

@@ -389,3 +389,24 @@ fn the_shipped_manifests_are_what_is_rendered() {
         assert_eq!(fs::read_to_string(workspace(file)).unwrap_or_default(), current, "{file}: UPDATE_SHIPPED=1 writes it anew");
     }
 }
+
+#[test]
+fn what_is_in_force_stays_revoked_when_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_force = folder.path().join("ecds.yaml");
+    let in_force = in_force.to_str().unwrap();
+    fs::write(in_force, render(&["ecds", "--wasm", "/chaperone.wasm"])).unwrap();
+    assert_eq!(policy_host(&["revoke", in_force, "--session", "s-100", "--because", "INC-1"]).status.code(), Some(0));
+    let policy = |text: &str| {
+        let document = PolicyDocument::find(Document::parse("ecds.yaml", text.to_owned()).unwrap()).unwrap();
+        document.value().clone()
+    };
+    let before = policy(&fs::read_to_string(in_force).unwrap());
+    let kept = policy(&render(&["ecds", "--wasm", "/chaperone.wasm", "--keep-revoked", in_force]));
+    assert_eq!(kept["revoked"], before["revoked"], "once, each");
+    assert!(kept["generation"].as_u64() > before["generation"].as_u64());
+    let lost = policy(&render(&["ecds", "--wasm", "/chaperone.wasm"]));
+    assert!(!lost["revoked"].to_string().contains("s-100"), "without it they are those of the policy alone");
+    let missing = policy_host(&["render", "ecds", "--wasm", "/w", "--policy", in_force, "--keep-revoked", "nowhere.yaml"]);
+    assert_eq!((missing.status.code(), missing.stdout.len()), (Some(3), 0), "{missing:?}");
+}

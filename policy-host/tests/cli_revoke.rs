@@ -147,6 +147,13 @@ fn a_manifest_is_changed_in_place_or_patched_in_part() {
     piped.stdin.take().unwrap().write_all(manifest().as_bytes()).unwrap();
     let piped: Value = serde_json::from_slice(&piped.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(piped["spec"]["pluginConfig"]["revoked"].as_array().unwrap().len(), 1);
+    assert_eq!(piped["metadata"].get("resourceVersion"), None);
+
+    let versioned = manifest().replacen("metadata:\n", "metadata:\n  resourceVersion: \"4711\"\n", 1);
+    fs::write(folder.path().join("versioned.yaml"), versioned).unwrap();
+    let versioned = revoke(folder.path(), &["versioned.yaml", "--agent", "scraper", "--emit", "patch"]);
+    let versioned: Value = serde_json::from_slice(&versioned.stdout).unwrap();
+    assert_eq!(versioned["metadata"]["resourceVersion"], "4711", "so that a second patch from the same version is refused");
 
     assert_eq!(revoke(folder.path(), &["plugin.yaml", "--agent", "scraper"]).status.code(), Some(0));
     let after = fs::read_to_string(&path).unwrap();

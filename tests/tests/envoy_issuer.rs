@@ -37,7 +37,7 @@ async fn taken(name: &str, host: &str, trusted: &Authority, shown: &Identity) ->
     let authorities = folder.path().join("authorities.pem");
     fs::write(&authorities, trusted.pem()).unwrap();
     let document = PolicyDocument::find(Document::parse("policy.json", policy.to_string()).unwrap()).unwrap();
-    let rendered = Rendered::new(&document, "2026-11-26T00:00:00Z".parse().unwrap()).unwrap();
+    let rendered = Rendered::new(&document, None, "2026-11-26T00:00:00Z".parse().unwrap()).unwrap();
     let clusters = format!("  clusters:\n{}", clusters(&rendered, &authorities).unwrap());
     let settings = [("  clusters:\n", clusters.as_str())];
     let mesh = Mesh::with(name, &policy, Upstream::start().await, wasm::chaperone(), &settings).await;

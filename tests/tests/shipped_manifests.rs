@@ -23,7 +23,7 @@ fn example() -> Rendered {
 
 fn rendered(path: &str) -> Rendered {
     let document = PolicyDocument::read(&root().join(path)).expect("a policy");
-    Rendered::new(&document, "2026-11-24T00:00:00Z".parse().expect("an instant")).expect("a valid policy")
+    Rendered::new(&document, None, "2026-11-24T00:00:00Z".parse().expect("an instant")).expect("a valid policy")
 }
 
 fn options(folder: &Path) -> Bootstrap {

@@ -45,7 +45,7 @@ impl Explain {
         let policy = replay::read(&self.policy)?;
         let (name, text) = read_text(&self.request).map_err(|findings| output::invalid(&findings))?;
         let line = Line::parse(text.trim_end()).map_err(|bad| {
-            let source = Arc::new(Source { name, text: text.clone() });
+            let source = Arc::new(Source::new(name, text.clone()));
             let range = Some(bad.offset..bad.offset);
             let finding = Finding {
                 severity: Severity::Error,

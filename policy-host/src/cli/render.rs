@@ -27,6 +27,9 @@ struct Policy {
     /// A policy, or an Envoy file or manifest with one in it.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
+    /// The file that is in force, such as ecds.yaml: what it revokes stays revoked.
+    #[arg(long, value_name = "FILE")]
+    keep_revoked: Option<PathBuf>,
 }
 
 /// A whole bootstrap for Envoy (envoy/bootstrap.yaml) that takes the policy from a watched folder.
@@ -62,9 +65,9 @@ pub(crate) struct Envoy {
 
 /// The file that Envoy watches (envoy/ecds.yaml), with the policy in it.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > ecds.yaml.next && mv ecds.yaml.next ecds.yaml"
-)]
+#[command(after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > ecds.yaml
+The next time, with the revocations that `revoke` has put there, and by the rename that Envoy watches for:
+  policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm --keep-revoked ecds.yaml > next.yaml && mv next.yaml ecds.yaml")]
 pub(crate) struct Ecds {
     #[command(flatten)]
     policy: Policy,
@@ -144,9 +147,11 @@ fn gateway(text: &str) -> Result<(&'static str, String), String> {
 
 impl Policy {
     fn read(&self) -> Result<Rendered, Exit> {
-        let document = PolicyDocument::read(&self.policy);
-        let rendered = document.and_then(|document| Rendered::new(&document, Timestamp::now()));
-        rendered.map_err(|findings| output::invalid(&findings))
+        let rendered = || {
+            let in_force = self.keep_revoked.as_deref().map(PolicyDocument::read).transpose()?;
+            Rendered::new(&PolicyDocument::read(&self.policy)?, in_force.as_ref(), Timestamp::now())
+        };
+        rendered().map_err(|findings| output::invalid(&findings))
     }
 }
 

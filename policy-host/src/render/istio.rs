@@ -91,7 +91,7 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
 #  - There is no allow_on_headers_stop_iteration here: no command may be decided by the body.
 #  - Set meshConfig.pathNormalization.normalization to NONE: the filter sees, refuses and records what Istio would repair.
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
-#  - A stream that was admitted goes on: bound it with the proxy's max_stream_duration.
+#  - What this policy fetches (`keys.endpoint`, `status`) needs clusters of these names: none is written here.
 apiVersion: v1
 kind: List
 items:

@@ -16,9 +16,23 @@ use crate::{
     revoke::next_generation,
     source::{Findings, PolicyDocument, credential_variables, printable},
 };
-use chaperone_policy::HEADER_PREFIX;
+use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// Adds the revocations of the one to the other.
+fn keep_revoked(policy: &mut Value, in_force: &Value) {
+    let kept = in_force.get("revoked").and_then(Value::as_array).into_iter().flatten();
+    let Value::Object(members) = policy else { return };
+    let revoked = members.entry("revoked").or_insert_with(|| json!([]));
+    if let Value::Array(revoked) = revoked {
+        for entry in kept {
+            if !revoked.contains(entry) {
+                revoked.push(entry.clone());
+            }
+        }
+    }
+}
 
 /// A valid policy on its way to a proxy.
 #[derive(Debug, Clone)]
@@ -33,15 +47,24 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Takes a policy from a file.
+    /// Takes a policy from a file. What is revoked by the one that is `in_force` stays so.
     ///
     /// # Errors
-    /// When it is not valid.
-    pub fn new(document: &PolicyDocument, now: Timestamp) -> Result<Self, Findings> {
+    /// When one of them is not valid, or the policy cannot revoke what the one in force does.
+    pub fn new(document: &PolicyDocument, in_force: Option<&PolicyDocument>, now: Timestamp) -> Result<Self, Findings> {
         let compiled = document.compile()?;
         let mut policy = document.value().clone();
+        let mut generation = compiled.generation();
+        if let Some(in_force) = in_force {
+            generation = generation.max(in_force.compile()?.generation());
+            keep_revoked(&mut policy, in_force.value());
+            if let Err(errors) = Policy::compile(policy.to_string().as_bytes()) {
+                let message = format!("cannot revoke what the policy in force does: {errors}");
+                return Err(document.finding("/revoked", message, None).into());
+            }
+        }
         if let Value::Object(members) = &mut policy {
-            members.insert("generation".to_owned(), json!(next_generation(compiled.generation(), now)));
+            members.insert("generation".to_owned(), json!(next_generation(generation, now)));
         }
         let prefix = policy.pointer("/audit/header_prefix").and_then(Value::as_str);
         Ok(Self {

@@ -1,6 +1,6 @@
 //! One line of `replay`'s input.
 
-use super::{Headers, Request, parse_address};
+use super::{Headers, Request, parse_address, request::LOCAL};
 use crate::source::nearest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -103,7 +103,7 @@ impl Line {
         let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();
         let at = at.map_err(|_| wrong("at", "is no instant", "RFC 3339: 2026-11-23T10:00:00Z"))?;
         let source_address = match raw.source_address.as_deref() {
-            None => None,
+            None => Some(LOCAL),
             Some(text) => Some(
                 parse_address(text)
                     .ok_or_else(|| wrong("source_address", "is no IP address", "with or without a port: 192.0.2.7:49152"))?,

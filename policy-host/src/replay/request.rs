@@ -3,7 +3,7 @@
 use crate::host::{PeerCertificate, Properties, Tls};
 use chaperone_policy::Peer;
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -27,13 +27,16 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Trailer fields, empty when there are none.
     pub trailers: Headers,
-    /// The client's address; port 0 when it is not known.
+    /// The client's address; port 0 when it is not known. A proxy has always some: without another one it is 127.0.0.1.
     pub source_address: Option<SocketAddr>,
     /// SHA-256 of the client's certificate in hex.
     pub client_certificate_sha256: Option<String>,
     /// The first URI in the client certificate's subject alternative names.
     pub peer_uri_san: Option<String>,
 }
+
+/// Whoever does not say comes from here.
+pub(crate) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Request {
     /// A request without fields, body or trailers.
@@ -47,7 +50,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             trailers: Vec::new(),
-            source_address: None,
+            source_address: Some(LOCAL),
             client_certificate_sha256: None,
             peer_uri_san: None,
         }

@@ -36,6 +36,7 @@ pub fn patch(document: &PolicyDocument, revision: &Revision) -> Result<Value, Fi
         spec = json!({ name: spec });
     }
     let identity = |name: &str| object.pointer(&format!("/metadata/{name}")).map(|value| (name.to_owned(), value.clone()));
-    let metadata: Map<String, Value> = ["name", "namespace"].into_iter().filter_map(identity).collect();
+    // With the version that was read, the API server refuses the patch when somebody else's has come between.
+    let metadata: Map<String, Value> = ["name", "namespace", "resourceVersion"].into_iter().filter_map(identity).collect();
     Ok(json!({"apiVersion": object.get("apiVersion"), "kind": object.get("kind"), "metadata": metadata, "spec": spec}))
 }

@@ -114,7 +114,7 @@ struct Request {
     chunks: Option<Vec<Piece>>,
     /// Like headers.
     trailers: Option<Value>,
-    /// The caller's address.
+    /// The caller's address; 127.0.0.1 when there is none.
     source_address: Option<String>,
     /// In hex.
     client_certificate_sha256: Option<String>,

@@ -28,7 +28,7 @@ impl Document {
     /// # Errors
     /// When it is neither strict YAML nor strict JSON.
     pub fn parse(name: &str, text: String) -> Result<Self, Findings> {
-        let source = Arc::new(Source { name: name.to_owned(), text });
+        let source = Arc::new(Source::new(name.to_owned(), text));
         let is_json = name.ends_with(".json") || serde_json::from_str::<serde::de::IgnoredAny>(&source.text).is_ok();
         let (value, places) = if is_json { json::parse(&source) } else { yaml::parse(&source) }?;
         Ok(Self { source, value, places })
@@ -120,7 +120,7 @@ pub fn read_text(path: &Path) -> Result<(String, String), Findings> {
         Ok(text) => Ok((name, text)),
         Err(error) => {
             let valid = String::from_utf8_lossy(error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default());
-            let source = Arc::new(Source { name, text: valid.into_owned() });
+            let source = Arc::new(Source::new(name, valid.into_owned()));
             let end = source.text.len();
             let message = "is not UTF-8 from here on".to_owned();
             Err(Finding { severity: Severity::Error, source, range: Some(end..end), pointer: String::new(), message, help: None }

@@ -1,12 +1,16 @@
 //! One mistake in a file, with its line and column and what to write instead; drawn for people, or as JSON for programs.
 
-use super::Lint;
+use super::{Lint, masked::masked};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
     SpanContents,
 };
 use serde_json::{Value, json};
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// A file's name and text.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,9 +19,17 @@ pub struct Source {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// As it is drawn.
+    shown: OnceLock<String>,
 }
 
 impl Source {
+    /// A file's name and text.
+    #[must_use]
+    pub const fn new(name: String, text: String) -> Self {
+        Self { name, text, shown: OnceLock::new() }
+    }
+
     /// Line and column of a byte, from 1; columns count characters.
     #[must_use]
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
@@ -75,7 +87,7 @@ impl Finding {
     /// A mistake about a file as a whole: it is missing, or unreadable.
     #[must_use]
     pub fn about_file(name: &str, message: impl Into<String>, help: Option<&str>) -> Self {
-        let source = Arc::new(Source { name: name.to_owned(), text: String::new() });
+        let source = Arc::new(Source::new(name.to_owned(), String::new()));
         Self {
             severity: Severity::Error,
             source,
@@ -156,7 +168,7 @@ impl SourceCode for Source {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.text.read_span(span, before, after)?;
+        let inner = self.shown.get_or_init(|| masked(&self.text)).read_span(span, before, after)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             inner.data(),

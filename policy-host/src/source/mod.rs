@@ -10,6 +10,7 @@ mod json;
 mod kubernetes;
 mod layout;
 mod lint;
+mod masked;
 mod places;
 mod policy;
 mod quoted;
