@@ -129,6 +129,17 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> i32) -> Result<Vec<u8>, 
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
+/// The same of what the host may not have: `None` then.
+fn bytes_if_any(call: impl FnOnce(*mut *mut u8, *mut usize) -> i32) -> Result<Option<Vec<u8>>, Failed> {
+    const NOT_FOUND: i32 = 1;
+    let mut status = 0;
+    let found = bytes(|data, size| {
+        status = call(data, size);
+        status
+    });
+    if status == NOT_FOUND { Ok(None) } else { found.map(Some) }
+}
+
 pub(crate) fn log(level: Level, text: &str) {
     // SAFETY: `text` outlives the call. A line that cannot be written is no reason to do anything else.
     let _ = unsafe { proxy_log(level as i32, text.as_ptr(), text.len()) };
@@ -169,18 +180,11 @@ pub(crate) fn monotonic() -> Result<u64, Failed> {
 
 /// A value that all VMs of this id share, with its version; `None` when there is none.
 pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
-    const NOT_FOUND: i32 = 1;
-    let (mut status, mut version) = (0, 0);
-    let value = bytes(|data, size| {
-        // SAFETY: `key` and the out-pointers outlive the call.
-        status = unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version) };
-        status
-    });
-    match value {
-        Ok(value) => Ok(Some((value, version))),
-        Err(Failed) if status == NOT_FOUND => Ok(None),
-        Err(Failed) => Err(Failed),
-    }
+    let mut version = 0;
+    // SAFETY: `key` and the out-pointers outlive the call.
+    let value =
+        bytes_if_any(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version) })?;
+    Ok(value.map(|value| (value, version)))
 }
 
 /// Puts a value in the place of the one of this version; false when that is another by now.
@@ -253,14 +257,8 @@ pub(crate) fn property(path: &str) -> Result<Vec<u8>, Failed> {
 
 /// A property that the proxy may not know: `None` then.
 pub(crate) fn known_property(path: &str) -> Result<Option<Vec<u8>>, Failed> {
-    const NOT_FOUND: i32 = 1;
-    let mut status = 0;
-    let found = bytes(|data, size| {
-        // SAFETY: `path` and the out-pointers outlive the call.
-        status = unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) };
-        status
-    });
-    if status == NOT_FOUND { Ok(None) } else { found.map(Some) }
+    // SAFETY: `path` and the out-pointers outlive the call.
+    bytes_if_any(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
 /// A property that is an integer: 8 bytes, little-endian.

@@ -269,7 +269,7 @@ fn judge(
     }
     #[cfg(feature = "trap-for-tests")]
     trap_if_asked(&headers);
-    // The address is for the record alone; a request without one is judged all the same.
+    // For the record; where the policy watches it, the core denies a request without one.
     let source = abi::property("source\0address").ok();
     let shown = Shown::read(exchange.peer_wanted());
     let peer = shown.as_ref().map(Shown::peer);

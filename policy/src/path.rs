@@ -182,7 +182,8 @@ fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
     Some((hex(high)? << 4 | hex(low)?, rest))
 }
 
-fn hex(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit, of either case.
+pub(crate) fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -13,24 +13,22 @@ pub use image::{Image, ImageError};
 pub use istio::{Attach, IstioOptions, Place, istio};
 
 use crate::{
-    revoke::next_generation,
+    revoke::{entries, next_generation},
     source::{Findings, PolicyDocument, credential_variables, printable},
 };
 use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// Adds the revocations of the one to the other.
 fn keep_revoked(policy: &mut Value, in_force: &Value) {
-    let kept = in_force.get("revoked").and_then(Value::as_array).into_iter().flatten();
+    let mut known: HashSet<Value> = entries(policy).iter().cloned().collect();
+    let kept: Vec<Value> = entries(in_force).iter().filter(|entry| known.insert((*entry).clone())).cloned().collect();
     let Value::Object(members) = policy else { return };
     let revoked = members.entry("revoked").or_insert_with(|| json!([]));
     if let Value::Array(revoked) = revoked {
-        for entry in kept {
-            if !revoked.contains(entry) {
-                revoked.push(entry.clone());
-            }
-        }
+        revoked.extend(kept);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use super::confirmation::Thumbprint;
+use crate::path::hex;
 
 /// The certificate that the peer showed in the TLS handshake of its connection, and so has the private key of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,9 +56,8 @@ pub(super) fn has_spiffe_id(peer: Option<&Peer<'_>>, expected: &str) -> Result<(
     if peer.uri_san == Some(expected.as_bytes()) { Ok(()) } else { Err(Fault::OtherSpiffeId) }
 }
 
-fn unhex(hex: &[u8]) -> Option<Thumbprint> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = hex.as_chunks::<2>() else { return None };
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+fn unhex(text: &[u8]) -> Option<Thumbprint> {
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(hex(*high)? << 4 | hex(*low)?)).collect();
     bytes?.try_into().ok()
 }

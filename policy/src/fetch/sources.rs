@@ -1,7 +1,6 @@
 //! All that one worker has fetched. It survives config changes: what is held is found by issuer and place, not by policy.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::rc::{Rc, Weak};
 
 use super::endpoint::{Endpoint, KeysId, ListId};
@@ -210,7 +209,9 @@ impl Sources {
                 keys.insert(id.clone(), source);
             }
             for id in issuer.status.iter().flat_map(|status| status.lists.values()) {
-                keep(id, &mut self.lists, &mut lists);
+                if !lists.contains_key(id) {
+                    lists.insert(id.clone(), self.lists.remove(id).unwrap_or_default());
+                }
             }
         }
         (self.keys, self.lists) = (keys, lists);
@@ -237,13 +238,6 @@ impl Sources {
 
     pub(super) fn oldest_list(&self) -> Option<Timestamp> {
         oldest(self.lists.values())
-    }
-}
-
-/// Takes over what is held of a place, or makes room for it.
-fn keep<K: Clone + Eq + Hash, T>(id: &K, from: &mut HashMap<K, Source<T>>, to: &mut HashMap<K, Source<T>>) {
-    if !to.contains_key(id) {
-        to.insert(id.clone(), from.remove(id).unwrap_or_default());
     }
 }
 
