@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, Timestamp, Worker};
+use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Policy, Timestamp, Worker};
 
 use crate::abi::{self, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
 use crate::peer::Shown;
-use crate::vm::{Plugin, Root};
+use crate::vm::Root;
 
 /// What the proxy does next with the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) enum Direction {
 /// A stream between its creation and its deletion.
 pub(crate) enum Stream {
     /// Not judged yet.
-    Begun(Exchange, Rc<Plugin>),
+    Begun(Exchange, Rc<Lineage>),
     /// The policy let it pass; nothing of a request goes on without being here.
     Permitted(Permitted),
     /// Answered by us, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open.
@@ -40,11 +40,13 @@ pub(crate) enum Stream {
 /// A stream that the policy let pass.
 pub(crate) struct Permitted {
     exchange: Exchange,
-    plugin: Rc<Plugin>,
+    lineage: Rc<Lineage>,
     state: State,
     /// Bytes that came from either side, heads included.
     up: u64,
     down: u64,
+    /// A response has begun, the upstream's or one that the proxy made.
+    responded: bool,
     /// The response's status, once it has been seen.
     status: Option<u16>,
 }
@@ -62,22 +64,24 @@ impl Permitted {
     /// May the stream go on? Without a clock nothing can be said of that, and it may not.
     fn is_over(&mut self, worker: &mut Worker, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         match now {
-            Ok(now) => self.exchange.recheck(&self.plugin.newest(), worker, now, moved).is_some(),
+            Ok(_) if self.lineage.is_abandoned() => self.exchange.abandon().is_some(),
+            Ok(now) => self.exchange.recheck(&self.lineage.newest(), worker, now, moved).is_some(),
             Err(Failed) => self.exchange.interrupt().is_some(),
         }
     }
 
-    /// What to answer in the upstream's stead, if by the newest policy the stream may not go on. Without asking for the time: it
-    /// was asked when the request came, and is again with the first piece of the body.
-    fn overdue(&mut self, worker: &mut Worker) -> Option<Denial> {
-        let newest = self.plugin.newest();
+    /// Ends the stream if by the newest policy it may not go on. Without asking for the time: it was asked when the request came,
+    /// and is again with the first piece of the body.
+    fn is_overdue(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> bool {
         let open = self.state == State::Open;
-        (open && self.exchange.recheck(&newest, worker, Timestamp::default(), false).is_some())
-            .then(|| self.exchange.answer_of_cut(&newest))
-            .flatten()
+        let over = open && self.exchange.recheck(&self.lineage.newest(), worker, Timestamp::default(), false).is_some();
+        if over {
+            self.end(metrics);
+        }
+        over
     }
 
-    /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
+    /// Asks again whether the stream may go on. What may not is ended: the host's calls must be about it.
     fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>, moved: bool) -> bool {
         if self.state != State::Open {
             return false;
@@ -85,24 +89,36 @@ impl Permitted {
         if !self.is_over(worker, now, moved) {
             return true;
         }
+        self.end(metrics);
+        false
+    }
+
+    /// Whoever waits for an answer gets one, and not the upstream's; what has been answered is cut.
+    fn end(&mut self, metrics: &mut Metrics) {
+        if !self.responded
+            && let Some(denial) = self.exchange.answer_of_cut(&self.lineage.newest())
+            && answer(&denial).is_ok()
+        {
+            self.state = State::Answered;
+            metrics.was_cut();
         // A reset that fails is asked for again at the next piece or tick; until then everything is held.
-        if abi::close_stream().is_ok() {
+        } else if abi::close_stream().is_ok() {
             self.state = State::Cut;
             metrics.was_cut();
         }
-        false
     }
 }
 
 impl Stream {
-    pub(crate) fn new(policy: Rc<Policy>, plugin: Rc<Plugin>) -> Self {
-        Self::Begun(Exchange::begin(policy), plugin)
+    pub(crate) fn new(policy: Rc<Policy>, lineage: Rc<Lineage>) -> Self {
+        lineage.begins();
+        Self::Begun(Exchange::begin(policy), lineage)
     }
 
     /// A stream of a root context that is not known: denied.
     pub(crate) fn orphan() -> Self {
         let root = Root::deny_all();
-        Self::new(root.policy, root.plugin)
+        Self::new(root.policy, root.lineage)
     }
 
     pub(crate) fn is_permitted(&self) -> bool {
@@ -144,25 +160,26 @@ impl Stream {
         metrics: &mut Metrics,
         room: bool,
     ) -> Action {
-        let (mut exchange, plugin) = match std::mem::replace(self, Self::Denied) {
-            Self::Begun(exchange, plugin) => (exchange, plugin),
+        let (mut exchange, lineage) = match std::mem::replace(self, Self::Denied) {
+            Self::Begun(exchange, lineage) => (exchange, lineage),
             // Its head came a second time: the core refuses that.
-            Self::Permitted(Permitted { exchange, plugin, state: State::Open, .. }) => (exchange, plugin),
+            Self::Permitted(Permitted { exchange, lineage, state: State::Open, .. }) => (exchange, lineage),
             // A second local reply is a use-after-free in older Envoys.
             Self::Permitted(_) | Self::Denied => return Action::Pause,
         };
-        let judged = judge(&mut exchange, &plugin.newest(), worker, crypto, room);
+        let judged = judge(&mut exchange, &lineage.newest(), worker, crypto, room);
         metrics.decided(exchange.reason());
         match judged {
             Ok(up) => {
-                *self = Self::Permitted(Permitted { exchange, plugin, state: State::Open, up, down: 0, status: None });
+                let state = State::Open;
+                *self = Self::Permitted(Permitted { exchange, lineage, state, up, down: 0, responded: false, status: None });
                 Action::Continue
             }
             Err(denial) => {
                 // Now, not when the stream ends: a denial is on record even if the VM is gone by then.
                 let code = if denial.response().grpc_status.is_some() { 200 } else { denial.response().status };
                 seal(&exchange, &End { response_code: Some(code), ..End::default() });
-                answer(&denial);
+                let _ = answer(&denial);
                 Action::Pause
             }
         }
@@ -178,12 +195,8 @@ impl Stream {
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
     pub(crate) fn response_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
         if let Self::Permitted(permitted) = self
-            && let Some(denial) = permitted.overdue(worker)
+            && permitted.is_overdue(worker, metrics)
         {
-            // Whoever waits for an answer gets one, and not the upstream's.
-            permitted.state = State::Answered;
-            metrics.was_cut();
-            answer(&denial);
             return Action::Pause;
         }
         let mut status = None;
@@ -200,6 +213,7 @@ impl Stream {
         };
         if let Self::Permitted(permitted) = self {
             permitted.status = status;
+            permitted.responded = stripped.is_ok();
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
         if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
@@ -235,14 +249,14 @@ impl Stream {
     fn fail(&mut self, worker: &mut Worker) -> Action {
         match std::mem::replace(self, Self::Denied) {
             Self::Permitted(mut permitted) => {
-                answer(&permitted.exchange.fail(worker, Timestamp::default()));
+                let _ = answer(&permitted.exchange.fail(worker, Timestamp::default()));
                 // The status that was seen is not the one that goes out.
                 *self = Self::Permitted(Permitted { state: State::Answered, status: None, ..permitted });
             }
             Self::Begun(mut exchange, _) => {
                 let denial = exchange.fail(worker, Timestamp::default());
                 seal(&exchange, &End { response_code: Some(denial.response().status), ..End::default() });
-                answer(&denial);
+                let _ = answer(&denial);
             }
             Self::Denied => {}
         }
@@ -287,14 +301,15 @@ fn judge(
     }
 }
 
-fn answer(denial: &Denial) {
+/// Where that fails the request stays held until it is cut, or the proxy's own timeout ends it.
+fn answer(denial: &Denial) -> Result<(), Failed> {
     let response = denial.response();
     let headers = fields::serialise(&response.headers);
     let sent = abi::send_local_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
     if sent.is_err() {
-        // The request stays held until the proxy's own timeout ends it.
         abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
     }
+    sent
 }
 
 fn seal(exchange: &Exchange, end: &End) {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use chaperone_policy::{Policy, Secret, Timestamp, Worker, limits};
+use chaperone_policy::{Lineage, Policy, Secret, SharedState, Timestamp, Worker, limits};
 
 use rustc_hash::FxHashMap;
 
@@ -12,11 +12,15 @@ use crate::crypto::HostCrypto;
 use crate::fetch::Callouts;
 use crate::metrics::Metrics;
 use crate::shared::HostState;
+use crate::slot::Slot;
 use crate::stream::{Action, Direction, Stream};
 
 /// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
 /// this keeps a cut well within a second.
 const TICK: u32 = 250;
+
+/// When a configuration begins to serve, in milliseconds after it was taken: the VMs that it replaces hear of it then.
+const FIRST_TICK: u32 = 10;
 
 pub(crate) struct Vm {
     worker: Worker,
@@ -36,32 +40,19 @@ pub(crate) struct Vm {
 /// A root context: what its streams are judged by.
 pub(crate) struct Root {
     pub(crate) policy: Rc<Policy>,
-    pub(crate) plugin: Rc<Plugin>,
+    /// Shared by all root contexts whose policies have this name, whatever their plugin is called.
+    pub(crate) lineage: Rc<Lineage>,
+    slot: Slot,
     /// Size of the policy's document; 0 while there is none.
     bytes: usize,
     /// The `configured` of its configuration.
     order: u64,
 }
 
-/// What all root contexts of one plugin have in common, whatever configuration each began with.
-pub(crate) struct Plugin {
-    /// The plugin's name in the proxy, and its policy's: plugins of one image may share a VM.
-    name: (Vec<u8>, String),
-    newest: RefCell<Rc<Policy>>,
-}
-
-impl Plugin {
-    /// The policy that its open streams are judged by.
-    pub(crate) fn newest(&self) -> Rc<Policy> {
-        Rc::clone(&self.newest.borrow())
-    }
-}
-
 impl Root {
     pub(crate) fn deny_all() -> Self {
-        let policy = Rc::new(Policy::deny_all());
-        let plugin = Plugin { name: Default::default(), newest: RefCell::new(Rc::clone(&policy)) };
-        Self { policy, plugin: Rc::new(plugin), bytes: 0, order: 0 }
+        let (policy, lineage) = (Rc::new(Policy::deny_all()), Rc::new(Lineage::deny_all()));
+        Self { policy, lineage, slot: Slot::none(), bytes: 0, order: 0 }
     }
 }
 
@@ -118,7 +109,7 @@ impl Vm {
             self.roots.entry(context).or_insert_with(Root::deny_all);
         } else {
             let stream = match self.roots.get(&parent) {
-                Some(root) => Stream::new(Rc::clone(&root.policy), Rc::clone(&root.plugin)),
+                Some(root) => Stream::new(Rc::clone(&root.policy), Rc::clone(&root.lineage)),
                 None => Stream::orphan(),
             };
             self.streams.insert(context, stream);
@@ -127,13 +118,11 @@ impl Vm {
 
     /// Takes a configuration: a pure function of its bytes. When it is bad the root context keeps what it has.
     pub(crate) fn configure(&mut self, root: u32, size: usize) -> bool {
-        let compiled = match abi::buffer(Buffer::PluginConfiguration, size) {
-            Ok(bytes) => Policy::compile(&bytes),
-            Err(Failed) => {
-                abi::log(Level::Error, "chaperone: the configuration could not be read");
-                return false;
-            }
+        let Ok(document) = abi::buffer(Buffer::PluginConfiguration, size) else {
+            abi::log(Level::Error, "chaperone: the configuration could not be read");
+            return false;
         };
+        let compiled = Policy::compile(&document);
         match compiled {
             Ok(policy) => {
                 #[cfg(feature = "trap-for-tests")]
@@ -147,21 +136,21 @@ impl Vm {
                 if let Some(name) = abi::property("xds\0node\0id").ok().and_then(|name| String::from_utf8(name).ok()) {
                     self.worker.name_proxy(&name);
                 }
-                if abi::set_tick_period(TICK).is_err() {
+                if abi::set_tick_period(FIRST_TICK).is_err() {
                     abi::log(
                         Level::Error,
                         "chaperone: the host gives no ticks: an idle stream goes on until it moves, and no keys are fetched",
                     );
                 }
                 self.configured += 1;
-                let name = (abi::property("plugin_name").unwrap_or_default(), name.to_owned());
                 let policy = Rc::new(policy);
                 self.worker.adopt(&policy);
-                let plugin = self.plugin(name, &policy);
-                self.roots.insert(root, Root { policy, plugin, bytes: size, order: self.configured });
+                let lineage = self.lineage(&policy, document);
+                let vm_id = abi::property("plugin_vm_id").unwrap_or_default();
+                let slot = Slot::of(&abi::property("plugin_name").unwrap_or_default(), lineage.mark(&vm_id));
+                self.roots.insert(root, Root { policy, lineage, slot, bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
-                let policies = self.roots.values().flat_map(|root| [Rc::clone(&root.policy), root.plugin.newest()]);
-                self.worker.hold_for(&policies.collect::<Vec<_>>());
+                self.hold();
                 true
             }
             Err(errors) => {
@@ -174,15 +163,22 @@ impl Vm {
         }
     }
 
-    /// What the root contexts of this plugin share; `policy` is the newest there from now on.
-    fn plugin(&self, name: (Vec<u8>, String), policy: &Rc<Policy>) -> Rc<Plugin> {
-        match self.roots.values().find(|root| root.order > 0 && root.plugin.name == name) {
+    /// What the root contexts with policies of this name share; `policy` is the newest there from now on.
+    fn lineage(&self, policy: &Rc<Policy>, document: Vec<u8>) -> Rc<Lineage> {
+        let at = HostState.elapsed().unwrap_or_default();
+        match self.roots.values().find(|root| root.order > 0 && Some(root.lineage.name()) == policy.name()) {
             Some(root) => {
-                *root.plugin.newest.borrow_mut() = Rc::clone(policy);
-                Rc::clone(&root.plugin)
+                root.lineage.configured(Rc::clone(policy), document, at);
+                Rc::clone(&root.lineage)
             }
-            None => Rc::new(Plugin { name, newest: RefCell::new(Rc::clone(policy)) }),
+            None => Rc::new(Lineage::new(Rc::clone(policy), document, at)),
         }
+    }
+
+    /// Keeps what has been fetched for the policies that are in use.
+    fn hold(&mut self) {
+        let policies = self.roots.values().flat_map(|root| [Rc::clone(&root.policy), root.lineage.newest()]);
+        self.worker.hold_for(&policies.collect::<Vec<_>>());
     }
 
     pub(crate) fn request_headers(&mut self, context: u32) -> Action {
@@ -209,6 +205,7 @@ impl Vm {
     /// ago is not asked again.
     pub(crate) fn tick(&mut self, context: u32) {
         let now = abi::now().map(Timestamp::from_nanos);
+        self.hear(context);
         if let (Ok(now), Some(policy)) = (now, self.newest_of(context)) {
             self.callouts.begin(&mut self.worker, &policy, &self.crypto, now);
         }
@@ -224,12 +221,53 @@ impl Vm {
         self.metrics.report_fetches(self.worker.fetch_counts(), [self.worker.age_of_keys(now), self.worker.age_of_lists(now)]);
     }
 
-    /// The policy of a root context, if it is the newest of its plugin: only that one has anything fetched. An older one has
-    /// a timer of its own for as long as it has streams.
+    /// Tells the other VMs of what this root context was given, if they have not been told, and hears of what they were given.
+    fn hear(&mut self, context: u32) {
+        let room = limits::RETAINED_DOCUMENT_BYTES.saturating_sub(self.roots.values().map(|root| root.bytes).sum());
+        let Some(root) = self.roots.get_mut(&context).filter(|root| root.order > 0) else { return };
+        if !root.slot.is_taken() {
+            root.slot.take();
+            // Serving has begun: from now on at leisure.
+            let _ = abi::set_tick_period(TICK);
+        }
+        let lineage = Rc::clone(&root.lineage);
+        let mut slots = self.roots.values().filter(|root| Rc::ptr_eq(&root.lineage, &lineage)).map(|root| &root.slot);
+        let heard = lineage.tick(&HostState, slots.all(Slot::is_anothers), room);
+        let name = lineage.name();
+        if heard.abandoned {
+            abi::log(
+                Level::Error,
+                &format!(
+                    "chaperone: nothing reaches the policy {name} here any more: its open streams end (session.orphaned_streams)"
+                ),
+            );
+        }
+        let Some(policy) = heard.policy else { return };
+        self.configured += 1;
+        if heard.unreadable {
+            abi::log(
+                Level::Error,
+                &format!("chaperone: another VM serves a policy {name} that this filter cannot read: its open streams end"),
+            );
+        } else {
+            let generation = policy.generation();
+            abi::log(
+                Level::Info,
+                &format!(
+                    "chaperone: another VM serves the policy {name}, generation {generation}: open streams are judged by it"
+                ),
+            );
+        }
+        self.worker.adopt(&policy);
+        self.hold();
+    }
+
+    /// The newest policy of a root context's name, if the root context is the newest of that name: only that one has anything
+    /// fetched. An older one has a timer of its own for as long as it has streams.
     fn newest_of(&self, context: u32) -> Option<Rc<Policy>> {
         let root = self.roots.get(&context)?;
-        let newer = |other: &Root| other.order > root.order && Rc::ptr_eq(&other.plugin, &root.plugin);
-        (!self.roots.values().any(newer)).then(|| Rc::clone(&root.policy))
+        let newer = |other: &Root| other.order > root.order && Rc::ptr_eq(&other.lineage, &root.lineage);
+        (!self.roots.values().any(newer)).then(|| root.lineage.newest())
     }
 
     pub(crate) fn callout_answered(&mut self, token: u32, headers: usize, body: usize) {
@@ -244,11 +282,8 @@ impl Vm {
             let Some((_, oldest)) = older.min_by_key(|(_, root)| root.order) else { return };
             let lost = std::mem::replace(&mut oldest.policy, Rc::new(Policy::deny_all()));
             oldest.bytes = 0;
-            // Its plugin stays, or its open streams would hear of no later policy.
-            let is_newest = Rc::ptr_eq(&oldest.plugin.newest(), &lost);
-            if is_newest {
-                *oldest.plugin.newest.borrow_mut() = Rc::clone(&oldest.policy);
-            }
+            // Its lineage stays, or its open streams would hear of no later policy.
+            oldest.lineage.let_go(&lost);
         }
     }
 

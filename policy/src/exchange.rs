@@ -218,9 +218,24 @@ impl Exchange {
     /// [`Exchange::recheck`].
     #[must_use]
     pub fn interrupt(&mut self) -> Option<Reason> {
+        self.cut_for(Reason::InternalError, None)
+    }
+
+    /// No configuration reaches the stream's VM any more, and the newest policy cannot be asked: it is to be cut, as by
+    /// [`Exchange::recheck`].
+    #[must_use]
+    pub fn abandon(&mut self) -> Option<Reason> {
+        self.cut_for(
+            Reason::NoPolicy,
+            Some("no configuration reaches this stream any more: another stands in the place of its own"),
+        )
+    }
+
+    fn cut_for(&mut self, reason: Reason, because: Option<&str>) -> Option<Reason> {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         judged.standing.as_ref()?;
-        Some(judged.cut.get_or_insert(Cut { reason: Reason::InternalError, because: None, policy: None, ended_now: None }).reason)
+        let because = because.map(str::to_owned);
+        Some(judged.cut.get_or_insert(Cut { reason, because, policy: None, ended_now: None }).reason)
     }
 
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.

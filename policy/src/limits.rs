@@ -32,6 +32,13 @@ pub const RETAINED_DOCUMENT_BYTES: usize = 4 * DOCUMENT_BYTES;
 /// of memory of its own long before.
 pub const STREAMS: usize = 50_000;
 
+/// How long streams go on that no configuration reaches any more, when the policy does not say. A worker that is late by seconds
+/// takes an update within it; longer than that nobody wants to wait for a revocation.
+pub const ORPHANED_STREAMS: Duration = Duration::from_secs(10);
+
+/// The longest that a policy may give them: five minutes.
+pub const ORPHANED_STREAMS_MOST: Duration = Duration::from_secs(300);
+
 /// Errors reported for one document; more would not help its author.
 pub const DOCUMENT_ERRORS: usize = 100;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -58,13 +59,14 @@ pub(crate) enum Mode {
     Observe,
 }
 
-/// The member `session`; all in seconds.
+/// The member `session`; numbers are seconds.
 #[derive(Debug)]
 pub(crate) struct SessionRules {
     pub(crate) max_lifetime: u64,
     pub(crate) clock_skew: u64,
     pub(crate) token_commands_required: bool,
     idle_timeout: Option<u64>,
+    orphaned_streams: Duration,
     pub(crate) bind: BindRules,
 }
 
@@ -112,6 +114,21 @@ impl Policy {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.rules.as_ref().map_or(0, |rules| rules.generation)
+    }
+
+    /// Do both say the same, `generation` included?
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.revision().is_some() && self.revision() == other.revision() && self.generation() == other.generation()
+    }
+
+    /// `session.orphaned_streams`: how long streams go on while the newest policy cannot be asked. For ever while it only
+    /// observes; not at all without a policy.
+    pub(crate) fn orphaned_streams(&self) -> Duration {
+        match &self.rules {
+            Some(rules) if rules.enforces() => rules.session.orphaned_streams,
+            Some(_) => Duration::MAX,
+            None => Duration::ZERO,
+        }
     }
 
     /// The names of the commands and of the grants, for coverage and completion.
@@ -304,6 +321,17 @@ impl SessionRules {
             }
             Some(seconds)
         });
+        let orphaned_streams = object.optional("orphaned_streams", errors, |value, at, errors| {
+            let seconds = duration(value, at, errors)?;
+            if seconds > limits::ORPHANED_STREAMS_MOST.as_secs() {
+                errors.add_with_help(
+                    at,
+                    format!("at most {}s", limits::ORPHANED_STREAMS_MOST.as_secs()),
+                    "so long a stream goes on that no revocation reaches any more",
+                );
+            }
+            Some(Duration::from_secs(seconds))
+        });
         let bind = BindRules::read(&mut object, errors);
         object.finish(errors);
         Some(Self {
@@ -311,6 +339,7 @@ impl SessionRules {
             clock_skew: clock_skew.unwrap_or(0),
             token_commands_required: token_commands.unwrap_or(false),
             idle_timeout,
+            orphaned_streams: orphaned_streams.unwrap_or(limits::ORPHANED_STREAMS),
             bind,
         })
     }

@@ -32,12 +32,30 @@ pub fn policy_text(policy: &Value) -> String {
 
 /// Writes `ecds.yaml` in `dir` the way an operator must: whole, beside it, then renamed over it.
 pub fn write(dir: &Path, wasm: &Path, policy: &Value, credential_env: &str) {
+    write_with(dir, wasm, policy, credential_env, &[]);
+}
+
+/// The same with other text around the policy.
+pub fn write_with(dir: &Path, wasm: &Path, policy: &Value, credential_env: &str, other_settings: &[(&str, &str)]) {
     let text = fill(
         "ecds.yaml",
         &[("WASM", &wasm.display().to_string()), ("POLICY_JSON", &policy_text(policy)), ("CREDENTIAL_ENV", credential_env)],
     );
+    let text = exchange(text, other_settings);
     // A name that Envoy does not watch, in the same file system.
     let next = dir.join(".ecds.yaml.next");
     fs::write(&next, text).expect("the ECDS folder can be written");
     fs::rename(&next, dir.join("ecds.yaml")).expect("a rename within the ECDS folder");
+}
+
+/// Exchanges text of a shipped file.
+///
+/// # Panics
+/// When the file has no such text.
+#[must_use]
+pub fn exchange(text: String, other_settings: &[(&str, &str)]) -> String {
+    other_settings.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the file has no {from:?}");
+        text.replace(from, to)
+    })
 }

@@ -184,7 +184,12 @@ impl Envoy {
 
     /// Replaces the ECDS file by rename, and does not wait.
     pub fn write_ecds(&self, policy: &Value) {
-        ecds::write(&self.ecds_dir, &self.wasm, policy, &self.credential_env);
+        self.write_ecds_with(policy, &self.wasm, &[]);
+    }
+
+    /// The same with another filter, and with other text around the policy.
+    pub fn write_ecds_with(&self, policy: &Value, wasm: &Path, other_settings: &[(&str, &str)]) {
+        ecds::write_with(&self.ecds_dir, wasm, policy, &self.credential_env, other_settings);
     }
 
     /// One counter or gauge.
@@ -250,10 +255,7 @@ fn bootstrap(dir: &Path, ecds_dir: &Path, setup: &Setup<'_>) -> String {
             ("ACCESS_LOG", &dir.join("access.log").display().to_string()),
         ],
     );
-    setup.other_settings.iter().fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "the bootstrap has no {from:?}");
-        text.replace(from, to)
-    })
+    ecds::exchange(text, setup.other_settings)
 }
 
 /// A new folder for the files of one run. They outlive it, to be read after a failure, but not for more than an hour.

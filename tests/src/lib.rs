@@ -25,6 +25,7 @@ pub mod json_schema;
 pub mod load;
 pub mod mesh;
 pub mod mtls;
+pub mod open;
 pub mod pair;
 pub mod raw;
 pub mod scenario;

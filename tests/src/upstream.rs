@@ -66,6 +66,7 @@ pub struct Answer {
     pause: Duration,
     trailers: Vec<(String, String)>,
     open: bool,
+    wait: Duration,
 }
 
 impl Answer {
@@ -73,7 +74,15 @@ impl Answer {
     #[must_use]
     pub fn ok(body: impl Into<Bytes>) -> Self {
         let chunks = vec![body.into()];
-        Self { status: 200, headers: Vec::new(), chunks, pause: Duration::ZERO, trailers: Vec::new(), open: false }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            chunks,
+            pause: Duration::ZERO,
+            trailers: Vec::new(),
+            open: false,
+            wait: Duration::ZERO,
+        }
     }
 
     /// 200 with a body in these pieces, each `pause` after the one before; what is `open` does not end with the last one.
@@ -101,6 +110,13 @@ impl Answer {
     #[must_use]
     pub fn grpc(message: &[u8]) -> Self {
         Self::ok(crate::client::grpc_frame(message)).header("content-type", "application/grpc").trailer("grpc-status", "0")
+    }
+
+    /// Not before this time has passed.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// Another status.
@@ -237,6 +253,7 @@ async fn answer(request: Request<Incoming>, received: Log, respond: Arc<Respond>
     };
     let answer = respond(&request);
     received.lock().expect("no answer panicked").push(request);
+    tokio::time::sleep(answer.wait).await;
     Ok(answer.response())
 }
 

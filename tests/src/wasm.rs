@@ -2,6 +2,7 @@
 
 use crate::{root, target};
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -12,6 +13,23 @@ use std::{
 pub fn chaperone() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build(&target(), &[], &[]))
+}
+
+/// The filter as it ships, in other bytes: with a custom section of this name, which changes nothing that it does. To a proxy it
+/// is another filter, as an upgrade is.
+///
+/// # Panics
+/// When the build folder cannot be written.
+#[must_use]
+pub fn renamed(name: &str) -> PathBuf {
+    let size = u8::try_from(name.len()).expect("a short name");
+    let mut bytes = fs::read(chaperone()).expect("the filter has been built");
+    bytes.extend([0, size + 1, size]);
+    bytes.extend(name.bytes());
+    let path = target().join("wasm-renamed").join(format!("{name}.wasm"));
+    fs::create_dir_all(target().join("wasm-renamed")).expect("the build folder can be written");
+    fs::write(&path, bytes).expect("the build folder can be written");
+    path
 }
 
 /// A build that traps on a request with the header `x-chaperone-test-trap`. It has a target folder of its own, so that it can

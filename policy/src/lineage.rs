@@ -1,0 +1,265 @@
+//! Which policy is the newest of its name: among the configurations of one VM, and among the VMs of one `vm_id`.
+//!
+//! A proxy that is given another `.wasm`, another environment or another plugin name builds a new VM. Streams that are open stay
+//! in the old one, which hears of no later configuration, while its ticks go on. What both have in common is the shared data of
+//! their `vm_id`: there the newer one lays down its document, and the older one judges its streams by it. What an older filter
+//! cannot read it treats as a denial of everything.
+//!
+//! A configuration is told of from the first tick that it serves, never while it is taken: the proxy tries each in a VM of its
+//! own (the canary), and may refuse it after all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::limits;
+use crate::policy::Policy;
+use crate::sessions::{SharedState, Unavailable};
+
+/// All configurations of one policy name that a VM knows of.
+pub struct Lineage {
+    name: Box<str>,
+    newest: RefCell<Rc<Policy>>,
+    /// When the newest was configured, in the proxy's own time ([`SharedState::elapsed`]).
+    since: Cell<Duration>,
+    /// The document of the newest, until the other VMs have been told of it.
+    untold: RefCell<Option<Vec<u8>>>,
+    /// Bytes of a document that came from another VM.
+    heard: Cell<usize>,
+    /// Has a stream begun here since the last tick?
+    begun: Cell<bool>,
+    /// Since when no configuration is known to reach it, and no stream has begun.
+    unreached: Cell<Option<Duration>>,
+    abandoned: Cell<bool>,
+}
+
+/// What a tick has found out about a lineage.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// A newer policy of another VM, from now on the newest.
+    pub policy: Option<Rc<Policy>>,
+    /// It is another VM's, and this filter cannot read it: everything is denied.
+    pub unreadable: bool,
+    /// The own configuration has just been told to the others.
+    pub told: bool,
+    /// Its open streams have just been given up: nothing reaches it any more.
+    pub abandoned: bool,
+}
+
+impl Lineage {
+    /// Of a policy that was configured at this time of the proxy; `document` is what it was compiled from.
+    #[must_use]
+    pub fn new(policy: Rc<Policy>, document: Vec<u8>, at: Duration) -> Self {
+        let name = policy.name().unwrap_or_default().into();
+        let lineage = Self::closed(name);
+        lineage.configured(policy, document, at);
+        lineage
+    }
+
+    /// Of no policy at all: everything is denied.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Self::closed("".into())
+    }
+
+    fn closed(name: Box<str>) -> Self {
+        Self {
+            name,
+            newest: RefCell::new(Rc::new(Policy::deny_all())),
+            since: Cell::new(Duration::ZERO),
+            untold: RefCell::new(None),
+            heard: Cell::new(0),
+            begun: Cell::new(false),
+            unreached: Cell::new(None),
+            abandoned: Cell::new(false),
+        }
+    }
+
+    /// The name that its policies have.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes a later configuration of this VM.
+    pub fn configured(&self, policy: Rc<Policy>, document: Vec<u8>, at: Duration) {
+        self.newest.replace(policy);
+        self.since.set(at);
+        self.untold.replace(Some(document));
+        self.heard.set(0);
+        self.unreached.set(None);
+        self.abandoned.set(false);
+    }
+
+    /// The policy that its open streams are judged by.
+    #[must_use]
+    pub fn newest(&self) -> Rc<Policy> {
+        Rc::clone(&self.newest.borrow())
+    }
+
+    /// Lets go of a policy for which there is no room, if it is the newest: everything is denied from now on.
+    pub fn let_go(&self, policy: &Rc<Policy>) {
+        if Rc::ptr_eq(&self.newest.borrow(), policy) {
+            self.newest.replace(Rc::new(Policy::deny_all()));
+        }
+    }
+
+    /// Bytes of the document that it has from another VM.
+    #[must_use]
+    pub fn heard_bytes(&self) -> usize {
+        self.heard.get()
+    }
+
+    /// A stream begins: whoever sends it here still has this configuration.
+    pub fn begins(&self) {
+        self.begun.set(true);
+    }
+
+    /// Have its open streams been given up? No configuration reaches them, and where the newest policy cannot be asked they end
+    /// after `session.orphaned_streams`.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
+    }
+
+    /// A number that stands for this name in a VM of this id, and hardly for another: what a proxy shows across VMs of different
+    /// ids is numbers alone. Never 0.
+    #[must_use]
+    pub fn mark(&self, vm_id: &[u8]) -> u64 {
+        let size = (vm_id.len() as u64).to_be_bytes();
+        let digest = Sha256::new().chain_update(size).chain_update(vm_id).chain_update(self.name.as_bytes()).finalize();
+        // Six bytes: gauges go through readers that have doubles.
+        let [a, b, c, d, e, f, ..] = digest.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f]).max(1)
+    }
+
+    /// A tick: tells the other VMs of this one's configuration, and hears of theirs. `taken`: another configuration has come to
+    /// stand in the place of this one, by all that the proxy shows. `room`: bytes of documents that there is room for.
+    pub fn tick(&self, shared: &dyn SharedState, taken: bool, room: usize) -> Heard {
+        let mut heard = Heard::default();
+        let asked = self.tell(shared).and_then(|told| {
+            heard.told = told;
+            self.hear(shared, room, &mut heard)
+        });
+        let reached = self.begun.replace(false);
+        let doubtful = taken || asked.is_err();
+        let was_abandoned = self.abandoned.get();
+        let is_over = match (doubtful, shared.elapsed()) {
+            (false, _) => {
+                self.unreached.set(None);
+                false
+            }
+            (true, Ok(now)) => {
+                let since = self.unreached.get().filter(|_| !reached).unwrap_or(now);
+                self.unreached.set(Some(since));
+                now.saturating_sub(since) >= self.newest.borrow().orphaned_streams()
+            }
+            // Nobody knows how long it has been so.
+            (true, Err(Unavailable)) => true,
+        };
+        self.abandoned.set(is_over);
+        heard.abandoned = is_over && !was_abandoned;
+        heard
+    }
+
+    /// True when it had something to tell, and has told it.
+    fn tell(&self, shared: &dyn SharedState) -> Result<bool, Unavailable> {
+        let Some(document) = self.untold.take() else { return Ok(false) };
+        let told = self.publish(shared, &document);
+        if told.is_err() {
+            self.untold.replace(Some(document));
+        }
+        told.map(|()| true)
+    }
+
+    /// First the document, then the time that makes others read it: whoever sees the one finds the other, or one that is newer.
+    fn publish(&self, shared: &dyn SharedState, document: &[u8]) -> Result<(), Unavailable> {
+        let (key, since) = (self.document_key(), stamp(self.since.get()));
+        let value = [&since, document].concat();
+        for _ in 0..limits::SHARED_RETRIES {
+            let found = shared.get(&key)?;
+            if let Some((known, _)) = &found
+                && let Some((told, text)) = split(known)
+            {
+                if text == document {
+                    // Another worker was given the same, and was quicker to tell.
+                    self.since.set(told.max(self.since.get()));
+                    return Ok(());
+                }
+                if told > self.since.get() {
+                    return Ok(());
+                }
+            }
+            if shared.put(&key, &value, found.map(|(_, version)| version))? {
+                return replace_older(shared, &self.stamp_key(), &since);
+            }
+        }
+        Err(Unavailable)
+    }
+
+    fn hear(&self, shared: &dyn SharedState, room: usize, heard: &mut Heard) -> Result<(), Unavailable> {
+        let Some((value, _)) = shared.get(&self.stamp_key())? else { return Ok(()) };
+        let told = time(&value);
+        if told.is_some_and(|told| told <= self.since.get()) {
+            return Ok(());
+        }
+        let document = shared.get(&self.document_key())?;
+        let newer =
+            document.as_ref().and_then(|(value, _)| split(value)).filter(|(since, _)| told.is_some_and(|told| *since >= told));
+        // What is no time at all is denied until this VM is configured again.
+        self.since.set(newer.map(|(since, _)| since).or(told).unwrap_or(Duration::MAX));
+        self.untold.replace(None);
+        let fits = newer.filter(|(_, text)| text.len() <= room);
+        let policy = fits.and_then(|(_, text)| Policy::compile(text).ok()).filter(|policy| policy.name() == Some(&*self.name));
+        if policy.as_ref().is_some_and(|policy| policy.is_same(&self.newest.borrow())) {
+            return Ok(());
+        }
+        heard.unreadable = policy.is_none();
+        self.heard.set(fits.filter(|_| policy.is_some()).map_or(0, |(_, text)| text.len()));
+        let policy = Rc::new(policy.unwrap_or_else(Policy::deny_all));
+        self.newest.replace(Rc::clone(&policy));
+        heard.policy = Some(policy);
+        Ok(())
+    }
+
+    fn stamp_key(&self) -> String {
+        format!("chaperone/policy/1/{}/at", self.name)
+    }
+
+    fn document_key(&self) -> String {
+        format!("chaperone/policy/1/{}/document", self.name)
+    }
+}
+
+/// Bytes of a time: nanoseconds, little-endian.
+const STAMP: usize = 8;
+
+fn stamp(time: Duration) -> [u8; STAMP] {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).to_le_bytes()
+}
+
+fn time(value: &[u8]) -> Option<Duration> {
+    Some(Duration::from_nanos(u64::from_le_bytes(value.try_into().ok()?)))
+}
+
+/// The time that a value begins with, and its document.
+fn split(value: &[u8]) -> Option<(Duration, &[u8])> {
+    let (since, text) = value.split_first_chunk::<STAMP>()?;
+    Some((time(since)?, text))
+}
+
+/// Puts a time in the place of an older one, or of what is none.
+fn replace_older(shared: &dyn SharedState, key: &str, value: &[u8]) -> Result<(), Unavailable> {
+    for _ in 0..limits::SHARED_RETRIES {
+        let found = shared.get(key)?;
+        if found.as_ref().is_some_and(|(known, _)| time(known) > time(value)) {
+            return Ok(());
+        }
+        if shared.put(key, value, found.map(|(_, version)| version))? {
+            return Ok(());
+        }
+    }
+    Err(Unavailable)
+}

@@ -1,0 +1,257 @@
+//! In a real Envoy with two workers: open streams are judged by whatever judges new requests, also when that is another VM.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use chaperone_tests::{
+    client::{Call, Protocol},
+    mesh::Mesh,
+    open::Open,
+    scenario::Scenario,
+    target,
+    upstream::{Answer, Upstream},
+    wasm,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// What the issue promises, from the first denial on: until then Envoy compiles the newer filter.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What `session.orphaned_streams` is here.
+const BOUND: Duration = Duration::from_secs(3);
+
+/// A tick, and what a busy machine adds.
+const SLACK: Duration = Duration::from_secs(2);
+
+async fn feeds() -> Upstream {
+    Upstream::answering(|received| match received.path.as_str() {
+        "/v1/feed" => Answer::pieces(&["data: 1\n\n"], Duration::ZERO, true).header("content-type", "text/event-stream"),
+        _ => Answer::ok("an order"),
+    })
+    .await
+}
+
+fn policy(scenario: &Scenario, generation: u64, revoked: &Value) -> Value {
+    let mut policy = scenario.revoking(generation, revoked);
+    policy["session"]["orphaned_streams"] = json!(format!("{}s", BOUND.as_secs()));
+    policy
+}
+
+fn feed(scenario: &Scenario, session: &str) -> Call {
+    Call::get("/v1/feed").bearer(&scenario.token(session))
+}
+
+/// Asks until the session is denied, and tells when.
+async fn first_denial(mesh: &Mesh, scenario: &Scenario, session: &str) -> Instant {
+    let call = Call::get("/v1/orders/1").bearer(&scenario.token(session));
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
+        // One that was let through may be cut before its answer comes.
+        if call.try_send(mesh.envoy.address(), Protocol::Http2).await.is_ok_and(|reply| reply.status == 401) {
+            return Instant::now();
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    panic!("new requests of {session} are never denied")
+}
+
+/// Which worker each record of these streams is of, once they have been cut for this reason.
+async fn records(mesh: &Mesh, streams: &[Open], reason: &str) -> (BTreeSet<String>, Value) {
+    let mut workers = BTreeSet::new();
+    let mut last = Value::Null;
+    for stream in streams {
+        let entry = mesh.log.record(&stream.audit_id).await;
+        let ended = (&entry.record["status_code"], &entry.record["unmapped"]["ended_by"]);
+        assert_eq!(ended, (&json!(reason), &json!(reason)), "{:#}", entry.record);
+        workers.insert(entry.worker().to_owned());
+        last = entry.record;
+    }
+    (workers, last)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_a_rotated_environment_and_a_renamed_plugin_cut_what_the_newest_policy_ends_and_nothing_else() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("succession", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    let others = wasm::renamed("upgrade");
+    let environment = (r#"host_env_keys: ["ORDERS_TOKEN"]"#, r#"host_env_keys: ["ORDERS_TOKEN", "PATH"]"#);
+    let name = ("        name: chaperone\n        root_id: chaperone", "        name: renamed\n        root_id: renamed");
+    let changes: [(&str, &std::path::Path, &[(&str, &str)]); 4] = [
+        ("another .wasm", &others, &[]),
+        ("another environment", &others, &[environment]),
+        ("another plugin name", &others, &[environment, name]),
+        ("all of it back", wasm::chaperone(), &[]),
+    ];
+    let mut generation = 1;
+    let mut neighbours = Vec::new();
+    for (change, wasm, settings) in changes {
+        let session = format!("s-{generation}");
+        let mut ended = Open::several(&mesh, &feed(&scenario, &session), 12).await;
+        neighbours.extend(Open::several(&mesh, &feed(&scenario, "neighbour"), 4).await);
+        generation += 1;
+        let next = policy(&scenario, generation, &json!([{"session": session, "because": change}]));
+        mesh.envoy.write_ecds_with(&next, wasm, settings);
+        let denied = first_denial(&mesh, &scenario, &session).await;
+        for stream in &mut ended {
+            let took = stream.cut().await.saturating_duration_since(denied);
+            assert!(took < SECOND, "{change}: cut only {took:?} after the first denial");
+        }
+        let (workers, record) = records(&mesh, &ended, "revoked").await;
+        assert_eq!(workers.len(), 2, "{change}: both workers had some");
+        assert_eq!(record["status_detail"], change);
+        let by = record["unmapped"]["ended_under"].as_str().unwrap().strip_prefix("orders@").unwrap();
+        assert!(!record["policy"]["version"].as_str().unwrap().starts_with(by), "it began under another");
+    }
+    // Longer than what streams get that nothing reaches: these are reached.
+    sleep(BOUND + SLACK).await;
+    for stream in &mut neighbours {
+        assert!(stream.is_silent().await, "another session's stream goes on");
+    }
+    assert_eq!(mesh.envoy.traps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_way_is_left_the_streams_of_the_old_vm_end_within_the_bound_and_those_of_the_new_one_go_on() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("orphans", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    let vm_id = ("vm_id: chaperone", "vm_id: another");
+    for (generation, change) in [(2, "another vm_id"), (3, "another policy name")] {
+        let mut old = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
+        let mut next = policy(&scenario, generation, &json!([{"session": "s-2"}]));
+        if generation == 3 {
+            next["name"] = json!("renamed");
+        }
+        mesh.envoy.write_ecds_with(&next, wasm::chaperone(), &[vm_id]);
+        let denied = first_denial(&mesh, &scenario, "s-2").await;
+        // The other worker follows.
+        sleep(Duration::from_millis(500)).await;
+        let mut new = Open::several(&mesh, &feed(&scenario, "s-1"), 4).await;
+        assert!(old[0].is_silent().await, "{change}: not before its time");
+        for stream in &mut old {
+            let took = stream.cut().await.saturating_duration_since(denied);
+            assert!(took < BOUND + SLACK, "{change}: cut only {took:?} after the first denial");
+        }
+        let (workers, record) = records(&mesh, &old, "no_policy").await;
+        assert_eq!(workers.len(), 2, "{change}");
+        assert!(record["status_detail"].as_str().unwrap().contains("no configuration reaches"), "{record:#}");
+        sleep(BOUND + SLACK).await;
+        for stream in &mut new {
+            assert!(stream.is_silent().await, "{change}: what the new one let through goes on");
+        }
+    }
+    assert_eq!(mesh.envoy.traps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_an_older_one_cannot_read_and_one_that_is_refused() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("unread", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    let mut open = Open::several(&mesh, &feed(&scenario, "s-1"), 6).await;
+    // The newer filter's configuration is refused in its trial: nothing has changed, for open streams either.
+    let upgrade = wasm::renamed("refused");
+    let mut bad = policy(&scenario, 2, &json!([{"session": "s-1"}]));
+    bad["a_member_of_tomorrow"] = json!(true);
+    const REJECTED: &str = "extension_config_discovery.http_filter.chaperone.update_rejected";
+    mesh.envoy.write_ecds_with(&bad, &upgrade, &[]);
+    while mesh.envoy.stat(REJECTED).await == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // A file without any filter is refused as well.
+    fs::write(mesh.envoy.dir().join("ecds/next"), "resources: []\n").unwrap();
+    fs::rename(mesh.envoy.dir().join("ecds/next"), mesh.envoy.ecds_file()).unwrap();
+    while mesh.envoy.stat(REJECTED).await < 2 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    sleep(BOUND + SLACK).await;
+    for stream in &mut open {
+        assert!(stream.is_silent().await, "a refused update ends nothing");
+    }
+    // And the next good one still reaches them.
+    mesh.envoy.write_ecds(&policy(&scenario, 3, &json!([{"session": "s-1"}])));
+    for stream in &mut open {
+        stream.cut().await;
+    }
+    records(&mesh, &open, "revoked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_with_two_hundred_streams_cuts_the_half_that_is_revoked_in_the_same_file() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("two-hundred", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    // Some from each of twenty sessions, for a session has a bound of its own.
+    let (mut ended, mut kept) = (Vec::new(), Vec::new());
+    for number in 0..20 {
+        let session = format!("s-{number}");
+        let streams = Open::several(&mesh, &feed(&scenario, &session), 10).await;
+        if number % 2 == 0 { ended.extend(streams) } else { kept.extend(streams) }
+    }
+    let load = {
+        let (address, call) = (mesh.envoy.address(), Call::get("/v1/orders/1").bearer(&scenario.token("busy")));
+        tokio::spawn(async move {
+            let mut sent = 0;
+            let until = Instant::now() + Duration::from_secs(4);
+            while Instant::now() < until {
+                let reply = call.try_send(address, Protocol::Http2).await.expect("a neighbour is not cut");
+                assert_eq!(reply.status, 200);
+                sent += 1;
+            }
+            sent
+        })
+    };
+    sleep(Duration::from_millis(300)).await;
+    let revoked: Vec<Value> = (0..20).step_by(2).map(|number| json!({"session": format!("s-{number}")})).collect();
+    mesh.envoy.write_ecds_with(&policy(&scenario, 2, &json!(revoked)), &wasm::renamed("under-load"), &[]);
+    let denied = first_denial(&mesh, &scenario, "s-0").await;
+    for stream in &mut ended {
+        let took = stream.cut().await.saturating_duration_since(denied);
+        assert!(took < SECOND, "cut only {took:?} after the first denial");
+    }
+    assert!(load.await.unwrap() > 20);
+    for stream in &mut kept {
+        assert!(stream.is_silent().await, "another session's stream goes on");
+    }
+    records(&mesh, &ended, "revoked").await;
+    assert_eq!(mesh.envoy.traps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_upgrades_measured() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("upgrades", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    let (mut denials, mut cuts, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..20_u64 {
+        let session = format!("s-{round}");
+        let mut open = Open::several(&mesh, &feed(&scenario, &session), 4).await;
+        let upgrade = wasm::renamed(&format!("upgrade-{round}"));
+        sleep(Duration::from_millis(37 * (round % 7))).await;
+        let renamed = Instant::now();
+        mesh.envoy.write_ecds_with(&policy(&scenario, round + 2, &json!([{"session": session}])), &upgrade, &[]);
+        let denied = first_denial(&mesh, &scenario, &session).await;
+        let mut last = denied;
+        for stream in &mut open {
+            last = last.max(stream.cut().await);
+        }
+        denials.push(denied - renamed);
+        cuts.push(last - renamed);
+        after.push(last - denied);
+        fs::remove_file(upgrade).ok();
+    }
+    let line = |what: &str, times: &mut Vec<Duration>| {
+        times.sort();
+        format!("| {what} | {} | {} |\n", times[times.len() / 2].as_millis(), times[times.len() - 1].as_millis())
+    };
+    let table = format!(
+        "Milliseconds, 20 upgrades of the filter that revoke a session in the same file, real Envoy with two workers.\n\n| | median | worst |\n|---|---|---|\n{}{}{}",
+        line("from the rename to the first denial (Envoy compiles the filter)", &mut denials),
+        line("from the rename to the cut of the last idle stream", &mut cuts),
+        line("from the first denial to that cut", &mut after)
+    );
+    print!("{table}");
+    fs::create_dir_all(target().join("bench")).unwrap();
+    fs::write(target().join("bench/upgrades.md"), &table).unwrap();
+    assert!(after[19] < SECOND, "{table}");
+}
