@@ -17,6 +17,9 @@ const START: Duration = Duration::from_secs(60);
 /// From the rename to Envoy's verdict; measured at 0.2 s.
 const UPDATE: Duration = Duration::from_secs(20);
 
+/// Without hot restart there is no shared memory, so that any number of Envoys live side by side.
+const ALONE: &[&str] = &["--disable-hot-restart"];
+
 /// How to start an Envoy.
 pub struct Setup<'a> {
     /// Names the folder of its files under `target/envoy-runs`.
@@ -61,11 +64,19 @@ impl Envoy {
     /// # Panics
     /// When it does not get there in time; the message ends with its log.
     pub async fn start(setup: Setup<'_>) -> Self {
+        Self::start_as(setup, &|_, bootstrap| bootstrap, ALONE).await
+    }
+
+    /// The same with the last word on its bootstrap, which is told the folder of its files, and with other arguments.
+    ///
+    /// # Panics
+    /// When it does not get there in time.
+    pub async fn start_as(setup: Setup<'_>, edit: &dyn Fn(&Path, String) -> String, arguments: &[&str]) -> Self {
         let dir = run_dir(setup.name);
         let ecds_dir = dir.join("ecds");
         fs::create_dir_all(&ecds_dir).expect("the build folder can be written");
         ecds::write(&ecds_dir, setup.wasm, setup.policy, setup.credential.0);
-        Self::start_in(dir, ecds_dir, setup).await
+        Self::start_in(dir, ecds_dir, setup, edit, arguments).await
     }
 
     /// Starts one that watches the same ECDS file as this one; the setup's policy is not used.
@@ -73,17 +84,31 @@ impl Envoy {
     /// # Panics
     /// When it does not get there in time.
     pub async fn start_beside(&self, setup: Setup<'_>) -> Self {
-        Self::start_in(run_dir(setup.name), self.ecds_dir.clone(), setup).await
+        self.start_beside_as(setup, &|_, bootstrap| bootstrap, ALONE).await
     }
 
-    async fn start_in(dir: PathBuf, ecds_dir: PathBuf, setup: Setup<'_>) -> Self {
-        fs::write(dir.join("bootstrap.yaml"), bootstrap(&dir, &ecds_dir, &setup)).expect("the build folder can be written");
+    /// The same as [`Envoy::start_as`] is to [`Envoy::start`].
+    ///
+    /// # Panics
+    /// When it does not get there in time.
+    pub async fn start_beside_as(&self, setup: Setup<'_>, edit: &dyn Fn(&Path, String) -> String, arguments: &[&str]) -> Self {
+        Self::start_in(run_dir(setup.name), self.ecds_dir.clone(), setup, edit, arguments).await
+    }
+
+    async fn start_in(
+        dir: PathBuf,
+        ecds_dir: PathBuf,
+        setup: Setup<'_>,
+        edit: &dyn Fn(&Path, String) -> String,
+        arguments: &[&str],
+    ) -> Self {
+        let text = edit(&dir, bootstrap(&dir, &ecds_dir, &setup));
+        fs::write(dir.join("bootstrap.yaml"), text).expect("the build folder can be written");
         let log = File::create(dir.join("envoy.log")).expect("the build folder can be written");
         let child = Command::new(install::envoy())
             .current_dir(&dir)
             .args(["-c", "bootstrap.yaml", "--admin-address-path", "admin.address"])
-            // Without hot restart there is no shared memory, so that any number of Envoys live side by side.
-            .arg("--disable-hot-restart")
+            .args(arguments)
             .args(["--concurrency", &setup.workers.to_string()])
             // The default of 10 s is longer than a test wants to wait for its record.
             .args(["--file-flush-interval-msec", "50"])

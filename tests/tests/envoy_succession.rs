@@ -2,18 +2,22 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
+    access_log::AccessLog,
     client::{Call, Protocol},
+    envoy::{Envoy, Setup},
     mesh::Mesh,
     open::Open,
-    scenario::Scenario,
+    scenario::{CREDENTIAL, Scenario},
     target,
     upstream::{Answer, Upstream},
     wasm,
 };
+use policy_host::source::Document;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -80,7 +84,7 @@ async fn an_upgrade_a_rotated_environment_and_a_renamed_plugin_cut_what_the_newe
     let others = wasm::renamed("upgrade");
     let environment = (r#"host_env_keys: ["ORDERS_TOKEN"]"#, r#"host_env_keys: ["ORDERS_TOKEN", "PATH"]"#);
     let name = ("        name: chaperone\n        root_id: chaperone", "        name: renamed\n        root_id: renamed");
-    let changes: [(&str, &std::path::Path, &[(&str, &str)]); 4] = [
+    let changes: [(&str, &Path, &[(&str, &str)]); 4] = [
         ("another .wasm", &others, &[]),
         ("another environment", &others, &[environment]),
         ("another plugin name", &others, &[environment, name]),
@@ -216,6 +220,89 @@ async fn an_upgrade_with_two_hundred_streams_cuts_the_half_that_is_revoked_in_th
     }
     records(&mesh, &ended, "revoked").await;
     assert_eq!(mesh.envoy.traps(), 0);
+}
+
+/// The shipped bootstrap with its listener in a file of its own, as a control plane delivers it.
+fn listener_from_a_file(dir: &Path, bootstrap: String) -> String {
+    let document = Document::parse("bootstrap.yaml", bootstrap).expect("the shipped bootstrap is YAML");
+    let mut bootstrap = document.value().clone();
+    let mut listener = bootstrap["static_resources"]["listeners"][0].take();
+    bootstrap["static_resources"].as_object_mut().unwrap().remove("listeners");
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    fs::create_dir_all(dir.join("lds")).unwrap();
+    fs::write(dir.join("lds/lds.json"), json!({"resources": [listener]}).to_string()).unwrap();
+    bootstrap["dynamic_resources"] = json!({"lds_config": {"resource_api_version": "V3",
+        "path_config_source": {"path": dir.join("lds/lds.json"), "watched_directory": {"path": dir.join("lds")}}}});
+    bootstrap.to_string()
+}
+
+fn setup<'s>(name: &'s str, policy: &'s Value, upstream: &Upstream) -> Setup<'s> {
+    let (wasm, upstream) = (wasm::chaperone(), upstream.address());
+    Setup { name, policy, wasm, upstream, workers: 2, credential: CREDENTIAL, other_settings: &[] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_replaced_keeps_nothing_from_its_streams() {
+    let scenario = Scenario::new();
+    let (policy, upstream) = (policy(&scenario, 1, &json!([])), feeds().await);
+    let envoy = Envoy::start_as(setup("listener", &policy, &upstream), &listener_from_a_file, &["--disable-hot-restart"]).await;
+    let mesh = Mesh { log: AccessLog(envoy.access_log()), envoy, upstream };
+    let mut ended = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
+    let mut kept = Open::several(&mesh, &feed(&scenario, "s-2"), 4).await;
+    // The same listener with another limit: Envoy builds a new one on the same socket, and the streams stay in the old one.
+    let file = mesh.envoy.dir().join("lds/lds.json");
+    let mut resources: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let manager = &mut resources["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    manager["max_request_headers_kb"] = json!(61);
+    fs::write(file.with_extension("next"), resources.to_string()).unwrap();
+    fs::rename(file.with_extension("next"), &file).unwrap();
+    while mesh.envoy.stat("listener_manager.listener_modified").await == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    mesh.envoy.write_ecds(&self::policy(&scenario, 2, &json!([{"session": "s-1"}])));
+    let denied = first_denial(&mesh, &scenario, "s-1").await;
+    for stream in &mut ended {
+        assert!(stream.cut().await.saturating_duration_since(denied) < SECOND);
+    }
+    records(&mesh, &ended, "revoked").await;
+    for stream in &mut kept {
+        assert!(stream.is_silent().await, "another session's stream goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_hot_restart_the_streams_of_the_old_process_are_judged_as_well() {
+    let scenario = Scenario::new();
+    let (policy, upstream) = (policy(&scenario, 1, &json!([])), feeds().await);
+    // A hot restart hands over sockets by their address, and so by a port that is known before.
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let edit = move |_: &Path, text: String| {
+        text.replacen("port_value: 0 }\n      per_connection", &format!("port_value: {port} }}\n      per_connection"), 1)
+    };
+    let base = (std::process::id() % 30_000 + 1).to_string();
+    let arguments = |epoch: &'static str| {
+        ["--base-id", &base, "--restart-epoch", epoch, "--drain-time-s", "60", "--parent-shutdown-time-s", "60"]
+            .map(str::to_owned)
+    };
+    let first = arguments("0");
+    let envoy = Envoy::start_as(setup("hot-restart", &policy, &upstream), &edit, &first.each_ref().map(String::as_str)).await;
+    let mesh = Mesh { log: AccessLog(envoy.access_log()), envoy, upstream };
+    let mut ended = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
+    let mut kept = Open::several(&mesh, &feed(&scenario, "s-2"), 4).await;
+    let second = arguments("1");
+    let next = setup("hot-restarted", &policy, &mesh.upstream);
+    let next = mesh.envoy.start_beside_as(next, &edit, &second.each_ref().map(String::as_str)).await;
+    assert_eq!(next.address(), mesh.envoy.address(), "the same socket");
+    assert!(ended[0].is_silent().await);
+    let renamed = Instant::now();
+    mesh.envoy.write_ecds(&self::policy(&scenario, 2, &json!([{"session": "s-1"}])));
+    for stream in &mut ended {
+        assert!(stream.cut().await - renamed < SECOND + SLACK);
+    }
+    records(&mesh, &ended, "revoked").await;
+    for stream in &mut kept {
+        assert!(stream.is_silent().await, "another session's stream goes on");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
