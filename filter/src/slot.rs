@@ -28,10 +28,6 @@ impl Slot {
         Self { gauge: abi::define_metric(Metric::Gauge, &format!("chaperone.serving.{name}")), mark, taken: false }
     }
 
-    pub(crate) fn is_taken(&self) -> bool {
-        self.taken
-    }
-
     /// Takes the place, at the first tick that the configuration serves.
     pub(crate) fn take(&mut self) {
         if let Some(gauge) = self.gauge {

@@ -43,6 +43,8 @@ pub(crate) struct Root {
     /// Shared by all root contexts whose policies have this name, whatever their plugin is called.
     pub(crate) lineage: Rc<Lineage>,
     slot: Slot,
+    /// The period to ask for at the next tick, where it is to change.
+    next_tick: Option<u32>,
     /// Size of the policy's document; 0 while there is none.
     bytes: usize,
     /// The `configured` of its configuration.
@@ -52,7 +54,16 @@ pub(crate) struct Root {
 impl Root {
     pub(crate) fn deny_all() -> Self {
         let (policy, lineage) = (Rc::new(Policy::deny_all()), Rc::new(Lineage::deny_all()));
-        Self { policy, lineage, slot: Slot::none(), bytes: 0, order: 0 }
+        Self { policy, lineage, slot: Slot::none(), next_tick: None, bytes: 0, order: 0 }
+    }
+
+    /// A tick: the first one says that the configuration serves, the others are a [`TICK`] apart from when it was taken.
+    fn serve(&mut self) {
+        if let Some(period) = self.next_tick.take() {
+            self.slot.take();
+            self.next_tick = Some(TICK).filter(|_| period != TICK);
+            let _ = abi::set_tick_period(period);
+        }
     }
 }
 
@@ -148,7 +159,10 @@ impl Vm {
                 let lineage = self.lineage(&policy, document);
                 let vm_id = abi::property("plugin_vm_id").unwrap_or_default();
                 let slot = Slot::of(&abi::property("plugin_name").unwrap_or_default(), lineage.mark(&vm_id));
-                self.roots.insert(root, Root { policy, lineage, slot, bytes: size, order: self.configured });
+                self.roots.insert(
+                    root,
+                    Root { policy, lineage, slot, next_tick: Some(TICK - FIRST_TICK), bytes: size, order: self.configured },
+                );
                 self.let_go_of_old_policies(root);
                 self.hold();
                 true
@@ -165,7 +179,7 @@ impl Vm {
 
     /// What the root contexts with policies of this name share; `policy` is the newest there from now on.
     fn lineage(&self, policy: &Rc<Policy>, document: Vec<u8>) -> Rc<Lineage> {
-        let at = HostState.elapsed().unwrap_or_default();
+        let at = HostState.elapsed().ok();
         match self.roots.values().find(|root| root.order > 0 && Some(root.lineage.name()) == policy.name()) {
             Some(root) => {
                 root.lineage.configured(Rc::clone(policy), document, at);
@@ -225,11 +239,7 @@ impl Vm {
     fn hear(&mut self, context: u32) {
         let room = limits::RETAINED_DOCUMENT_BYTES.saturating_sub(self.roots.values().map(|root| root.bytes).sum());
         let Some(root) = self.roots.get_mut(&context).filter(|root| root.order > 0) else { return };
-        if !root.slot.is_taken() {
-            root.slot.take();
-            // Serving has begun: from now on at leisure.
-            let _ = abi::set_tick_period(TICK);
-        }
+        root.serve();
         let lineage = Rc::clone(&root.lineage);
         let mut slots = self.roots.values().filter(|root| Rc::ptr_eq(&root.lineage, &lineage)).map(|root| &root.slot);
         let heard = lineage.tick(&HostState, slots.all(Slot::is_anothers), room);

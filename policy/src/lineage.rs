@@ -22,8 +22,8 @@ use crate::sessions::{SharedState, Unavailable};
 pub struct Lineage {
     name: Box<str>,
     newest: RefCell<Rc<Policy>>,
-    /// When the newest was configured, in the proxy's own time ([`SharedState::elapsed`]).
-    since: Cell<Duration>,
+    /// When the newest was configured, in the proxy's own time ([`SharedState::elapsed`]); `None` while that is not known.
+    since: Cell<Option<Duration>>,
     /// The document of the newest, until the other VMs have been told of it.
     untold: RefCell<Option<Vec<u8>>>,
     /// Bytes of a document that came from another VM.
@@ -49,9 +49,10 @@ pub struct Heard {
 }
 
 impl Lineage {
-    /// Of a policy that was configured at this time of the proxy; `document` is what it was compiled from.
+    /// Of a policy that was configured at this time of the proxy, or at its first tick where the proxy did not tell the time;
+    /// `document` is what it was compiled from.
     #[must_use]
-    pub fn new(policy: Rc<Policy>, document: Vec<u8>, at: Duration) -> Self {
+    pub fn new(policy: Rc<Policy>, document: Vec<u8>, at: Option<Duration>) -> Self {
         let name = policy.name().unwrap_or_default().into();
         let lineage = Self::closed(name);
         lineage.configured(policy, document, at);
@@ -68,7 +69,7 @@ impl Lineage {
         Self {
             name,
             newest: RefCell::new(Rc::new(Policy::deny_all())),
-            since: Cell::new(Duration::ZERO),
+            since: Cell::new(None),
             untold: RefCell::new(None),
             heard: Cell::new(0),
             begun: Cell::new(false),
@@ -84,7 +85,7 @@ impl Lineage {
     }
 
     /// Takes a later configuration of this VM.
-    pub fn configured(&self, policy: Rc<Policy>, document: Vec<u8>, at: Duration) {
+    pub fn configured(&self, policy: Rc<Policy>, document: Vec<u8>, at: Option<Duration>) {
         self.newest.replace(policy);
         self.since.set(at);
         self.untold.replace(Some(document));
@@ -115,6 +116,7 @@ impl Lineage {
     /// A stream begins: whoever sends it here still has this configuration.
     pub fn begins(&self) {
         self.begun.set(true);
+        self.abandoned.set(false);
     }
 
     /// Have its open streams been given up? No configuration reaches them, and where the newest policy cannot be asked they end
@@ -139,8 +141,8 @@ impl Lineage {
     /// stand in the place of this one, by all that the proxy shows. `room`: bytes of documents that there is room for.
     pub fn tick(&self, shared: &dyn SharedState, taken: bool, room: usize) -> Heard {
         let mut heard = Heard::default();
-        let asked = self.tell(shared).and_then(|told| {
-            heard.told = told;
+        let asked = self.since(shared).and_then(|since| {
+            heard.told = self.tell(shared, since)?;
             self.hear(shared, room, &mut heard)
         });
         let reached = self.begun.replace(false);
@@ -164,10 +166,16 @@ impl Lineage {
         heard
     }
 
+    fn since(&self, shared: &dyn SharedState) -> Result<Duration, Unavailable> {
+        let since = self.since.get().map_or_else(|| shared.elapsed(), Ok)?;
+        self.since.set(Some(since));
+        Ok(since)
+    }
+
     /// True when it had something to tell, and has told it.
-    fn tell(&self, shared: &dyn SharedState) -> Result<bool, Unavailable> {
+    fn tell(&self, shared: &dyn SharedState, since: Duration) -> Result<bool, Unavailable> {
         let Some(document) = self.untold.take() else { return Ok(false) };
-        let told = self.publish(shared, &document);
+        let told = self.publish(shared, &document, since);
         if told.is_err() {
             self.untold.replace(Some(document));
         }
@@ -175,9 +183,9 @@ impl Lineage {
     }
 
     /// First the document, then the time that makes others read it: whoever sees the one finds the other, or one that is newer.
-    fn publish(&self, shared: &dyn SharedState, document: &[u8]) -> Result<(), Unavailable> {
-        let (key, since) = (self.document_key(), stamp(self.since.get()));
-        let value = [&since, document].concat();
+    fn publish(&self, shared: &dyn SharedState, document: &[u8], since: Duration) -> Result<(), Unavailable> {
+        let key = self.document_key();
+        let value = [&stamp(since), document].concat();
         for _ in 0..limits::SHARED_RETRIES {
             let found = shared.get(&key)?;
             if let Some((known, _)) = &found
@@ -185,15 +193,15 @@ impl Lineage {
             {
                 if text == document {
                     // Another worker was given the same, and was quicker to tell.
-                    self.since.set(told.max(self.since.get()));
+                    self.since.set(Some(told.max(since)));
                     return Ok(());
                 }
-                if told > self.since.get() {
+                if told > since {
                     return Ok(());
                 }
             }
             if shared.put(&key, &value, found.map(|(_, version)| version))? {
-                return replace_older(shared, &self.stamp_key(), &since);
+                return replace_older(shared, &self.stamp_key(), &stamp(since));
             }
         }
         Err(Unavailable)
@@ -202,14 +210,14 @@ impl Lineage {
     fn hear(&self, shared: &dyn SharedState, room: usize, heard: &mut Heard) -> Result<(), Unavailable> {
         let Some((value, _)) = shared.get(&self.stamp_key())? else { return Ok(()) };
         let told = time(&value);
-        if told.is_some_and(|told| told <= self.since.get()) {
+        if told.is_some_and(|told| Some(told) <= self.since.get()) {
             return Ok(());
         }
         let document = shared.get(&self.document_key())?;
         let newer =
             document.as_ref().and_then(|(value, _)| split(value)).filter(|(since, _)| told.is_some_and(|told| *since >= told));
         // What is no time at all is denied until this VM is configured again.
-        self.since.set(newer.map(|(since, _)| since).or(told).unwrap_or(Duration::MAX));
+        self.since.set(Some(newer.map(|(since, _)| since).or(told).unwrap_or(Duration::MAX)));
         self.untold.replace(None);
         let fits = newer.filter(|(_, text)| text.len() <= room);
         let policy = fits.and_then(|(_, text)| Policy::compile(text).ok()).filter(|policy| policy.name() == Some(&*self.name));

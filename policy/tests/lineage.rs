@@ -20,7 +20,7 @@ fn document(generation: u64, change: impl FnOnce(&mut Value)) -> Vec<u8> {
 /// A VM's own configuration at this second of the proxy.
 fn configured(document: &[u8], second: u64) -> Lineage {
     let policy = Rc::new(Policy::compile(document).unwrap());
-    Lineage::new(policy, document.to_vec(), Duration::from_secs(second))
+    Lineage::new(policy, document.to_vec(), Some(Duration::from_secs(second)))
 }
 
 fn generation(lineage: &Lineage) -> Option<u64> {
@@ -72,7 +72,7 @@ fn workers_that_take_the_same_document_at_different_times_stay_with_their_own() 
         }
         // A newer configuration of either reaches the other.
         let next = document(2, |_| {});
-        workers[0].configured(Rc::new(Policy::compile(&next).unwrap()), next, Duration::from_secs(9));
+        workers[0].configured(Rc::new(Policy::compile(&next).unwrap()), next, Some(Duration::from_secs(9)));
         workers[0].tick(&shared, false, ROOM);
         assert_eq!(workers[1].tick(&shared, false, ROOM).policy.unwrap().generation(), 2);
     }
@@ -125,7 +125,7 @@ fn what_an_older_filter_cannot_read_denies_everything() {
     assert!(old.tick(&shared, false, good.len() - 1).unreadable && generation(&old).is_none());
     // A configuration of its own is the newest again.
     let next = document_of(3);
-    old.configured(Rc::new(Policy::compile(&next).unwrap()), next, Duration::from_secs(9));
+    old.configured(Rc::new(Policy::compile(&next).unwrap()), next, Some(Duration::from_secs(9)));
     old.tick(&shared, false, ROOM);
     assert_eq!(generation(&old), Some(3));
 }
@@ -212,4 +212,17 @@ fn a_proxy_that_does_not_tell_of_newer_policies_gives_no_more_than_the_bound() {
     (shared.get.set(true), shared.elapsed.set(true));
     lineage.tick(&shared, false, ROOM);
     assert!(lineage.is_abandoned(), "without a time there is no bound");
+}
+
+#[test]
+fn what_was_configured_while_the_proxy_told_no_time_is_as_new_as_its_first_tick() {
+    let shared = LocalState::default();
+    let old = configured(&document_of(1), 1);
+    old.tick(&shared, false, ROOM);
+    shared.advance(Duration::from_secs(5));
+    let next = document_of(2);
+    let new = Lineage::new(Rc::new(Policy::compile(&next).unwrap()), next, None);
+    new.tick(&shared, false, ROOM);
+    old.tick(&shared, false, ROOM);
+    assert_eq!((generation(&new), generation(&old)), (Some(2), Some(2)));
 }

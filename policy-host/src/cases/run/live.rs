@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     host::{LogSink, Module, UpdateError},
-    replay::{Filter, Outcome},
+    replay::{Decision, Filter, Outcome},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -160,8 +160,8 @@ impl<'r> Live<'r> {
             let mut outcome = self.end(*stream)?;
             if let (Some(reason), Some(opened)) = (outcome.cut.take(), self.streams.get_mut(&name)) {
                 opened.state = State::Over(StreamState::Cut(reason));
-                // What its record says is why it ended; when it opened there was nothing to say against it.
-                outcome.reason = None;
+                // What its record says, and its answer, is why it ended; when it opened there was nothing to say against it.
+                (outcome.decision, outcome.reason) = (Decision::Allow, None);
             }
             self.judge(step, expect, outcome)?;
         }

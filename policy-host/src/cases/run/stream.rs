@@ -15,6 +15,8 @@ pub(super) struct Stream {
     properties: Arc<Properties>,
     on: On,
     traffic: Traffic,
+    /// It was opened to stay so.
+    stays_open: bool,
 }
 
 /// Who answers.
@@ -43,9 +45,11 @@ impl Stream {
         let head = Head { headers, end_of_stream: body.is_empty() && trailers.is_none() };
         let id = match worker.begin(head, Arc::clone(&properties)) {
             Ok(id) => id,
-            Err(reply) => return Self { worker: number, properties, on: On::Proxy(reply), traffic: Traffic::default() },
+            Err(reply) => {
+                return Self { worker: number, properties, on: On::Proxy(reply), traffic: Traffic::default(), stays_open };
+            }
         };
-        let mut stream = Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default() };
+        let mut stream = Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default(), stays_open };
         let whole = [body.len()];
         let lengths = if exchange.chunks.is_empty() { &whole[..] } else { &exchange.chunks };
         let mut rest = body.as_slice();
@@ -89,7 +93,9 @@ impl Stream {
     /// Ends the stream: the filter writes its record, which says what became of the request.
     pub(super) fn finish(mut self, worker: &mut Worker) -> Outcome {
         let reset = self.end(worker) == End::Reset;
-        let Self { worker: _, properties, on, mut traffic } = self;
+        let Self { worker: _, properties, on, mut traffic, stays_open } = self;
+        // What was let through, and then answered in the upstream's stead, has ended no other way.
+        let cut = reset || (stays_open && traffic.request.is_some() && traffic.local_reply.is_some());
         let filter_state = match on {
             On::Filter(id) => worker.end(id, LogInfo::default()),
             On::Proxy(reply) => {
@@ -114,7 +120,7 @@ impl Stream {
         // Also where the filter answered after it had let something through, which is no denial that anybody wants.
         outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
-        if reset && outcome.trap.is_none() {
+        if cut && outcome.trap.is_none() {
             outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
         }
         outcome
