@@ -3,6 +3,8 @@
 //! VMs of different ids share nothing but what all of the proxy shares, its metrics. A gauge for each plugin name holds the mark
 //! of the policy and the `vm_id` that have served under it last. Where it is another's, no configuration reaches this VM any more.
 
+use chaperone_policy::Lineage;
+
 use crate::abi::{self, Metric};
 
 /// A place, and the mark that stands for this VM in it.
@@ -38,6 +40,6 @@ impl Slot {
 
     /// Has another configuration come to stand here? A proxy that keeps no such metric (0), or does not tell, says nothing.
     pub(crate) fn is_anothers(&self) -> bool {
-        self.taken && self.gauge.and_then(abi::metric).is_some_and(|mark| mark != 0 && mark != self.mark)
+        self.taken && self.gauge.and_then(abi::metric).is_some_and(|mark| mark != self.mark && Lineage::is_mark(mark))
     }
 }

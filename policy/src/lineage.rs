@@ -127,14 +127,21 @@ impl Lineage {
     }
 
     /// A number that stands for this name in a VM of this id, and hardly for another: what a proxy shows across VMs of different
-    /// ids is numbers alone. Never 0.
+    /// ids is numbers alone.
     #[must_use]
     pub fn mark(&self, vm_id: &[u8]) -> u64 {
         let size = (vm_id.len() as u64).to_be_bytes();
         let digest = Sha256::new().chain_update(size).chain_update(vm_id).chain_update(self.name.as_bytes()).finalize();
-        // Six bytes: gauges go through readers that have doubles.
-        let [a, b, c, d, e, f, ..] = digest.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f]).max(1)
+        let [a, b, c, d, ..] = digest.0;
+        with_check([a, b, c, d])
+    }
+
+    /// Is the number a mark? A hot restart adds the metrics of the old process to those of the new one, and the sum of two marks is
+    /// none, but for one in 65,536.
+    #[must_use]
+    pub fn is_mark(number: u64) -> bool {
+        let [_, _, a, b, c, d, _, _] = number.to_be_bytes();
+        with_check([a, b, c, d]) == number
     }
 
     /// A tick: tells the other VMs of this one's configuration, and hears of theirs. `taken`: another configuration has come to
@@ -239,6 +246,13 @@ impl Lineage {
     fn document_key(&self) -> String {
         format!("chaperone/policy/1/{}/document", self.name)
     }
+}
+
+/// The number with two check bytes behind it: six bytes, as gauges go through readers that have doubles.
+fn with_check(number: [u8; 4]) -> u64 {
+    let [a, b, c, d] = number;
+    let [e, f, ..] = Sha256::new().chain_update(b"chaperone mark").chain_update(number).finalize().0;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 /// Bytes of a time: nanoseconds, little-endian.

@@ -88,6 +88,10 @@ fn policies_of_other_names_are_strangers() {
     assert_ne!(orders.mark(b"a"), other.mark(b"a"));
     assert_ne!(orders.mark(b"a"), orders.mark(b"b"));
     assert_eq!(orders.mark(b"a"), configured(&document(9, |_| {}), 9).mark(b"a"));
+    let marks = [orders.mark(b"a"), orders.mark(b"b"), other.mark(b"a"), other.mark(b"")];
+    assert!(marks.iter().all(|mark| Lineage::is_mark(*mark)));
+    let sums = marks.iter().flat_map(|mark| marks.iter().map(move |other| mark + other));
+    assert!(sums.chain([0, 1, u64::MAX]).all(|number| !Lineage::is_mark(number)), "a hot restart adds metrics up");
 }
 
 #[test]

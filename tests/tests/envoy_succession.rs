@@ -294,13 +294,16 @@ async fn after_a_hot_restart_the_streams_of_the_old_process_are_judged_as_well()
     let next = mesh.envoy.start_beside_as(next, &edit, &second.each_ref().map(String::as_str)).await;
     assert_eq!(next.address(), mesh.envoy.address(), "the same socket");
     assert!(ended[0].is_silent().await);
+    // What the new process lets through goes on, though the metrics of the old one are added to its own (every 5 s).
+    let mut new = Open::several(&mesh, &feed(&scenario, "s-2"), 4).await;
+    sleep(Duration::from_secs(6) + BOUND + SLACK).await;
     let renamed = Instant::now();
     mesh.envoy.write_ecds(&self::policy(&scenario, 2, &json!([{"session": "s-1"}])));
     for stream in &mut ended {
         assert!(stream.cut().await - renamed < SECOND + SLACK);
     }
     records(&mesh, &ended, "revoked").await;
-    for stream in &mut kept {
+    for stream in kept.iter_mut().chain(&mut new) {
         assert!(stream.is_silent().await, "another session's stream goes on");
     }
 }
