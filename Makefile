@@ -6,7 +6,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-envoy test bench wasm lint wasm-target wasm-trap envoy lint-tools
+.PHONY: help run run-envoy test soak bench wasm lint wasm-target wasm-trap envoy lint-tools
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run-envoy: wasm envoy ## the same on real Envoy
 test: wasm envoy wasm-trap ## every test there is, real Envoy included
 	@echo "==> all tests"
 	$(CARGO) test --locked --no-fail-fast
+
+soak: wasm envoy ## five minutes of upgrades under load in a real Envoy
+	SOAK_SECONDS=300 $(CARGO) test --locked -p chaperone-tests --test envoy_soak -- --nocapture
 
 bench: wasm envoy ## what a request costs beside Envoy's own filters (Linux, 3 minutes); BENCH="--rounds 5 --only warm" for less
 	@$(CARGO) run --locked --quiet --bin bench -- $(BENCH)
