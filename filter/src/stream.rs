@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Policy, Timestamp, Worker};
+use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Passage, Policy, Timestamp, Worker};
 
-use crate::abi::{self, Failed, Map};
+use crate::abi::{self, Buffer, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
@@ -45,6 +45,8 @@ pub(crate) struct Permitted {
     /// Bytes that came from either side, heads included.
     up: u64,
     down: u64,
+    /// Of the response's body, bytes that were counted and are shown again with what comes next.
+    held: usize,
     /// The response's status, once it has been seen.
     status: Option<u16>,
 }
@@ -75,6 +77,30 @@ impl Permitted {
         (open && self.exchange.recheck(&newest, worker, Timestamp::default(), false).is_some())
             .then(|| self.exchange.answer_of_cut(&newest))
             .flatten()
+    }
+
+    /// Searches what has come of the response's body, where the policy wants that. False: it waits for more.
+    fn search(&mut self, size: usize, last: bool) -> bool {
+        self.held = 0;
+        if self.state != State::Open || !self.exchange.reads_response() {
+            return true;
+        }
+        let piece = if size == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::ResponseBody, size) };
+        match piece.as_deref() {
+            Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
+                // What is cut is so by the question whether the stream may go on.
+                Passage::Pass | Passage::Cut => true,
+                Passage::Hold => {
+                    self.held = size;
+                    false
+                }
+            },
+            // What could not be read could have it.
+            Ok(_) | Err(Failed) => {
+                let _ = self.exchange.interrupt();
+                true
+            }
+        }
     }
 
     /// Asks again whether the stream may go on. What may not is cut: the host's calls must be about it.
@@ -121,19 +147,23 @@ impl Stream {
     }
 
     /// A piece of a body.
-    pub(crate) fn body(&mut self, way: Direction, size: usize, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+    pub(crate) fn body(&mut self, way: Direction, size: usize, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
         let Self::Permitted(permitted) = self else {
             // Of a denied request nothing goes on; our own answer does.
             return if way == Direction::Down { Action::Continue } else { Action::Pause };
         };
-        let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
-        *count += size as u64;
+        let (count, counted) = match way {
+            Direction::Up => (&mut permitted.up, 0),
+            Direction::Down => (&mut permitted.down, permitted.held),
+        };
+        *count += size.saturating_sub(counted) as u64;
         if permitted.state == State::Answered {
             // Our answer goes its way; what the client still sends does not.
             return if way == Direction::Down { Action::Continue } else { Action::Pause };
         }
+        let passes = way == Direction::Up || permitted.search(size, last);
         let now = abi::now().map(Timestamp::from_nanos);
-        if permitted.goes_on(worker, metrics, now, true) { Action::Continue } else { Action::Pause }
+        if permitted.goes_on(worker, metrics, now, true) && passes { Action::Continue } else { Action::Pause }
     }
 
     /// Judges the request. `room`: may the VM keep another stream?
@@ -155,7 +185,7 @@ impl Stream {
         metrics.decided(exchange.reason());
         match judged {
             Ok(up) => {
-                *self = Self::Permitted(Permitted { exchange, plugin, state: State::Open, up, down: 0, status: None });
+                *self = Self::Permitted(Permitted { exchange, plugin, state: State::Open, up, down: 0, held: 0, status: None });
                 Action::Continue
             }
             Err(denial) => {
@@ -176,7 +206,8 @@ impl Stream {
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
-    pub(crate) fn response_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+    /// `last`: no body follows.
+    pub(crate) fn response_headers(&mut self, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
         if let Self::Permitted(permitted) = self
             && let Some(denial) = permitted.overdue(worker)
         {
@@ -187,11 +218,13 @@ impl Stream {
             return Action::Pause;
         }
         let mut status = None;
+        let mut readable = true;
         let stripped = match self {
             Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
                 edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
+                    readable = last || permitted.exchange.can_read_response(headers);
                     permitted.exchange.response_edits(headers)
                 })
             }
@@ -199,6 +232,15 @@ impl Stream {
             Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
         if let Self::Permitted(permitted) = self {
+            if stripped.is_ok()
+                && !readable
+                && let Some(denial) = permitted.exchange.answer_of_cut(&permitted.plugin.newest())
+            {
+                permitted.state = State::Answered;
+                metrics.was_cut();
+                answer(&denial);
+                return Action::Pause;
+            }
             permitted.status = status;
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
@@ -218,8 +260,11 @@ impl Stream {
     }
 
     /// The stream is over: seals the record of what was permitted, where the access log finds it.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(&self, metrics: &mut Metrics) {
         if let Self::Permitted(permitted) = self {
+            if permitted.exchange.credential_came_back() {
+                metrics.was_echoed();
+            }
             // Without a response's head there was none, or one that the proxy made past the filters.
             let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
             let end = End {
