@@ -100,7 +100,7 @@ impl Credential {
         }
         let good = value.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
         let first = first.or_else(|| (value.len() >= limits::ECHO_LEAST).then_some((0, value.len())));
-        good.then(|| Filled { value: Secret(value), first, more })
+        good.then_some(Filled { value: Secret(value), first, more })
     }
 
     /// Is the text what [`Credential::fill`] makes, all of it? Without making it: asked of each field of each request.
