@@ -43,6 +43,7 @@ const DOWNSTREAM: i32 = 1;
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(crate) enum Buffer {
+    ResponseBody = 1,
     CalloutResponseBody = 4,
     PluginConfiguration = 7,
 }

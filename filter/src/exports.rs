@@ -41,16 +41,16 @@ extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_st
     action(vm::with(|vm| vm.request_headers(context)))
 }
 
-/// Bodies pass unread. What is asked at each piece is whether the stream may go on, and its size is counted here instead of
-/// being asked of the host at the end, which costs more than a callback does.
+/// Bodies pass unread, unless the policy has responses searched. What is asked at each piece is whether the stream may go on, and
+/// its size is counted here instead of being asked of the host at the end, which costs more than a callback does.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_body(context: u32, size: usize, _end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.body(context, Direction::Up, size)))
+extern "C" fn proxy_on_request_body(context: u32, size: usize, end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.body(context, Direction::Up, size, end_of_stream != 0)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_body(context: u32, size: usize, _end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.body(context, Direction::Down, size)))
+extern "C" fn proxy_on_response_body(context: u32, size: usize, end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.body(context, Direction::Down, size, end_of_stream != 0)))
 }
 
 #[unsafe(no_mangle)]
@@ -59,8 +59,8 @@ extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.response_headers(context)).flatten())
+extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.response_headers(context, end_of_stream != 0)).flatten())
 }
 
 #[unsafe(no_mangle)]

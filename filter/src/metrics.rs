@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     allowed: Counter,
     by_reason: Vec<(Reason, Counter)>,
     cut: Counter,
+    echoed: Counter,
     token_hits: Option<u32>,
     token_misses: Option<u32>,
     verified_by_host: Option<u32>,
@@ -52,6 +53,7 @@ impl Metrics {
             allowed: Counter::define("chaperone.decisions.allowed"),
             by_reason: Reason::ALL.map(|reason| (reason, Counter::define(&format!("chaperone.decisions.{reason}")))).into(),
             cut: Counter::define("chaperone.streams.cut"),
+            echoed: Counter::define("chaperone.credential_echoed"),
             token_hits: counter("chaperone.token_cache.hits"),
             token_misses: counter("chaperone.token_cache.misses"),
             verified_by_host: counter("chaperone.verifications.host"),
@@ -93,12 +95,18 @@ impl Metrics {
         self.cut.unreported += 1;
     }
 
+    /// Counts an exchange whose target sent the credential back.
+    pub(crate) fn was_echoed(&mut self) {
+        self.echoed.unreported += 1;
+    }
+
     /// Tells the host what has changed since the last time. From the tick: two host calls for each request would cost more
     /// than counting does.
     pub(crate) fn report(&mut self, counts: Counts, made: Verifications) {
         self.allowed.report();
         self.by_reason.iter_mut().for_each(|(_, counter)| counter.report());
         self.cut.report();
+        self.echoed.report();
         add(self.token_hits, change(counts.token_hits, self.reported.token_hits));
         add(self.token_misses, change(counts.token_misses, self.reported.token_misses));
         add(self.verified_by_host, change(made.host, self.reported_verifications.host));

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Policy, Timestamp, Worker};
+use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Passage, Policy, Timestamp, Worker};
 
-use crate::abi::{self, Failed, Map};
+use crate::abi::{self, Buffer, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
@@ -47,6 +47,8 @@ pub(crate) struct Permitted {
     down: u64,
     /// A response has begun, the upstream's or one that the proxy made.
     responded: bool,
+    /// Of the response's body, bytes that were counted and are shown again with what comes next.
+    held: usize,
     /// The response's status, once it has been seen.
     status: Option<u16>,
 }
@@ -79,6 +81,30 @@ impl Permitted {
             self.end(metrics);
         }
         over
+    }
+
+    /// Searches what has come of the response's body, where the policy wants that. False: it waits for more.
+    fn search(&mut self, size: usize, last: bool) -> bool {
+        self.held = 0;
+        if self.state != State::Open || !self.exchange.reads_response() {
+            return true;
+        }
+        let piece = if size == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::ResponseBody, size) };
+        match piece.as_deref() {
+            Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
+                // What is cut is so by the question whether the stream may go on.
+                Passage::Pass | Passage::Cut => true,
+                Passage::Hold => {
+                    self.held = size;
+                    false
+                }
+            },
+            // What could not be read could have it.
+            Ok(_) | Err(Failed) => {
+                let _ = self.exchange.interrupt();
+                true
+            }
+        }
     }
 
     /// Asks again whether the stream may go on. What may not is ended: the host's calls must be about it.
@@ -137,19 +163,23 @@ impl Stream {
     }
 
     /// A piece of a body.
-    pub(crate) fn body(&mut self, way: Direction, size: usize, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+    pub(crate) fn body(&mut self, way: Direction, size: usize, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
         let Self::Permitted(permitted) = self else {
             // Of a denied request nothing goes on; our own answer does.
             return if way == Direction::Down { Action::Continue } else { Action::Pause };
         };
-        let count = if way == Direction::Up { &mut permitted.up } else { &mut permitted.down };
-        *count += size as u64;
+        let (count, counted) = match way {
+            Direction::Up => (&mut permitted.up, 0),
+            Direction::Down => (&mut permitted.down, permitted.held),
+        };
+        *count += size.saturating_sub(counted) as u64;
         if permitted.state == State::Answered {
             // Our answer goes its way; what the client still sends does not.
             return if way == Direction::Down { Action::Continue } else { Action::Pause };
         }
+        let passes = way == Direction::Up || permitted.search(size, last);
         let now = abi::now().map(Timestamp::from_nanos);
-        if permitted.goes_on(worker, metrics, now, true) { Action::Continue } else { Action::Pause }
+        if permitted.goes_on(worker, metrics, now, true) && passes { Action::Continue } else { Action::Pause }
     }
 
     /// Judges the request. `room`: may the VM keep another stream?
@@ -172,7 +202,8 @@ impl Stream {
         match judged {
             Ok(up) => {
                 let state = State::Open;
-                *self = Self::Permitted(Permitted { exchange, lineage, state, up, down: 0, responded: false, status: None });
+                *self =
+                    Self::Permitted(Permitted { exchange, lineage, state, up, down: 0, responded: false, held: 0, status: None });
                 Action::Continue
             }
             Err(denial) => {
@@ -193,18 +224,21 @@ impl Stream {
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
-    pub(crate) fn response_headers(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+    /// `last`: no body follows.
+    pub(crate) fn response_headers(&mut self, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
         if let Self::Permitted(permitted) = self
             && permitted.is_overdue(worker, metrics)
         {
             return Action::Pause;
         }
         let mut status = None;
+        let mut readable = true;
         let stripped = match self {
             Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
                 edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
+                    readable = last || permitted.exchange.can_read_response(headers);
                     permitted.exchange.response_edits(headers)
                 })
             }
@@ -212,6 +246,10 @@ impl Stream {
             Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
         if let Self::Permitted(permitted) = self {
+            if stripped.is_ok() && !readable {
+                permitted.end(metrics);
+                return Action::Pause;
+            }
             permitted.status = status;
             permitted.responded = stripped.is_ok();
         }
@@ -232,8 +270,11 @@ impl Stream {
     }
 
     /// The stream is over: seals the record of what was permitted, where the access log finds it.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(&self, metrics: &mut Metrics) {
         if let Self::Permitted(permitted) = self {
+            if permitted.exchange.credential_came_back() {
+                metrics.was_echoed();
+            }
             // Without a response's head there was none, or one that the proxy made past the filters.
             let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
             let end = End {

@@ -204,13 +204,13 @@ impl Vm {
         action
     }
 
-    pub(crate) fn response_headers(&mut self, context: u32) -> Option<Action> {
-        self.streams.get_mut(&context).map(|stream| stream.response_headers(&mut self.worker, &mut self.metrics))
+    pub(crate) fn response_headers(&mut self, context: u32, last: bool) -> Option<Action> {
+        self.streams.get_mut(&context).map(|stream| stream.response_headers(last, &mut self.worker, &mut self.metrics))
     }
 
-    pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize) -> Action {
+    pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize, last: bool) -> Action {
         match self.streams.get_mut(&context) {
-            Some(stream) => stream.body(way, size, &mut self.worker, &mut self.metrics),
+            Some(stream) => stream.body(way, size, last, &mut self.worker, &mut self.metrics),
             None => Action::Pause,
         }
     }
@@ -301,9 +301,9 @@ impl Vm {
         self.streams.get_mut(&context).map(|stream| f(stream, &mut self.worker))
     }
 
-    pub(crate) fn log(&self, context: u32) {
+    pub(crate) fn log(&mut self, context: u32) {
         if let Some(stream) = self.streams.get(&context) {
-            stream.log();
+            stream.log(&mut self.metrics);
         }
     }
 

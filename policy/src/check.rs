@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::authenticate::{Authenticated, Session, authenticate};
 use crate::binding::{Bindings, Fault, Machine, Shown};
 use crate::commands::Command;
+use crate::credential::Filled;
 use crate::fetch::{Entry, Sources};
 use crate::keys::VerifySignature;
 use crate::path::CanonicalPath;
@@ -38,7 +39,7 @@ pub(crate) struct Findings {
     /// What this very request has ended its session for.
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
-    pub(crate) credential: Option<Vec<u8>>,
+    pub(crate) credential: Option<Filled>,
 }
 
 impl Findings {

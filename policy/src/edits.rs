@@ -73,7 +73,7 @@ impl Strip {
     }
 }
 
-/// Fields by which a client asks an upstream to see another method, path or host than the one that was judged.
+/// Fields by which a client asks an upstream to see another method, path or host than the one that was judged, or another user.
 const OVERRIDES: &[&str] = &[
     "x-http-method-override",
     "x-http-method",
@@ -84,13 +84,12 @@ const OVERRIDES: &[&str] = &[
     "x-original-uri",
     "x-original-path",
     "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-override-url",
+    "x-http-path-override",
+    "x-middleware-subrequest",
     "x-forwarded-uri",
     "x-forwarded-path",
-    "x-envoy-original-path",
-    "x-envoy-original-method",
-    "x-envoy-original-host",
-    // Names the address that an Envoy cluster of the kind ORIGINAL_DST connects to, and so who would get the credential.
-    "x-envoy-original-dst-host",
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-prefix",
@@ -98,7 +97,19 @@ const OVERRIDES: &[&str] = &[
     "x-original-host",
     "x-host",
     "x-http-host-override",
+    "x-forwarded-user",
+    "x-remote-user",
+    "remote-user",
 ];
+
+/// What Envoy's own names begin with. By some it lets a caller whom it takes for internal choose how often a request is sent and for
+/// how long (retries, hedging, timeouts), whom it connects to (`x-envoy-original-dst-host`), which faults are made. All of them
+/// go, not those of a list: each version has more. What Envoy says by them to a target, it sets when the filters are done.
+const ENVOY: &str = "x-envoy-";
+
+/// But for these, which are there before the filters: the caller's address as Envoy sees it, and what Istio's proxies tell each other
+/// of their workloads. None asks for anything.
+const OF_ENVOY_ITSELF: &[&str] = &["x-envoy-external-address", "x-envoy-peer-metadata", "x-envoy-peer-metadata-id"];
 
 impl Edits {
     pub(crate) fn remove(&mut self, name: &[u8]) {
@@ -158,9 +169,9 @@ impl Edits {
     /// Takes off the fields that ask for another request than the one judged.
     pub(crate) fn strip_overrides(&mut self, headers: &Headers<'_>) {
         for (name, _) in headers {
-            // All of them begin with one of two letters, and hardly any other field does.
-            let begins = name.first().is_some_and(|first| matches!(first.to_ascii_lowercase(), b'x' | b'f'));
-            if begins && OVERRIDES.iter().any(|override_name| same_name(name, override_name)) {
+            // All of them begin with one of three letters, and hardly any other field does.
+            let begins = name.first().is_some_and(|first| matches!(first.to_ascii_lowercase(), b'x' | b'f' | b'r'));
+            if begins && is_override(name) {
                 self.remove(name);
             }
         }
@@ -173,6 +184,16 @@ impl Edits {
                 self.remove(found);
             }
         }
+    }
+
+    /// Has the target answer in a form that can be searched: without a coding, and not in ranges, which a caller could choose so
+    /// that each shows a part of what is sought.
+    pub(crate) fn ask_uncoded(&mut self, headers: &Headers<'_>) {
+        for name in ["accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "range", "if-range"] {
+            self.strip_named(headers, name);
+        }
+        // Without the field any coding would be welcome (RFC 9110 §12.5.3).
+        self.put("accept-encoding", b"identity");
     }
 
     /// Lets a field be replaced that would be removed and then set: where there is one of that very name and no more, setting
@@ -193,6 +214,7 @@ impl Edits {
             return;
         }
         self.strip_overrides(headers);
+        self.strip_named(headers, "host");
         for name in strip.tokens.iter().map(|source| &source.header).chain(&strip.credential) {
             self.strip_named(headers, name);
         }
@@ -215,6 +237,11 @@ impl Edits {
 /// servers make everything that is no letter or digit one.
 fn wears(name: &[u8], prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| same_name(start, prefix))
+}
+
+fn is_override(name: &[u8]) -> bool {
+    let is_of = |names: &[&str]| names.iter().any(|known| same_name(name, known));
+    if wears(name, ENVOY) { !is_of(OF_ENVOY_ITSELF) } else { is_of(OVERRIDES) }
 }
 
 fn same_name(name: &[u8], known: &str) -> bool {
@@ -308,8 +335,8 @@ mod tests {
         let mut edits = Edits::default();
         edits.strip_overrides(&[(b"X_HTTP_Method_Override", b"DELETE"), (b"x-original-url", b"/admin"), (b"x-request-id", b"1")]);
         assert_eq!(edits.removed().count(), 2);
-        // Some that have let others choose the host, or whom Envoy connects to.
-        for name in ["x-forwarded-host", "x-http-host-override", "x-envoy-original-dst-host"] {
+        // Some that have let others choose the host, the path or the user.
+        for name in ["x-forwarded-host", "x-http-host-override", "x-rewrite-uri", "x-override-url", "remote-user"] {
             assert!(OVERRIDES.contains(&name), "{name}");
         }
         // Each of the list is found, also in capitals.
@@ -317,6 +344,39 @@ mod tests {
             let mut edits = Edits::default();
             edits.strip_overrides(&[(name.to_ascii_uppercase().as_bytes(), b"x")]);
             assert_eq!(edits.removed().count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_asks_envoy_for_something_is_removed_and_what_it_says_itself_stays() {
+        let removed = |name: &[u8]| {
+            let mut edits = Edits::default();
+            edits.strip_overrides(&[(name, b"x")]);
+            edits.removed().count() == 1
+        };
+        for name in [
+            "x-envoy-retry-on",
+            "X-Envoy-Retry-Grpc-On",
+            "x_envoy_max_retries",
+            "x-envoy-hedge-on-per-try-timeout",
+            "x-envoy-upstream-rq-timeout-ms",
+            "x-envoy-upstream-rq-per-try-timeout-ms",
+            "x-envoy-expected-rq-timeout-ms",
+            "x-envoy-upstream-alt-stat-name",
+            "x-envoy-decorator-operation",
+            "x-envoy-force-trace",
+            "x-envoy-internal",
+            "x-envoy-ip-tags",
+            "x-envoy-downstream-service-cluster",
+            "x-envoy-original-dst-host",
+            "x-envoy-fault-delay-request",
+            "x-envoy-what-the-next-version-brings",
+            "x-envoy-",
+        ] {
+            assert!(removed(name.as_bytes()), "{name}");
+        }
+        for name in ["x-envoy-external-address", "x-envoy-peer-metadata", "X-Envoy-Peer-Metadata-Id", "x-envoy", "x-request-id"] {
+            assert!(!removed(name.as_bytes()), "{name}");
         }
     }
 

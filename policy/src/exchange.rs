@@ -5,7 +5,9 @@ use std::rc::Rc;
 use crate::authenticate::{Authenticated, Session};
 use crate::binding::{Bindings, PeerWanted};
 use crate::check::{Findings, check};
+use crate::credential::Filled;
 use crate::denial::Denial;
+use crate::echo::{Bodies, Carried, Passage, Watch};
 use crate::edits::{Edits, Strip};
 use crate::keys::VerifySignature;
 use crate::policy::Policy;
@@ -74,6 +76,8 @@ struct Judged {
     standing: Option<Standing>,
     cut: Option<Cut>,
     ended_now: Option<Ending>,
+    /// What it was given that must not come back.
+    watch: Option<Watch>,
 }
 
 impl Exchange {
@@ -134,7 +138,19 @@ impl Exchange {
         let audit_id = stamp.audit_id;
         let audit_id = audit_id.as_str();
         let mut findings = Findings::default();
-        let result = check(&policy, worker, head, now, verifier, &mut findings, trace);
+        let enforced = policy.rules().filter(|rules| rules.enforces());
+        let credential = enforced.and_then(|rules| rules.credential.as_ref());
+        let carried = credential.and_then(|credential| Carried::find(head.headers, credential, worker.environment()));
+        // Nothing is decided by what is ours.
+        let asked = match &carried {
+            Some(carried) => Head { headers: &carried.kept, ..*head },
+            None => *head,
+        };
+        let mut result = check(&policy, worker, &asked, now, verifier, &mut findings, trace);
+        let in_target = carried.as_ref().filter(|carried| !carried.in_target.is_empty());
+        if result.is_ok() && in_target.is_some() {
+            result = Err(Reason::CredentialEchoed);
+        }
         count_denial(&policy, worker, result, &mut findings);
         let outcome = match (result, findings.observed) {
             (Ok(()), None) => Outcome::Allowed,
@@ -143,7 +159,12 @@ impl Exchange {
             (Err(reason), _) => Outcome::Denied(reason),
         };
         let named = Named::of(policy.rules(), &findings, outcome);
+        let subject = match in_target {
+            Some(carried) => Subject::of(&Head { headers: &carried.shown(), ..*head }, now),
+            None => Subject::of(head, now),
+        };
         let mut standing = None;
+        let mut watch = None;
         let decision = match outcome {
             Outcome::Denied(reason) => {
                 let grpc = Request::seems_grpc(head.headers);
@@ -155,16 +176,16 @@ impl Exchange {
                     worker.note_live(&authenticated.session, ends, now);
                 }
                 standing = Some(Standing::of(&policy, &worker.sources, &findings, observed, named.command.clone()));
-                Decision::Forward(Permit {
-                    edits: self.request_edits(&policy, &mut findings, observed, head.headers, audit_id),
-                    observed,
-                })
+                let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
+                let taken = carried.map(|carried| carried.taken).unwrap_or_default();
+                let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, head.headers, audit_id);
+                watch = given.zip(enforced).map(|(given, rules)| Watch::new(given, rules.echoes));
+                Decision::Forward(Permit { edits, observed })
             }
         };
         let Findings { authenticated, bound, ends, ended_now, .. } = findings;
         let session = authenticated.map(|authenticated| authenticated.session);
-        let subject = Subject::of(head, now);
-        let judged = Judged { stamp, session, bound, ends, named, outcome, subject, standing, cut: None, ended_now };
+        let judged = Judged { stamp, session, bound, ends, named, outcome, subject, standing, cut: None, ended_now, watch };
         self.stage = Stage::Judged(Box::new(judged));
         decision
     }
@@ -210,6 +231,7 @@ impl Exchange {
         judged.outcome = Outcome::Denied(cut.reason);
         judged.named.credential = None;
         judged.standing = None;
+        judged.watch = None;
         judged.cut = Some(cut);
         Some(denial)
     }
@@ -235,7 +257,7 @@ impl Exchange {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         judged.standing.as_ref()?;
         let because = because.map(str::to_owned);
-        Some(judged.cut.get_or_insert(Cut { reason, because, policy: None, ended_now: None }).reason)
+        Some(judged.cut.get_or_insert(Cut { because, ..Cut::of(reason) }).reason)
     }
 
     /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
@@ -266,6 +288,7 @@ impl Exchange {
                 standing: None,
                 cut: None,
                 ended_now: None,
+                watch: None,
             };
             self.stage = Stage::Judged(Box::new(judged));
         }
@@ -274,6 +297,7 @@ impl Exchange {
             judged.outcome = denied;
             judged.named.credential = None;
             judged.standing = None;
+            judged.watch = None;
             audit_id = judged.stamp.audit_id.as_str();
         }
         Denial::new(reason, None, self.strip.prefix(), audit_id, false)
@@ -281,7 +305,7 @@ impl Exchange {
 
     /// What to change in a response's header fields, upstream's or our own.
     #[must_use]
-    pub fn response_edits(&self, headers: &Headers<'_>) -> Edits {
+    pub fn response_edits(&mut self, headers: &Headers<'_>) -> Edits {
         let mut edits = self.response_trailer_edits(headers);
         if let Stage::Judged(judged) = &self.stage {
             edits.put_audit(self.strip.prefix(), "audit-id", judged.stamp.audit_id.as_str());
@@ -289,12 +313,65 @@ impl Exchange {
         edits
     }
 
-    /// What to change in the trailers of a response: nothing there may wear our prefix.
+    /// What to change in the trailers of a response: nothing there may wear our prefix, or show the credential.
     #[must_use]
-    pub fn response_trailer_edits(&self, headers: &Headers<'_>) -> Edits {
+    pub fn response_trailer_edits(&mut self, headers: &Headers<'_>) -> Edits {
         let mut edits = Edits::default();
         edits.strip_forged(headers, self.strip.prefix());
+        if let Some(watch) = self.watch() {
+            watch.strip(headers, &mut edits);
+        }
         edits
+    }
+
+    fn watch(&mut self) -> Option<&mut Watch> {
+        match &mut self.stage {
+            Stage::Judged(judged) => judged.watch.as_mut(),
+            Stage::Begun(_) => None,
+        }
+    }
+
+    /// Must the body of the response be shown to [`Exchange::response_body`]?
+    #[must_use]
+    pub fn reads_response(&self) -> bool {
+        matches!(&self.stage, Stage::Judged(judged) if judged.watch.as_ref().is_some_and(Watch::reads_bodies))
+    }
+
+    /// The head of a response with a body that has to be read: can it be? If not, it is to be answered by
+    /// [`Exchange::answer_of_cut`] in its stead.
+    #[must_use]
+    pub fn can_read_response(&mut self, headers: &Headers<'_>) -> bool {
+        if !self.watch().is_some_and(|watch| watch.cannot_read(headers)) {
+            return true;
+        }
+        self.cut_for_echo(Some("the response is coded, and cannot be read"));
+        false
+    }
+
+    /// A piece of a response's body: all bytes that have come and have not gone on. `last`: none follow. A stream that is to be cut
+    /// is so by [`Exchange::recheck`] from now on.
+    pub fn response_body(&mut self, piece: &[u8], last: bool) -> Passage {
+        let Some(watch) = self.watch().filter(|watch| watch.reads_bodies()) else { return Passage::Pass };
+        let passage = watch.body(piece, last);
+        if passage == Passage::Cut {
+            self.cut_for_echo(None);
+        }
+        passage
+    }
+
+    fn cut_for_echo(&mut self, because: Option<&str>) {
+        if let Stage::Judged(judged) = &mut self.stage {
+            let because = because.map(str::to_owned);
+            judged.cut.get_or_insert(Cut { because, ..Cut::of(Reason::CredentialEchoed) });
+        }
+    }
+
+    /// Was the credential in the response's head or trailers, or in a body that is read?
+    #[must_use]
+    pub fn credential_came_back(&self) -> bool {
+        let Stage::Judged(judged) = &self.stage else { return false };
+        let named = judged.watch.as_ref().is_some_and(|watch| !watch.names().is_empty());
+        named || judged.cut.as_ref().is_some_and(|cut| cut.reason == Reason::CredentialEchoed)
     }
 
     /// What to change in the trailers of a request: some servers read them as header fields, so nothing may stand there that
@@ -320,17 +397,22 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, bound, ends, named, outcome, subject, standing: _, cut, ended_now } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, subject, standing: _, cut, ended_now, watch } = &**judged;
         let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
         let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
-        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, subject, end }.to_json())
+        let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
+        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, subject, end }.to_json())
     }
 
-    /// First what must go, then what is ours. In observe token and body pass untouched.
+    /// First what must go, then what is ours. In observe token and body pass untouched. `given`: the credential that it gets;
+    /// `taken`: fields that brought one along.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what was found")]
     fn request_edits(
         &self,
         policy: &Policy,
-        findings: &mut Findings,
+        findings: &Findings,
+        given: Option<&Filled>,
+        taken: &[&[u8]],
         observed: Option<Reason>,
         headers: &Headers<'_>,
         audit_id: &str,
@@ -342,9 +424,13 @@ impl Exchange {
         if rules.enforces() {
             edits.strip_overrides(headers);
             edits.strip_tokens(headers, &self.strip);
-            if let (Some(credential), Some(value), None) = (&rules.credential, findings.credential.take(), observed) {
+            taken.iter().for_each(|name| edits.remove(name));
+            if let (Some(credential), Some(given)) = (&rules.credential, given) {
                 edits.strip_named(headers, &credential.header);
-                edits.put(&credential.header, &value);
+                edits.put(&credential.header, given.value());
+                if rules.echoes == Bodies::Cut {
+                    edits.ask_uncoded(headers);
+                }
                 edits.replace_removed(headers);
             }
         }

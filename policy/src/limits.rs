@@ -64,6 +64,22 @@ pub const AUDIT_VALUE_BYTES: usize = 256;
 /// Longest path in the audit record, in bytes; the rest is left out and marked.
 pub const RECORD_PATH_BYTES: usize = 1024;
 
+/// Shortest text of a credential that is looked for within other texts, in bytes. Shorter ones stand in an answer by accident: one
+/// of seven digits is in one of a thousand timestamps. What is shorter is looked for with what the policy writes around it, and
+/// if that is no longer, as the whole value of a field.
+pub const ECHO_LEAST: usize = 8;
+
+/// From so many bytes on that can be the beginning of the credential, the end of a piece of a body is held until the next piece.
+/// Fewer are at many ends by accident, and an answer must not wait for what follows them; three bytes of a credential are of no use
+/// to anybody.
+pub const ECHO_SHOWN: usize = 4;
+
+/// Names of fields with the credential in them that the audit record lists, and how many bytes of each: a target that sends back
+/// all that it got does so in fewer fields, and names of fields are shorter.
+pub const ECHO_NAMES: usize = 16;
+/// See [`ECHO_NAMES`].
+pub const ECHO_NAME_BYTES: usize = 64;
+
 /// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full tokens are verified each time.
 pub const VERIFIED_TOKENS: usize = 4096;
 

@@ -12,6 +12,7 @@ use crate::binding::{BindRules, PROOF_HEADER, PeerWanted};
 use crate::commands::{self, Command};
 use crate::credential::Credential;
 use crate::document::{At, DocumentErrors, Errors, Object, boolean, duration, list, name, one_of, string, whole_number};
+use crate::echo::Bodies;
 use crate::edits::Strip;
 use crate::grants::{self, Grants};
 use crate::issuers::{Issuer, Scheme, Source, Tokens};
@@ -48,6 +49,8 @@ pub(crate) struct Rules {
     pub(crate) grants: Grants,
     pub(crate) revoked: Revocations,
     pub(crate) credential: Option<Credential>,
+    /// What is done about bodies with it.
+    pub(crate) echoes: Bodies,
     pub(crate) verifications_per_second: u32,
     pub(crate) state: StateRules,
 }
@@ -238,7 +241,7 @@ impl Rules {
                 command.unmediated = true;
             }
         }
-        let Upstream { credential, forward_token } = upstream.unwrap_or_default();
+        let Upstream { credential, echoes, forward_token } = upstream.unwrap_or_default();
         let mode = mode.unwrap_or(Mode::Enforce);
         let tokens = tokens?;
         let session = session?;
@@ -264,6 +267,7 @@ impl Rules {
             grants: Grants::new(grants?),
             revoked: revoked.unwrap_or_default(),
             credential,
+            echoes,
             verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
             state,
         };
@@ -355,16 +359,29 @@ fn carriers(sources: &[Source]) -> Vec<Source> {
 #[derive(Default)]
 struct Upstream {
     credential: Option<Credential>,
+    echoes: Bodies,
     forward_token: bool,
 }
 
 impl Upstream {
     fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
+        let has_credential = object.has("credential");
         let credential = object.optional("credential", errors, Credential::read);
+        let echoes = object.optional("echoed_credential", errors, |value, at, errors| {
+            let bodies = one_of(value, at, errors, &[("remove", Bodies::Unread), ("cut", Bodies::Cut)])?;
+            if bodies == Bodies::Cut && !has_credential {
+                errors.add_with_help(
+                    at,
+                    "no credential is given that could come back",
+                    "name `upstream.credential`, or leave this out",
+                );
+            }
+            Some(bodies)
+        });
         let forward_token = object.optional("forward_token", errors, boolean).unwrap_or(false);
         object.finish(errors);
-        Some(Self { credential, forward_token })
+        Some(Self { credential, echoes: echoes.unwrap_or_default(), forward_token })
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Reason {
     CommandNotGranted,
     /// The upstream credential is not there.
     CredentialUnavailable,
+    /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
+    CredentialEchoed,
 }
 
 /// What RFC 6750 §3.1 has the challenge say.
@@ -83,7 +85,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -110,6 +112,7 @@ impl Reason {
         Self::CommandNotInToken,
         Self::CommandNotGranted,
         Self::CredentialUnavailable,
+        Self::CredentialEchoed,
     ];
 
     /// The stable code, as in the audit record and the metrics.
@@ -204,6 +207,9 @@ impl Reason {
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
+            }
+            Self::CredentialEchoed => {
+                ("credential_echoed", 502, Challenge::None, true, "The target's answer cannot be passed on")
             }
         };
         Facts { code, status, title, challenge, shown }

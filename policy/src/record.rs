@@ -203,6 +203,8 @@ pub(crate) struct Record<'r> {
     pub(crate) cut: Option<&'r Cut>,
     /// What this request has ended its session for.
     pub(crate) ended_now: Option<Ending>,
+    /// Fields of the response that had the credential.
+    pub(crate) echoed: &'r [Box<str>],
     pub(crate) subject: &'r Subject,
     pub(crate) end: &'r End,
 }
@@ -216,32 +218,32 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, subject, end } = self;
+        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, subject, end } = self;
         let activity = activity(subject.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
-        let (judged, code, decision) = match outcome {
+        let (severity, judged, code, decision) = match outcome {
             // Allowed, and yet Failure: what began was not let end.
             Outcome::Allowed if let Some(cut) = cut => {
-                (r#","severity_id":3,"action_id":1,"disposition_id":1,"status_id":2,"status_code":"#, cut.reason.code(), "allow")
+                (3, r#","action_id":1,"disposition_id":1,"status_id":2,"status_code":"#, cut.reason.code(), "allow")
             }
-            Outcome::Allowed => {
-                (r#","severity_id":1,"action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow")
-            }
+            Outcome::Allowed => (1, r#","action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow"),
             Outcome::Denied(reason) => {
-                (r#","severity_id":3,"action_id":2,"disposition_id":2,"status_id":2,"status_code":"#, reason.code(), "deny")
+                (3, r#","action_id":2,"disposition_id":2,"status_id":2,"status_code":"#, reason.code(), "deny")
             }
-            Outcome::Observed(reason) => (
-                r#","severity_id":2,"action_id":3,"disposition_id":17,"status_id":1,"status_code":"#,
-                reason.code(),
-                "observed-deny",
-            ),
+            Outcome::Observed(reason) => {
+                (2, r#","action_id":3,"disposition_id":17,"status_id":1,"status_code":"#, reason.code(), "observed-deny")
+            }
         };
+        // High: a target that shows its credential to this caller may have shown it to others before.
+        let came_back = !echoed.is_empty() || code == Reason::CredentialEchoed.code();
+        let severity = if came_back { 4 } else { severity };
         let mut line = Line(String::with_capacity(1536));
         line.member(r#"{"metadata":{"uid":"#, stamp.audit_id.as_str());
         line.raw(PRODUCT);
         line.number(r#","type_uid":"#, CLASS * 100 + activity);
         line.number(r#","activity_id":"#, activity);
         line.number(r#","time":"#, subject.at.millis());
+        line.number(r#","severity_id":"#, severity);
         line.member(judged, code);
         let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
         if let Some(because) = cut.map_or(revoked, |cut| cut.because.as_deref()) {
@@ -302,6 +304,12 @@ impl Record<'_> {
         }
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
+        }
+        for (index, name) in echoed.iter().enumerate() {
+            line.member(if index == 0 { r#","credential_echoed":["# } else { "," }, name);
+        }
+        if !echoed.is_empty() {
+            line.raw("]");
         }
         if let Some(ending) = ended_now.or(cut.and_then(|cut| cut.ended_now)) {
             line.member(r#","ends_session":"#, ending.name());

@@ -49,6 +49,13 @@ pub(crate) struct Cut {
     pub(crate) ended_now: Option<Ending>,
 }
 
+impl Cut {
+    /// For no reason of a policy.
+    pub(crate) fn of(reason: Reason) -> Self {
+        Self { reason, because: None, policy: None, ended_now: None }
+    }
+}
+
 impl Standing {
     /// Of a request that was let through under `policy`; `observed` if only because the policy observes.
     pub(crate) fn of(
@@ -77,7 +84,7 @@ impl Standing {
     /// `moved`: because a piece of it has come.
     pub(crate) fn again(&mut self, newest: &Rc<Policy>, worker: &mut Worker, latest: Timestamp, moved: bool) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
-            return Err(Cut { reason: Reason::NoPolicy, because: None, policy: None, ended_now: None });
+            return Err(Cut::of(Reason::NoPolicy));
         };
         if !rules.enforces() {
             return Ok(());

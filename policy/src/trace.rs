@@ -304,7 +304,7 @@ impl Seen {
             Self::Command { .. } => &[Reason::UnknownCommand],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
-            Self::Credential { .. } => &[Reason::CredentialUnavailable],
+            Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],
         }
     }
 }

@@ -39,6 +39,24 @@ fn unknown_members_are_errors_at_every_level_with_the_nearest_name() {
     refused("/limits", json!({"x": 1}), "/limits/x", "unknown member");
     refused("/audit", json!({"prefix": "x-a-"}), "/audit/prefix", "unknown member");
     refused("/upstream", json!({"token": true}), "/upstream/token", "unknown member");
+    refused(
+        "/upstream",
+        json!({"echoed_credentials": "cut"}),
+        "/upstream/echoed_credentials",
+        "did you mean `echoed_credential`?",
+    );
+}
+
+#[test]
+fn a_credential_that_comes_back_needs_one_that_was_given() {
+    refused("/upstream", json!({"echoed_credential": "cut"}), "/upstream/echoed_credential", "no credential is given");
+    refused("/upstream", json!({"echoed_credential": "drop"}), "/upstream/echoed_credential", "known here: remove, cut");
+    let credential = json!({"header": "x-api-key", "value": "${env:KEY}"});
+    for word in ["cut", "remove"] {
+        let upstream = json!({"credential": credential, "echoed_credential": word});
+        assert_eq!(errors(&with(document(), "/upstream", upstream)), Vec::<String>::new());
+    }
+    assert_eq!(errors(&with(document(), "/upstream", json!({"echoed_credential": "remove"}))), Vec::<String>::new());
 }
 
 #[test]

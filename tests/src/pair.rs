@@ -118,8 +118,10 @@ impl Pair {
         match decision {
             Decision::Refuse(denial) => native.denial = Some(denial),
             Decision::Forward(permit) => {
-                let exchange = &native.exchange;
-                let trailers = |map, trailers: &Option<Headers>| {
+                let exchange = &mut native.exchange;
+                let response = as_received(MapType::ResponseHeaders, message.response.clone());
+                let edits = exchange.response_edits(&borrowed(&response));
+                let mut trailers = |map, trailers: &Option<Headers>| {
                     let received = as_received(map, trailers.clone()?);
                     let fields = borrowed(&received);
                     let edits = if map == MapType::RequestTrailers {
@@ -129,8 +131,6 @@ impl Pair {
                     };
                     Some(edited(received, &edits))
                 };
-                let response = as_received(MapType::ResponseHeaders, message.response.clone());
-                let edits = exchange.response_edits(&borrowed(&response));
                 let request_trailers = trailers(MapType::RequestTrailers, &message.request_trailers);
                 let response_trailers = trailers(MapType::ResponseTrailers, &message.response_trailers);
                 native.upstream = Some(edited(received.clone(), permit.edits()));

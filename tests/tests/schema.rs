@@ -182,6 +182,7 @@ fn broken() -> Vec<(String, Value)> {
         ("/revoked/0/session", json!(7)),
         ("/revoked/1/issued_before", json!("yesterday")),
         ("/upstream/credential/value", json!("Bearer secret")),
+        ("/upstream/echoed_credential", json!("drop")),
         ("/upstream/forward_token", json!("no")),
         ("/limits/verifications_per_second", json!(0)),
         ("/audit/header_prefix", json!("chaperone-")),
@@ -219,6 +220,7 @@ fn schema_and_core_agree_about_what_is_wrong() {
             "stands without `dpop`",
             "`dpop` is missing",
             "`dpop` without a place",
+            "no credential is given",
         ]
         .iter()
         .any(|message| errors.contains(message))

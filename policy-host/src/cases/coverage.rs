@@ -85,7 +85,7 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         "status_unavailable" => of_issuer("/status"),
         "session_ended" => policy.get("end_session_when").is_some(),
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
-        "credential_unavailable" => policy.pointer("/upstream/credential").is_some(),
+        "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
         _ => true,
     }
 }

@@ -127,6 +127,17 @@ impl Case {
             Action::Configure(_) | Action::Publish(_) | Action::Look(_) => false,
         })
     }
+
+    /// Does a request of this case say that the proxy made it of a redirect? Envoy takes that off what comes from outside.
+    #[must_use]
+    pub fn plays_redirects(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action {
+            Action::Send { exchange, .. } | Action::Open { exchange, .. } => {
+                exchange.request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"x-envoy-original-url"))
+            }
+            Action::Configure(_) | Action::Publish(_) | Action::Look(_) => false,
+        })
+    }
 }
 
 /// One thing to do.

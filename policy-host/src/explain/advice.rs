@@ -55,6 +55,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
+        Reason::CredentialEchoed => "look at the target: it redirected to an address with its own credential in it",
         Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
     };
     text.to_owned()

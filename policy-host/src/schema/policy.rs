@@ -482,8 +482,20 @@ fn names_something(schema: &mut Schema) {
 struct Upstream {
     /// The target's own credential.
     credential: Option<Credential>,
+    /// What happens when the target sends the credential back: it is always removed from heads and trailers; `cut` reads bodies,
+    /// too, and cuts a response in which it is seen. `remove` without it.
+    echoed_credential: Option<Echoed>,
     /// Does the session token go on to the target? No without it.
     forward_token: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Echoed {
+    /// Bodies pass unread.
+    Remove,
+    /// Bodies are read, asked for without a coding, and cut.
+    Cut,
 }
 
 #[derive(JsonSchema)]

@@ -42,6 +42,9 @@ pub fn cannot(plan: &Plan, case: &Case) -> Option<&'static str> {
     if case.shows_certificates() {
         return Some("shows a client certificate: see envoy_binding.rs");
     }
+    if case.plays_redirects() {
+        return Some("plays a redirect: see envoy_controls.rs");
+    }
     case.scripts_replies().then_some("scripts a reply")
 }
 
