@@ -154,7 +154,7 @@ impl Exchange {
                 if let (Some(authenticated), Some(ends), None) = (&findings.authenticated, findings.ends, observed) {
                     worker.note_live(&authenticated.session, ends, now);
                 }
-                standing = Some(Standing::of(&policy, &worker.sources, &findings, observed, named.command.clone()));
+                standing = Some(Standing::of(&policy, &worker.sources, &mut findings, observed, named.command.clone()));
                 Decision::Forward(Permit {
                     edits: self.request_edits(&policy, &mut findings, observed, head.headers, audit_id),
                     observed,

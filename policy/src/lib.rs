@@ -15,6 +15,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod address;
+mod allowances;
 mod authenticate;
 mod binding;
 mod check;
@@ -31,6 +33,7 @@ mod issuers;
 mod json;
 mod keys;
 pub mod limits;
+mod pace;
 mod path;
 mod pattern;
 mod policy;
@@ -39,12 +42,15 @@ mod record;
 mod request;
 mod revocations;
 mod router;
+mod seats;
 mod sessions;
 mod standing;
 mod status;
+mod tally;
 mod time;
 mod token;
 mod trace;
+mod verified;
 mod worker;
 
 pub use binding::{Peer, PeerWanted};

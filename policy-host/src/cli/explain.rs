@@ -317,6 +317,18 @@ fn described(seen: &Seen) -> (&'static str, String) {
         Seen::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }
+        Seen::Body { there, accepted } => {
+            let takes = if *accepted { "one is accepted" } else { "the command has none" };
+            ("body", format!("{}; {takes}", if *there { "there is one" } else { "none" }))
+        }
+        Seen::Room { of, taken, most } => {
+            let of = match *of {
+                "session" => "of the session",
+                "address" => "without a session, from its address",
+                _ => "without a session",
+            };
+            ("room", format!("{taken} of {most} streams under way {of}"))
+        }
     }
 }
 
