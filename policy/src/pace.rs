@@ -46,7 +46,7 @@ pub(crate) struct Pace {
     known: u32,
     strangers: u32,
     /// What each address has used: one for a check, one more if the signature did not hold. No more entries than checks.
-    by_address: HashMap<Address, u32>,
+    by_address: HashMap<Address, u64>,
     lately: KnownAddresses,
 }
 
@@ -75,7 +75,7 @@ impl Pace {
         let known = self.lately.has(payer.address, now);
         // Of a stranger no signature has held: all that it has used was for nothing, and counts twice.
         let most = if known { allowance / 2 } else { allowance / 4 }.max(limits::CHECKS_OF_AN_ADDRESS);
-        if self.by_address.get(&payer.address).is_some_and(|used| *used >= most) {
+        if self.by_address.get(&payer.address).is_some_and(|used| *used >= u64::from(most)) {
             return false;
         }
         let beyond = self.known.saturating_sub(parts.known) + self.strangers.saturating_sub(parts.strangers);

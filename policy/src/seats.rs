@@ -63,7 +63,7 @@ impl Tally {
 pub(crate) struct Unmediated {
     taken: Cell<u32>,
     /// As many entries as there are addresses with an exchange under way.
-    by_address: RefCell<HashMap<Address, u32>>,
+    by_address: RefCell<HashMap<Address, u64>>,
 }
 
 impl Unmediated {
@@ -71,6 +71,7 @@ impl Unmediated {
     /// beside somebody who takes what he gets.
     pub(crate) fn room(&self, most: u32, address: Address) -> [Room; 2] {
         let its = self.by_address.borrow().get(&address).copied().unwrap_or(0);
+        let its = u32::try_from(its).unwrap_or(u32::MAX);
         [Room { of: "unmediated", taken: self.taken.get(), most }, Room { of: "address", taken: its, most: (most / 4).max(1) }]
     }
 

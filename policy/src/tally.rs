@@ -43,8 +43,7 @@ impl Tally {
 /// All tallies that somebody still holds, by issuer and session.
 #[derive(Default)]
 pub(crate) struct Tallies {
-    by_issuer: HashMap<Box<str>, HashMap<Box<str>, Weak<Tally>>>,
-    entries: usize,
+    by_session: HashMap<Box<str>, Weak<Tally>>,
     /// So many entries, and those that nobody holds any more are cleared away.
     clear_at: usize,
 }
@@ -52,7 +51,7 @@ pub(crate) struct Tallies {
 impl Tallies {
     /// The one of a session, if the worker knows it.
     pub(crate) fn find(&self, issuer: &str, session: &str) -> Option<Rc<Tally>> {
-        self.by_issuer.get(issuer)?.get(session)?.upgrade()
+        self.by_session.get(&*key(issuer, session))?.upgrade()
     }
 
     /// The one of a session whose token has been verified.
@@ -60,26 +59,20 @@ impl Tallies {
         if let Some(tally) = self.find(issuer, session) {
             return tally;
         }
-        if self.entries >= self.clear_at {
-            self.clear();
+        if self.by_session.len() >= self.clear_at {
+            // Half of the entries at the most are left, so that clearing costs each new session a fixed amount.
+            self.by_session.retain(|_, tally| tally.strong_count() > 0);
+            self.clear_at = (2 * self.by_session.len()).max(1024);
         }
         let tally = Rc::new(Tally::default());
-        let sessions = self.by_issuer.entry(issuer.into()).or_default();
-        if sessions.insert(session.into(), Rc::downgrade(&tally)).is_none() {
-            self.entries += 1;
-        }
+        self.by_session.insert(key(issuer, session), Rc::downgrade(&tally));
         tally
     }
+}
 
-    /// Half of the entries at most are empty ones, so that clearing costs each new session a fixed amount.
-    fn clear(&mut self) {
-        for sessions in self.by_issuer.values_mut() {
-            sessions.retain(|_, tally| tally.strong_count() > 0);
-        }
-        self.by_issuer.retain(|_, sessions| !sessions.is_empty());
-        self.entries = self.by_issuer.values().map(HashMap::len).sum();
-        self.clear_at = (2 * self.entries).max(1024);
-    }
+/// The issuer with its length: no two pairs are alike.
+fn key(issuer: &str, session: &str) -> Box<str> {
+    format!("{}:{issuer}{session}", issuer.len()).into()
 }
 
 #[cfg(test)]
@@ -93,10 +86,10 @@ mod tests {
         held.open.set(3);
         for number in 0..10_000 {
             drop(tallies.of("i", &format!("s-{number}")));
-            assert!(tallies.entries <= 1024);
+            assert!(tallies.by_session.len() <= 1024);
         }
         assert_eq!(tallies.of("i", "s").open.get(), 3);
-        assert!(tallies.find("j", "s").is_none() && tallies.find("i", "s-1").is_none());
+        assert!(tallies.find("is", "").is_none() && tallies.find("j", "s").is_none() && tallies.find("i", "s-1").is_none());
         drop(held);
         assert!(tallies.find("i", "s").is_none());
     }
