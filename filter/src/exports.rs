@@ -37,8 +37,8 @@ extern "C" fn proxy_on_http_call_response(_root: u32, token: u32, headers: usize
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.request_headers(context)))
+extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, end_of_stream: i32) -> i32 {
+    action(vm::with(|vm| vm.request_headers(context, end_of_stream == 0)))
 }
 
 /// Bodies pass unread, unless the policy has responses searched. What is asked at each piece is whether the stream may go on, and

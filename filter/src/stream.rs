@@ -182,13 +182,14 @@ impl Stream {
         if permitted.goes_on(worker, metrics, now, true) && passes { Action::Continue } else { Action::Pause }
     }
 
-    /// Judges the request. `room`: may the VM keep another stream?
+    /// Judges the request. `room`: may the VM keep another stream? `body`: something follows the head.
     pub(crate) fn request_headers(
         &mut self,
         worker: &mut Worker,
         crypto: &HostCrypto,
         metrics: &mut Metrics,
         room: bool,
+        body: bool,
     ) -> Action {
         let (mut exchange, lineage) = match std::mem::replace(self, Self::Denied) {
             Self::Begun(exchange, lineage) => (exchange, lineage),
@@ -197,7 +198,7 @@ impl Stream {
             // A second local reply is a use-after-free in older Envoys.
             Self::Permitted(_) | Self::Denied => return Action::Pause,
         };
-        let judged = judge(&mut exchange, &lineage.newest(), worker, crypto, room);
+        let judged = judge(&mut exchange, &lineage.newest(), worker, crypto, room, body);
         metrics.decided(exchange.reason());
         match judged {
             Ok(up) => {
@@ -312,6 +313,7 @@ fn judge(
     worker: &mut Worker,
     crypto: &HostCrypto,
     room: bool,
+    body: bool,
 ) -> Result<u64, Denial> {
     let map = abi::header_map(Map::RequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
@@ -324,11 +326,11 @@ fn judge(
     }
     #[cfg(feature = "trap-for-tests")]
     trap_if_asked(&headers);
-    // For the record; where the policy watches it, the core denies a request without one.
+    // For the record, and for the shares of addresses; where the policy watches it, the core denies a request without one.
     let source = abi::property("source\0address").ok();
     let shown = Shown::read(exchange.peer_wanted());
     let peer = shown.as_ref().map(Shown::peer);
-    let head = Head { headers: &headers, source_address: source.as_deref(), peer };
+    let head = Head { headers: &headers, source_address: source.as_deref(), body, peer };
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match exchange.overtaken(newest, &headers, worker, now) {

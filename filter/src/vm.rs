@@ -195,11 +195,11 @@ impl Vm {
         self.worker.hold_for(&policies.collect::<Vec<_>>());
     }
 
-    pub(crate) fn request_headers(&mut self, context: u32) -> Action {
+    pub(crate) fn request_headers(&mut self, context: u32, body: bool) -> Action {
         let stream = self.streams.entry(context).or_insert_with(Stream::orphan);
         self.permitted -= usize::from(stream.is_permitted());
         let room = self.permitted < limits::STREAMS;
-        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, room);
+        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, room, body);
         self.permitted += usize::from(stream.is_permitted());
         action
     }

@@ -23,7 +23,7 @@ use support::{Marked, NOW, claims, compile, document, head, token, with, worker}
 /// A whole exchange: the head, the response's head, the record.
 fn exchange(policy: &Rc<Policy>, worker: &mut Worker, fields: &[(&[u8], &[u8])], allowed: bool) {
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: fields, source_address: Some(b"10.0.0.7:4711"), peer: None };
+    let head = Head { headers: fields, source_address: Some(b"10.0.0.7:4711"), ..Head::default() };
     let decision = exchange.request(&head, worker, Timestamp::from_seconds(NOW), &Marked);
     assert_eq!(matches!(decision, Decision::Forward(_)), allowed);
     black_box(&decision);

@@ -1,23 +1,27 @@
 //! From a token's text to a session: whose it is, whether its signature holds, what its claims say.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use crate::address::Address;
 use crate::claims::Claims;
 use crate::fetch::Sources;
 use crate::issuers::Issuer;
 use crate::keys::{VerificationKey, VerifySignature};
+use crate::pace::Payer;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::record::SessionPart;
 use crate::sessions::Place;
 use crate::status::Reference;
+use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::token::{Header, Jws};
 use crate::trace::{Identity, Seen, Trace};
-use crate::worker::{Verified, Worker};
+use crate::verified::Verified;
+use crate::worker::Worker;
 
 /// What a verified token means under one policy. Nothing here depends on the time.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) place: Place,
     /// Its part of audit records.
     pub(crate) record: SessionPart,
+    /// What the worker counts of it, looked up when it is first needed.
+    pub(crate) tally: OnceCell<Rc<Tally>>,
 }
 
 /// A verified token and what the policy of the moment makes of it.
@@ -44,13 +50,20 @@ pub(crate) struct Authenticated {
     pub(crate) session: Rc<Session>,
 }
 
-/// Runs the checks from `token_malformed` to `claims_invalid`. `now` is the latest instant of the worker.
+/// A token, where it comes from, and when: the latest instant of the worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) token: &'a [u8],
+    pub(crate) source: Option<&'a [u8]>,
+    pub(crate) now: Timestamp,
+}
+
+/// Runs the checks from `token_malformed` to `claims_invalid`.
 pub(crate) fn authenticate(
     policy: &Rc<Policy>,
     rules: &Rules,
     worker: &mut Worker,
-    token: &[u8],
-    now: Timestamp,
+    Attempt { token, source, now }: Attempt<'_>,
     verifier: &dyn VerifySignature,
     trace: &mut impl Trace,
 ) -> Result<Authenticated, Reason> {
@@ -63,19 +76,28 @@ pub(crate) fn authenticate(
     trace.saw(|| Seen::Form { bytes: token.len() });
     let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
     let (name, issuer, key) = find_key(rules, &worker.sources, &jws.header, &jws.payload, trace)?;
-    trace.saw(|| Seen::Pace { allowance: rules.verifications_per_second });
-    if !worker.pace.take(rules.verifications_per_second, now) {
+    let allowance = rules.allowances.verifications_per_second;
+    trace.saw(|| Seen::Pace { allowance });
+    // What it claims to be is only asked for who pays.
+    let claimed = issuer.claims.session(&jws.payload).and_then(|session| worker.tallies.find(name, session));
+    let payer = Payer { address: Address::read(source), session: claimed.as_deref() };
+    if !worker.pace.take(allowance, &payer, now) {
         return Err(Reason::Overloaded);
     }
     worker.tokens.misses += 1;
     trace.saw(|| Seen::Signature);
-    if !verifier.verify(key, jws.signed, &jws.signature) {
+    let held = verifier.verify(key, jws.signed, &jws.signature);
+    worker.pace.came_to(held, &payer, now);
+    if !held {
         return Err(Reason::SignatureInvalid);
     }
+    let fingerprint = key.fingerprint();
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
-    let verified = Rc::new(Verified::new(jws.header, jws.payload, key.fingerprint()));
+    let tally = Rc::clone(worker.tally(&session));
+    tally.came_from(payer.address);
+    let verified = Rc::new(Verified::new(jws.header, jws.payload, fingerprint));
     verified.remember(policy, worker.sources.epoch(), &session);
-    worker.tokens.keep(token, Rc::clone(&verified), now);
+    worker.tokens.keep(token, Rc::clone(&verified), &tally, now);
     Ok(Authenticated { token: verified, session })
 }
 
@@ -161,5 +183,5 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.grants(|| rules.grants.all().iter().map(|grant| grant.seen(rules, Some((&claims, payload, now)))).collect());
     let record = SessionPart::of(&claims);
-    Ok(Session { claims, revoked, status, grants, noted: Cell::new(0), place: Place::default(), record })
+    Ok(Session { claims, revoked, status, grants, noted: Cell::new(0), place: Place::default(), record, tally: OnceCell::new() })
 }

@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 
-use crate::authenticate::{Authenticated, Session, authenticate};
+use crate::address::Address;
+use crate::authenticate::{Attempt, Authenticated, Session, authenticate};
 use crate::binding::{Bindings, Fault, Machine, Shown};
 use crate::commands::Command;
 use crate::credential::Filled;
 use crate::fetch::{Entry, Sources};
 use crate::keys::VerifySignature;
+use crate::pace::Payer;
 use crate::path::CanonicalPath;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::request::{Head, Request, token};
 use crate::router::{CommandId, Form, Lookup, Route};
+use crate::seats::{Room, Seat};
 use crate::sessions::{Ending, Missing};
 use crate::time::Timestamp;
 use crate::trace::{Seen, Trace};
@@ -40,6 +43,8 @@ pub(crate) struct Findings {
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
     pub(crate) credential: Option<Filled>,
+    /// Its place among what is under way; of what is denied nobody keeps it.
+    pub(crate) seat: Option<Seat>,
 }
 
 impl Findings {
@@ -94,17 +99,26 @@ pub(crate) fn check(
     });
     if command.is_some_and(|(_, command)| command.unmediated) {
         findings.unmediated = true;
-        return Ok(());
+        may_have_body(route, true, &request, head, trace)?;
+        let (all, address) = (Rc::clone(&worker.unmediated), Address::read(head.source_address));
+        let rooms = all.room(rules.allowances.unmediated_streams, address);
+        findings.seat = Some(all.sit(address));
+        return rooms.into_iter().try_for_each(|room| has_room(room, trace));
     }
 
     trace.saw(|| Seen::places(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
-    let authenticated = authenticate(policy, rules, worker, token.text, latest, verifier, trace)?;
+    let attempt = Attempt { token: token.text, source: head.source_address, now: latest };
+    let authenticated = authenticate(policy, rules, worker, attempt, verifier, trace)?;
     let session = Rc::clone(&authenticated.session);
     let shown =
         Shown { peer: head.peer.as_ref(), headers: head.headers, method: request.method, path: &path, token, now, latest };
+    let tally = Rc::clone(worker.tally(&session));
+    // Only a proof needs to know where it comes from.
+    let source = head.source_address.filter(|_| rules.session.bind.wants_proofs());
+    let payer = Payer { address: Address::read(source), session: Some(&tally) };
     let (proofs, pace) = (&mut worker.proofs, &mut worker.pace);
-    let mut machine = Machine { proofs, pace, allowance: rules.verifications_per_second, verifier };
+    let mut machine = Machine { proofs, pace, allowance: rules.allowances.verifications_per_second, payer, verifier };
     let bound = rules.session.bind.check(&session.claims, &shown, rules.session.clock_skew, &mut machine);
     trace.saw(|| rules.session.bind.seen(&authenticated, bound.err()));
     findings.bound = bound.map_err(Fault::reason)?;
@@ -120,7 +134,35 @@ pub(crate) fn check(
         trace.saw(|| Seen::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
         findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
     }
-    Ok(())
+    // Last, so that it tells nobody anything and counts only what would be let through.
+    may_have_body(route, false, &request, head, trace)?;
+    let room = tally.room(rules.allowances.streams_per_session);
+    findings.seat = Some(tally.sit());
+    has_room(room, trace)
+}
+
+/// `overloaded`: there is no seat left for one more. Where that is only observed it has taken one all the same.
+fn has_room(room: Room, trace: &mut impl Trace) -> Result<(), Reason> {
+    trace.saw(|| Seen::Room { of: room.of, taken: room.taken, most: room.most });
+    if room.is_there() { Ok(()) } else { Err(Reason::Overloaded) }
+}
+
+/// `overloaded`: something follows the head of a command that has no body. A stream that waits for one costs its sender nothing,
+/// so that commands which anybody can send are without, unless the policy says so.
+fn may_have_body(
+    route: Option<&Route>,
+    unmediated: bool,
+    request: &Request<'_>,
+    head: &Head<'_>,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let accepted = route.is_none_or(|route| match route.form {
+        Form::Http { body, .. } => body.unwrap_or(!unmediated || request.upgrade),
+        // A message is in the body.
+        Form::Grpc => true,
+    });
+    trace.saw(|| Seen::Body { there: head.body, accepted });
+    if head.body && !accepted { Err(Reason::Overloaded) } else { Ok(()) }
 }
 
 /// `session_ended`, `idle`: by what the workers of the proxy share. Observing ends nothing.

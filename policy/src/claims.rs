@@ -37,6 +37,11 @@ impl ClaimPaths {
         object.finish(errors);
         Some(paths)
     }
+
+    /// The session that a token names, before anything of it is believed.
+    pub(crate) fn session<'v>(&self, all: &'v Map<String, Value>) -> Option<&'v str> {
+        descend(all, &self.session).ok().flatten()?.as_str()
+    }
 }
 
 fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<String>> {

@@ -75,6 +75,14 @@ fn read_http(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId
     let hosts = object.optional("hosts", errors, |value, at, errors| each(value, at, errors, read_host));
     let permit = object.optional("permit", errors, |value, at, errors| each(value, at, errors, read_spelling));
     let upgrade = object.optional("upgrade", errors, boolean).unwrap_or(false);
+    let body = object.optional("body", errors, boolean);
+    if upgrade && body == Some(false) {
+        errors.add_with_help(
+            &at.member("body"),
+            "no body, and yet `upgrade: true`: after an upgrade anything may follow",
+            "remove one of them",
+        );
+    }
     object.finish(errors);
     let parts = path?;
     let mut spellings = Spellings::default();
@@ -86,7 +94,7 @@ fn read_http(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId
             "remove it, or capture a segment",
         );
     }
-    let form = Form::Http { methods: methods?, upgrade };
+    let form = Form::Http { methods: methods?, upgrade, body };
     Some(vec![(parts, Route { command, form, hosts: hosts.unwrap_or_default(), permit: spellings })])
 }
 

@@ -175,7 +175,7 @@ impl Exchange {
                 if let (Some(authenticated), Some(ends), None) = (&findings.authenticated, findings.ends, observed) {
                     worker.note_live(&authenticated.session, ends, now);
                 }
-                standing = Some(Standing::of(&policy, &worker.sources, &findings, observed, named.command.clone()));
+                standing = Some(Standing::of(&policy, &worker.sources, &mut findings, observed, named.command.clone()));
                 let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
                 let taken = carried.map(|carried| carried.taken).unwrap_or_default();
                 let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, head.headers, audit_id);

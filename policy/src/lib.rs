@@ -15,6 +15,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod address;
+mod allowances;
 mod authenticate;
 mod binding;
 mod check;
@@ -33,6 +35,7 @@ mod json;
 mod keys;
 pub mod limits;
 mod lineage;
+mod pace;
 mod path;
 mod pattern;
 mod policy;
@@ -41,12 +44,15 @@ mod record;
 mod request;
 mod revocations;
 mod router;
+mod seats;
 mod sessions;
 mod standing;
 mod status;
+mod tally;
 mod time;
 mod token;
 mod trace;
+mod verified;
 mod worker;
 
 pub use binding::{Peer, PeerWanted};

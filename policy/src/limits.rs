@@ -80,11 +80,16 @@ pub const ECHO_NAMES: usize = 16;
 /// See [`ECHO_NAMES`].
 pub const ECHO_NAME_BYTES: usize = 64;
 
-/// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full tokens are verified each time.
+/// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full those go that are not used, and are verified
+/// once more should they come again.
 pub const VERIFIED_TOKENS: usize = 4096;
 
 /// Bytes of token text kept by one worker; [`VERIFIED_TOKENS`] of the longest tokens would be 32 MiB.
 pub const VERIFIED_TOKEN_BYTES: usize = 8 * 1024 * 1024;
+
+/// Verified tokens kept of one session: it has one, and the next one for the moment in which both are about; a few more where it
+/// has a token for each audience. Whoever has thousands pushes out his own.
+pub const TOKENS_OF_A_SESSION: usize = 8;
 
 /// Sessions counted as live by one worker; at 100 bytes each this is 10 MiB. The count is a metric and decides nothing.
 pub const LIVE_SESSIONS: usize = 100_000;
@@ -92,6 +97,30 @@ pub const LIVE_SESSIONS: usize = 100_000;
 /// Signature checks a second of one worker when the policy does not say. Pure-Rust ES256 in wasm takes about 1.3 ms,
 /// so that 200 hold a worker's core busy for a quarter of a second at most.
 pub const VERIFICATIONS_PER_SECOND: u32 = 200;
+
+/// The highest pace that a policy can ask for: ten times what a worker can check with the proxy's own cryptography, so that this one
+/// means no bound, and is not shared out among callers.
+pub const VERIFICATIONS_MOST: u32 = 100_000;
+
+/// Signature checks that one address can always have in a second, while there are any at all, however small the allowance.
+pub const CHECKS_OF_AN_ADDRESS: u32 = 8;
+
+/// Addresses that one worker knows as those of callers whose signatures hold, at about 40 bytes each. When it is full new ones stay
+/// among the strangers; none that is known is pushed out.
+pub const KNOWN_ADDRESSES: usize = 16_384;
+
+/// How long an address is known after a signature from it held, in seconds: a token's usual lifetime, after which the next one comes.
+pub const KNOWN_ADDRESS_SECONDS: u64 = 900;
+
+/// Exchanges of one session under way in one worker when the policy does not say: as many as an HTTP/2 connection has streams by
+/// RFC 9113 §6.5.2's advice. A cluster takes 1,024 requests at once by Envoy's default, from all callers together.
+pub const STREAMS_PER_SESSION: u32 = 100;
+
+/// Exchanges without a session under way in one worker when the policy does not say: health checks take milliseconds each.
+pub const UNMEDIATED_STREAMS: u32 = 100;
+
+/// Most that a policy can ask for of either: more than [`STREAMS`] is no bound.
+pub const STREAMS_MOST: u32 = 100_000;
 
 /// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions: some 300 sessions each, which is
 /// 75,000 with what `idle_timeout` or `context_changes` keep of every session, and 4 MiB. A request reads one shard, so that its

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::allowances::Allowances;
 use crate::authenticate::Session;
 use crate::binding::{BindRules, PROOF_HEADER, PeerWanted};
 use crate::commands::{self, Command};
@@ -51,7 +52,7 @@ pub(crate) struct Rules {
     pub(crate) credential: Option<Credential>,
     /// What is done about bodies with it.
     pub(crate) echoes: Bodies,
-    pub(crate) verifications_per_second: u32,
+    pub(crate) allowances: Allowances,
     pub(crate) state: StateRules,
 }
 
@@ -211,13 +212,7 @@ impl Rules {
         let revoked = object.optional("revoked", errors, Revocations::read);
         let state = object.optional("end_session_when", errors, StateRules::read);
         let upstream = object.optional("upstream", errors, Upstream::read);
-        let verifications = object.optional("limits", errors, |value, at, errors| {
-            let mut object = Object::open(value, at, errors)?;
-            object.unsupported("body_bytes", errors);
-            let number = object.optional("verifications_per_second", errors, read_verifications);
-            object.finish(errors);
-            number
-        });
+        let allowances = object.optional("limits", errors, Allowances::read);
         let header_prefix = object.optional("audit", errors, |value, at, errors| {
             let mut object = Object::open(value, at, errors)?;
             let prefix = object.optional("header_prefix", errors, read_header_prefix);
@@ -268,7 +263,7 @@ impl Rules {
             revoked: revoked.unwrap_or_default(),
             credential,
             echoes,
-            verifications_per_second: verifications.unwrap_or(limits::VERIFICATIONS_PER_SECOND),
+            allowances: allowances.unwrap_or_default(),
             state,
         };
         Some((rules, strip))
@@ -396,15 +391,6 @@ fn read_observed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Reas
         );
     }
     Some(reason)
-}
-
-fn read_verifications(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<u32> {
-    let number = whole_number(value, at, errors)?;
-    let fitting = u32::try_from(number).ok().filter(|number| (1..=100_000).contains(number));
-    if fitting.is_none() {
-        errors.add(at, "must be from 1 to 100000");
-    }
-    fitting
 }
 
 fn read_header_prefix(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {

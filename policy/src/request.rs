@@ -18,6 +18,8 @@ pub struct Head<'h> {
     pub headers: &'h Headers<'h>,
     /// The peer's address with its port, such as `10.0.0.7:4711` or `[::1]:4711`.
     pub source_address: Option<&'h [u8]>,
+    /// Something follows the head: it does not end the request.
+    pub body: bool,
     /// The peer's certificate, where the connection has one; needed only as far as [`crate::Exchange::peer_wanted`] says.
     pub peer: Option<Peer<'h>>,
 }

@@ -40,6 +40,8 @@ pub(crate) enum Form {
     Http {
         methods: Vec<String>,
         upgrade: bool,
+        /// What the policy says of a body, if it says anything.
+        body: Option<bool>,
     },
     /// POST with a gRPC content type. The route takes every method of its path, so that gRPC-Web, Connect and its GET form
     /// cannot reach the same method as some wider HTTP command.

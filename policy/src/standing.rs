@@ -9,6 +9,7 @@ use crate::fetch::Sources;
 use crate::policy::{Policy, Rules};
 use crate::reason::Reason;
 use crate::router::CommandId;
+use crate::seats::Seat;
 use crate::sessions::{Ending, Stop};
 use crate::time::Timestamp;
 use crate::worker::Worker;
@@ -26,6 +27,8 @@ pub(crate) struct Standing {
     epoch: u64,
     /// From this instant on that says nothing any more, in Unix seconds.
     over: u64,
+    /// Given back with it.
+    _seat: Option<Seat>,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Standing {
     pub(crate) fn of(
         policy: &Rc<Policy>,
         sources: &Sources,
-        findings: &Findings,
+        findings: &mut Findings,
         observed: Option<Reason>,
         command: Option<Rc<str>>,
     ) -> Self {
@@ -71,8 +74,8 @@ impl Standing {
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        let bound = findings.bound;
-        Self { basis, bound, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over }
+        let (bound, seat) = (findings.bound, findings.seat.take());
+        Self { basis, bound, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over, _seat: seat }
     }
 
     /// Was it this policy by which it was last found good?

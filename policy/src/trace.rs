@@ -224,6 +224,22 @@ pub enum Seen {
         /// They are there.
         available: bool,
     },
+    /// Does something follow the head?
+    Body {
+        /// It does.
+        there: bool,
+        /// The command may have a body.
+        accepted: bool,
+    },
+    /// Room for one more exchange in this worker.
+    Room {
+        /// Of whom: `session`; and of what needs none, `unmediated` in all and of one `address`.
+        of: &'static str,
+        /// How many are under way.
+        taken: u32,
+        /// How many may be.
+        most: u32,
+    },
 }
 
 /// A place for tokens.
@@ -305,6 +321,7 @@ impl Seen {
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
             Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],
+            Self::Body { .. } | Self::Room { .. } => &[Reason::Overloaded],
         }
     }
 }

@@ -1,28 +1,26 @@
-//! All mutable state of one VM: verified tokens, fetched keys, live sessions, the pace of signature checks, the highest time seen.
+//! All mutable state of one VM: verified tokens, fetched keys, live sessions, the pace of signature checks, the seats of what is
+//! under way, the highest time seen.
 //!
 //! It survives config changes, so nothing in it is a verdict of a policy that may be gone: a kept token is judged again
 //! whenever the policy is another one.
 
-use std::cell::RefCell;
-use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::authenticate::Session;
 use crate::binding::ProofMemory;
 use crate::credential::Secret;
 use crate::fetch::Sources;
-use crate::keys::KeyFingerprint;
 use crate::limits;
+use crate::pace::Pace;
 use crate::policy::Policy;
+use crate::seats::Unmediated;
 use crate::sessions::{Sessions, SharedState};
+use crate::tally::{Tallies, Tally};
 use crate::time::Timestamp;
-use crate::token::Header;
+use crate::verified::VerifiedTokens;
 
 /// The state of one VM.
 pub struct Worker {
@@ -36,6 +34,9 @@ pub struct Worker {
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
     pub(crate) pace: Pace,
+    pub(crate) tallies: Tallies,
+    /// The exchanges that need no session.
+    pub(crate) unmediated: Rc<Unmediated>,
     pub(crate) sources: Sources,
     pub(crate) proofs: ProofMemory,
     live: LiveSessions,
@@ -55,6 +56,8 @@ impl Worker {
             environment,
             tokens: VerifiedTokens::default(),
             pace: Pace::default(),
+            tallies: Tallies::default(),
+            unmediated: Rc::default(),
             sources: Sources::new(&seed),
             proofs: ProofMemory::default(),
             live: LiveSessions::default(),
@@ -109,6 +112,11 @@ impl Worker {
         Stamp { identity: Rc::clone(&self.identity), sequence, audit_id }
     }
 
+    /// What this worker counts of a session.
+    pub(crate) fn tally<'s>(&mut self, session: &'s Session) -> &'s Rc<Tally> {
+        session.tally.get_or_init(|| self.tallies.of(&session.claims.issuer, &session.claims.session))
+    }
+
     pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
         self.live.note(session, ends, now.seconds());
     }
@@ -119,7 +127,7 @@ impl Worker {
         Counts {
             token_hits: self.tokens.hits,
             token_misses: self.tokens.misses,
-            kept_tokens: self.tokens.by_text.len() as u64,
+            kept_tokens: self.tokens.len() as u64,
             live_sessions: self.live.by_end.len() as u64,
         }
     }
@@ -171,129 +179,6 @@ impl AuditId {
 
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since.
-pub(crate) struct Verified {
-    pub(crate) header: Header,
-    pub(crate) payload: Map<String, Value>,
-    pub(crate) fingerprint: KeyFingerprint,
-    judged: RefCell<Option<Judged>>,
-}
-
-/// What the last policy that saw a token made of it, and the epoch of the keys that had been fetched by then.
-struct Judged {
-    /// The weak pointer keeps the old policy's address from being used again, not its rules.
-    by: Weak<Policy>,
-    epoch: u64,
-    session: Rc<Session>,
-}
-
-/// Its payload is the session's, and nobody else's to print.
-impl fmt::Debug for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").finish_non_exhaustive()
-    }
-}
-
-impl Verified {
-    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint) -> Self {
-        Self { header, payload, fingerprint, judged: RefCell::new(None) }
-    }
-
-    pub(crate) fn session_under(&self, policy: &Rc<Policy>, epoch: u64) -> Option<Rc<Session>> {
-        let judged = self.judged.borrow();
-        let judged = judged.as_ref()?;
-        (std::ptr::eq(judged.by.as_ptr(), Rc::as_ptr(policy)) && judged.epoch == epoch).then(|| Rc::clone(&judged.session))
-    }
-
-    pub(crate) fn remember(&self, policy: &Rc<Policy>, epoch: u64, session: &Rc<Session>) {
-        *self.judged.borrow_mut() = Some(Judged { by: Rc::downgrade(policy), epoch, session: Rc::clone(session) });
-    }
-
-    fn expires(&self) -> u64 {
-        self.payload.get("exp").and_then(Value::as_u64).unwrap_or(0)
-    }
-}
-
-/// Tokens by their whole text: no digest of it could be made to collide.
-#[derive(Default)]
-pub(crate) struct VerifiedTokens {
-    by_text: HashMap<Box<[u8]>, Rc<Verified>, HashTheTail>,
-    bytes: usize,
-    purged: u64,
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
-}
-
-impl VerifiedTokens {
-    pub(crate) fn get(&self, token: &[u8]) -> Option<Rc<Verified>> {
-        self.by_text.get(token).map(Rc::clone)
-    }
-
-    /// Keeps a token if there is room. Full means that new ones are verified each time: nothing that a caller could still
-    /// use is pushed out by a flood of others, and dead ones are cleared at most once a second.
-    pub(crate) fn keep(&mut self, token: &[u8], verified: Rc<Verified>, now: Timestamp) {
-        if !self.has_room(token.len()) && self.purged != now.seconds() {
-            self.purged = now.seconds();
-            self.by_text.retain(|_, kept| kept.expires() > now.seconds());
-            self.bytes = self.by_text.keys().map(|text| text.len()).sum();
-        }
-        if self.has_room(token.len()) {
-            self.bytes += token.len();
-            if let Some(_replaced) = self.by_text.insert(token.into(), verified) {
-                self.bytes -= token.len();
-            }
-        }
-    }
-
-    fn has_room(&self, size: usize) -> bool {
-        self.by_text.len() < limits::VERIFIED_TOKENS && self.bytes + size <= limits::VERIFIED_TOKEN_BYTES
-    }
-}
-
-/// Hashes the last 32 bytes of a text with the standard library's keyed hash: a token ends with its signature, and of the tokens
-/// that are kept, whose signatures hold, no caller can make two end alike. All of it is compared all the same.
-#[derive(Default)]
-pub(crate) struct HashTheTail(RandomState);
-
-pub(crate) struct TailHasher(DefaultHasher);
-
-impl BuildHasher for HashTheTail {
-    type Hasher = TailHasher;
-
-    fn build_hasher(&self) -> TailHasher {
-        TailHasher(self.0.build_hasher())
-    }
-}
-
-impl Hasher for TailHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes.last_chunk::<32>().map_or(bytes, <[u8; 32]>::as_slice));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
-}
-
-/// How many signatures were checked in the current second.
-#[derive(Default)]
-pub(crate) struct Pace {
-    second: u64,
-    used: u32,
-}
-
-impl Pace {
-    /// Takes one check of this second's allowance; false when it is used up.
-    pub(crate) fn take(&mut self, allowance: u32, now: Timestamp) -> bool {
-        if self.second != now.seconds() {
-            *self = Self { second: now.seconds(), used: 0 };
-        }
-        let free = self.used < allowance;
-        self.used += u32::from(free);
-        free
     }
 }
 

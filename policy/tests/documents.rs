@@ -274,6 +274,12 @@ fn values_have_their_types() {
     refused("/generation", json!(1.5), "/generation", "whole number");
     refused("/generation", json!(-1), "/generation", "whole number");
     refused("/limits", json!({"verifications_per_second": 0}), "/limits/verifications_per_second", "from 1");
+    refused("/limits", json!({"streams_per_session": 0}), "/limits/streams_per_session", "from 1 to 100000");
+    refused("/limits", json!({"unmediated_streams": 100_001}), "/limits/unmediated_streams", "from 1 to 100000");
+    refused("/commands/health/http/body", json!("no"), "/commands/health/http/body", "true or false");
+    let upgrade = with(document(), "/commands/health/http/upgrade", json!(true));
+    let both = errors(&with(upgrade, "/commands/health/http/body", json!(false)));
+    assert!(both.iter().any(|error| error.starts_with("/commands/health/http/body: no body, and yet")), "{both:#?}");
     refused("/revoked", json!([{"session": 123}]), "/revoked/0/session", "put it in quotes");
     refused("/revoked", json!([{"issued_before": "yesterday"}]), "/revoked/0/issued_before", "RFC 3339");
     refused("/grants/0/allow", json!(["orders.lst"]), "/grants/0/allow/0", "did you mean `orders.list`?");

@@ -59,7 +59,10 @@ fn the_last_check_seen_is_the_one_that_denied_and_none_is_seen_out_of_order() {
         assert_eq!(ask(&policy, &mut worker(), NOW, &fields).code(), code, "the same without anybody looking");
         let last = explanation.seen.last().unwrap();
         assert!(last.reasons().contains(&reason.unwrap()), "{code}: {last:?}");
-        let first_reasons: Vec<Reason> = explanation.seen.iter().filter_map(|seen| seen.reasons().first().copied()).collect();
+        // Room is asked for last, so that it tells nobody anything.
+        let room = |seen: &&Seen| matches!(seen, Seen::Body { .. } | Seen::Room { .. });
+        let first_reasons: Vec<Reason> =
+            explanation.seen.iter().filter(|seen| !room(seen)).filter_map(|seen| seen.reasons().first().copied()).collect();
         assert!(first_reasons.windows(2).all(|pair| pair[0] <= pair[1]), "{code}: {first_reasons:?}");
         assert!(!format!("{explanation:?}").contains("upstream-secret"));
     }

@@ -67,7 +67,7 @@ impl Proxy {
         let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(claims)))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source_address: source.map(str::as_bytes), peer: None };
+        let head = Head { headers: &headers, source_address: source.map(str::as_bytes), ..Head::default() };
         let now = self.now();
         let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
             Decision::Forward(permit) => permit.observed(),
@@ -135,7 +135,7 @@ fn only_what_a_verified_session_wanted_to_do_counts() {
         let fields = head("DELETE", "/v1/orders", &[("authorization", &format!("Bearer {text}"))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&policy));
-        let head = Head { headers: &headers, source_address: None, peer: None };
+        let head = Head { headers: &headers, ..Head::default() };
         let now = proxy.now();
         assert!(matches!(exchange.request(&head, &mut proxy.workers[0], now, &Marked), Decision::Refuse(_)));
         // What is observed is not denied.
@@ -338,7 +338,7 @@ fn a_session_with_another_certificate_ends() {
         assert!(exchange.peer_wanted().certificate_sha256, "the proxy is asked for it");
         let certificate = certificate.map(str::as_bytes);
         let peer = certificate.map(|_| Peer { certificate_sha256: certificate, uri_san: None, validated: Some(true) });
-        let head = Head { headers: &headers, source_address: None, peer };
+        let head = Head { headers: &headers, peer, ..Head::default() };
         let now = proxy.now();
         match exchange.request(&head, &mut proxy.workers[0], now, &Marked) {
             Decision::Forward(_) => None,

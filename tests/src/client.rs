@@ -11,10 +11,14 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::TcpSocket,
     time::timeout,
 };
 
@@ -243,7 +247,17 @@ impl Connection {
     /// # Errors
     /// When nobody listens, or the handshake fails.
     pub async fn open(to: SocketAddr, protocol: Protocol) -> Result<Self, Error> {
-        let io = TokioIo::new(timeout(PATIENCE, TcpStream::connect(to)).await??);
+        Self::open_from(Ipv4Addr::LOCALHOST, to, protocol).await
+    }
+
+    /// The same from this address, which is to be one of the machine's: all of 127.0.0.0/8 are.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], and when it is none.
+    pub async fn open_from(from: Ipv4Addr, to: SocketAddr, protocol: Protocol) -> Result<Self, Error> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let io = TokioIo::new(timeout(PATIENCE, socket.connect(to)).await??);
         let sender = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = conn::http1::handshake(io).await?;

@@ -109,8 +109,12 @@ impl Pair {
         let received = as_received(MapType::RequestHeaders, message.request.clone());
         let source = message.properties.source.map(|address| address.to_string());
         let fields = borrowed(&received);
-        let head =
-            Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&message.properties) };
+        let head = Head {
+            headers: &fields,
+            source_address: source.as_deref().map(str::as_bytes),
+            body: message.request_body.is_some() || message.request_trailers.is_some(),
+            peer: peer(&message.properties),
+        };
         let mut exchange = Exchange::begin(Rc::clone(&self.policy));
         let decision = exchange.request(&head, &mut self.core, now, &RustCrypto);
         let mut native =

@@ -122,8 +122,8 @@ fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> Str
         (_, _, decision) => format!("{request}: {}\n\n", decision.word()),
     };
     for Checked { verdict, seen } in checks {
-        if matches!((seen, verdict), (Seen::Pace { .. }, Verdict::Passed)) {
-            // One request is never too many, and the run has lifted the limit.
+        if matches!((seen, verdict), (Seen::Pace { .. } | Seen::Body { .. } | Seen::Room { .. }, Verdict::Passed)) {
+            // One request is never too many, and the run has lifted the limit of the pace.
             continue;
         }
         let (name, saw) = described(seen);
@@ -183,7 +183,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "request",
     "path",
     "which command",
@@ -206,6 +206,8 @@ const ORDER: [&str; 22] = [
     "token's list",
     "grants",
     "credential",
+    "body",
+    "room",
 ];
 
 /// A check's name, and what it saw.
@@ -316,6 +318,18 @@ fn described(seen: &Seen) -> (&'static str, String) {
         ),
         Seen::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
+        }
+        Seen::Body { there, accepted } => {
+            let takes = if *accepted { "one is accepted" } else { "the command has none" };
+            ("body", format!("{}; {takes}", if *there { "there is one" } else { "none" }))
+        }
+        Seen::Room { of, taken, most } => {
+            let of = match *of {
+                "session" => "of the session",
+                "address" => "without a session, from its address",
+                _ => "without a session",
+            };
+            ("room", format!("{taken} of {most} streams under way {of}"))
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::KeyUnknown => {
             "add the issuer's key of this `kid` and `alg` to `keys.jwks`; with `keys.endpoint` the issuer must publish it"
         }
-        Reason::Overloaded => "raise `limits.verifications_per_second`, or try again",
+        Reason::Overloaded => return overloaded(last),
         Reason::SignatureInvalid => {
             "get a token from the issuer: this one was changed, or signed with another key than the one that it names"
         }
@@ -68,6 +68,18 @@ fn mismatch(seen: Option<&Seen>) -> String {
         }
         _ => "show what `session.bind` asks for".to_owned(),
     }
+}
+
+fn overloaded(seen: Option<&Seen>) -> String {
+    let text = match seen {
+        Some(Seen::Body { .. }) => {
+            "send it without a body, or write `body: true` in the command's `http`: without that an unmediated command has none"
+        }
+        Some(Seen::Room { of: "session", .. }) => "let requests of the session end first, or raise `limits.streams_per_session`",
+        Some(Seen::Room { .. }) => "let other such requests end first, or raise `limits.unmediated_streams`",
+        _ => "raise `limits.verifications_per_second`, or try again",
+    };
+    text.to_owned()
 }
 
 fn not_granted(command: Option<&str>, nearest: Option<&Nearest>) -> String {

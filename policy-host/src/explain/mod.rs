@@ -132,7 +132,12 @@ fn ask_core(
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
     let properties = request.properties();
-    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&properties) };
+    let head = Head {
+        headers: &fields,
+        source_address: source.as_deref().map(str::as_bytes),
+        body: request.has_body(),
+        peer: peer(&properties),
+    };
     let now = chaperone_policy::Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap_or(0));
     published.fetch_for(&mut worker, &policy, now);
     let mut exchange = Exchange::begin(policy);

@@ -65,6 +65,8 @@ fn would_deny(seen: &Seen) -> bool {
         | Seen::Revocation { .. }
         | Seen::State { .. }
         | Seen::Status { .. }
-        | Seen::Credential { .. } => false,
+        | Seen::Credential { .. }
+        | Seen::Body { .. }
+        | Seen::Room { .. } => false,
     }
 }

@@ -71,6 +71,12 @@ impl Request {
         lower(&self.trailers).collect()
     }
 
+    /// Does something follow the head, trailers included?
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        !self.body.is_empty() || !self.trailers.is_empty()
+    }
+
     /// What the proxy knows besides the request's fields.
     #[must_use]
     pub fn properties(&self) -> Properties {

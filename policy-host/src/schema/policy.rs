@@ -391,6 +391,9 @@ struct Http {
     permit: Option<Vec<Spelling>>,
     /// Is a request for an HTTP/1.1 upgrade this command, too?
     upgrade: Option<bool>,
+    /// May the request have a body? Without it an unmediated command may not, unless the request is for an upgrade, and every
+    /// other one may.
+    body: Option<bool>,
 }
 
 /// A method in capitals.
@@ -511,9 +514,17 @@ struct Credential {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Limits {
-    /// Signature checks a second of one worker; 200 without it.
+    /// Signature checks a second of one worker; 200 without it. They are shared out: known sessions, known addresses and strangers
+    /// have a part each, and one address a share of that.
     #[schemars(range(min = 1, max = 100_000))]
     verifications_per_second: Option<u64>,
+    /// Requests of one session that may be under way in one worker, open streams among them; 100 without it.
+    #[schemars(range(min = 1, max = 100_000))]
+    streams_per_session: Option<u64>,
+    /// Requests of unmediated commands that may be under way in one worker; 100 without it. A quarter of them is the most that
+    /// one address may have.
+    #[schemars(range(min = 1, max = 100_000))]
+    unmediated_streams: Option<u64>,
 }
 
 #[derive(JsonSchema)]

@@ -43,10 +43,12 @@ pub(super) fn check(
         return Err(Fault::ProofAhead);
     }
     machine.proofs.is_new(&id, issued, oldest, shown.latest)?;
-    if !machine.pace.take(machine.allowance, shown.latest) {
+    if !machine.pace.take(machine.allowance, &machine.payer, shown.latest) {
         return Err(Fault::NoPace);
     }
-    if !machine.verifier.verify(&key, jws.signed, &jws.signature) {
+    let held = machine.verifier.verify(&key, jws.signed, &jws.signature);
+    machine.pace.came_to(held, &machine.payer, shown.latest);
+    if !held {
         return Err(Fault::ProofForged);
     }
     machine.proofs.take(id, issued);
@@ -97,12 +99,13 @@ fn is_for(claims: &Map<String, Value>, shown: &Shown<'_>, origins: &[Origin], ke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
     use crate::binding::ProofMemory;
     use crate::keys::RustCrypto;
+    use crate::pace::{Pace, Payer};
     use crate::path::CanonicalPath;
     use crate::request::Presented;
     use crate::time::Timestamp;
-    use crate::worker::Pace;
 
     /// The request of RFC 9449 §7.1 (figure 12), one part of it changed.
     fn published(change: impl FnOnce(&mut String, &mut Shown<'_>, &mut Thumbprint)) -> Result<(), Fault> {
@@ -125,7 +128,8 @@ mod tests {
         change(&mut proof, &mut shown, &mut key);
         let headers = [(b"dpop".as_slice(), proof.as_bytes())];
         let (mut proofs, mut pace) = (ProofMemory::default(), Pace::default());
-        let mut machine = Machine { proofs: &mut proofs, pace: &mut pace, allowance: 1, verifier: &RustCrypto };
+        let payer = Payer { address: Address::Unknown, session: None };
+        let mut machine = Machine { proofs: &mut proofs, pace: &mut pace, allowance: 1, payer, verifier: &RustCrypto };
         check(&Shown { headers: &headers, ..shown }, &origins, 0, &key, &mut machine)
     }
 

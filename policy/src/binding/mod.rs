@@ -16,11 +16,11 @@ use crate::claims::Claims;
 use crate::document::{At, Errors, Object, each, one_of, string};
 use crate::issuers::{Scheme, Source};
 use crate::keys::VerifySignature;
+use crate::pace::{Pace, Payer};
 use crate::path::CanonicalPath;
 use crate::request::{Headers, Presented};
 use crate::time::Timestamp;
 use crate::trace::Seen;
-use crate::worker::Pace;
 
 use origin::Origin;
 
@@ -117,8 +117,9 @@ pub(crate) struct Shown<'s> {
 pub(crate) struct Machine<'m> {
     pub(crate) proofs: &'m mut ProofMemory,
     pub(crate) pace: &'m mut Pace,
-    /// Signature checks a second.
+    /// Signature checks a second, and who pays for this one.
     pub(crate) allowance: u32,
+    pub(crate) payer: Payer<'m>,
     pub(crate) verifier: &'m dyn VerifySignature,
 }
 

@@ -32,7 +32,7 @@ pub fn open(policy: &Rc<Policy>, worker: &mut Worker, token: &str) -> Exchange {
     let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {token}"))]);
     let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &headers, source_address: None, peer: None };
+    let head = Head { headers: &headers, ..Head::default() };
     assert!(matches!(exchange.request(&head, worker, at(0), &Marked), Decision::Forward(_)));
     exchange
 }

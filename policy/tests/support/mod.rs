@@ -136,7 +136,7 @@ pub fn ask_from(
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let decision = exchange.request(
-        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer },
+        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer, ..Head::default() },
         worker,
         Timestamp::from_seconds(at),
         &Marked,

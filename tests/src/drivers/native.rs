@@ -68,7 +68,12 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
     let source = request.source_address.map(|address| address.to_string());
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let properties = request.properties();
-    let head = Head { headers: &fields, source_address: source.as_deref().map(str::as_bytes), peer: peer(&properties) };
+    let head = Head {
+        headers: &fields,
+        source_address: source.as_deref().map(str::as_bytes),
+        body: request.has_body(),
+        peer: peer(&properties),
+    };
     let answer = exchange.request(&head, worker, now, &RustCrypto);
     let record = exchange.record(&End::default()).expect("a judged request has a record");
     let record: Value = serde_json::from_str(&record).expect("the record is JSON");
