@@ -163,7 +163,7 @@ pub(super) struct Raw<'b> {
     pub(super) subject: Tag,
     pub(super) keep_until: u64,
     shape: u8,
-    denials: u8,
+    pub(super) denials: u8,
     /// Behind its head.
     rest: &'b [u8],
     pub(super) bytes: &'b [u8],
@@ -218,4 +218,69 @@ pub(super) fn take<const SIZE: usize>(rest: &mut &[u8]) -> Result<[u8; SIZE], Ma
     let (taken, after) = rest.split_first_chunk::<SIZE>().ok_or(Malformed)?;
     *rest = after;
     Ok(*taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u8) -> Entry {
+        let count = usize::from(number);
+        Entry {
+            ended: [None, Some(Ending::Denials), Some(Ending::ContextChange), Some(Ending::Idle)][count % 4],
+            keep_until: u64::from(number) << 40,
+            used: (number % 3 == 0).then_some(7),
+            contexts: vec![[number; 16]; count % 9],
+            denials: vec![9; count],
+            window: if number == 0 { 0 } else { 60_000 },
+            ..Entry::new([number; 16], [number; 4])
+        }
+    }
+
+    fn bytes(entry: &Entry) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        entry.write(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for number in 0..32 {
+            let (entry, bytes) = (entry(number), bytes(&entry(number)));
+            assert_eq!(bytes.len(), entry.size());
+            let mut rest = bytes.as_slice();
+            assert_eq!(Raw::take(&mut rest).unwrap().entry().unwrap(), entry);
+            assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let good = bytes(&entry(3));
+        for end in 0..good.len() {
+            assert!(Raw::take(&mut &good[..end]).is_err(), "{end}");
+        }
+        for (at, other) in [(HEAD - 2, 9 << 4), (HEAD - 2, UNKNOWN), (HEAD - 1, limits::DENIALS_COUNTED + 1)] {
+            let mut bad = good.clone();
+            bad.resize(1000, 0);
+            bad[at] = other;
+            assert!(Raw::take(&mut bad.as_slice()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_denial_is_kept_for_the_longest_window_that_it_was_counted_by() {
+        let mut entry = Entry::new([1; 16], [1; 4]);
+        for (now, window) in [(0, 1000), (999, 1000), (1500, 10_000), (9000, 1000), (9001, 1000)] {
+            entry.apply(Change::Deny { window }, now);
+        }
+        assert_eq!(entry.denials, [0, 999, 1500, 9000, 9001]);
+        entry.apply(Change::Deny { window: 1000 }, 40_000);
+        assert_eq!((entry.denials.as_slice(), entry.window), ([40_000].as_slice(), 1000));
+        for now in 0..100 {
+            entry.apply(Change::Deny { window: 1000 }, 40_000 + now);
+        }
+        assert_eq!(entry.denials.len(), usize::from(limits::DENIALS_COUNTED));
+        assert_eq!(entry.denials.last(), Some(&40_099));
+    }
 }
