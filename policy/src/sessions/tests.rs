@@ -300,3 +300,27 @@ fn no_interleaving_makes_two_entries_or_loses_anything() {
     }
     assert!(runs > 5_000, "{runs}");
 }
+
+#[test]
+fn a_denial_that_does_not_fit_ends_a_session_that_is_known_and_no_other() {
+    let shared = prepare(Setup::Empty);
+    let (spot, key) = (spot(), Key::proposed(&[9; 32]));
+    let mut crowded = Shard::read(full()).unwrap();
+    let known = Entry {
+        used: Some(NOW),
+        contexts: vec![context(1)],
+        keep_until: LONG,
+        ..Entry::new(spot.id, Place::default().subject(&key, &claims("agent", "s")))
+    };
+    crowded.put(&known);
+    // Until nothing is left of what is kept for those that are known, either.
+    let more = (100_000..).map(|number| filler(number, LONG));
+    more.take_while(|entry| crowded.lack(entry, Some(0)).unwrap().is_none().then(|| crowded.put(entry)).is_some()).count();
+    store(&shared, spot.shards[0], &crowded);
+    let mut sessions = worker(9, shared.clone());
+    assert_eq!(act(Act::EnterFrom(1), &mut sessions, 3), Ok(()));
+    assert_eq!(act(Act::Denied, &mut sessions, 3).unwrap_err().ended_now, Some(super::Ending::Denials));
+    assert_eq!(act(Act::EnterFrom(1), &mut worker(10, shared.clone()), 3), Err(Reason::SessionEnded.into()));
+    let after = shard(&shared, spot.shards[0]);
+    assert_eq!(after.find(&filler(3, LONG).id).unwrap(), Some(filler(3, LONG)));
+}
