@@ -77,6 +77,7 @@ fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
         proxy.bad(0, &policy, "s-1");
     }
     let without = compile(&document());
+    assert_eq!(proxy.get(0, &without, "s-1"), Some(Reason::SessionEnded), "this worker has ended it itself");
     proxy.workers[0].adopt(&without);
     proxy.workers[1].adopt(&without);
     assert_eq!(proxy.get(0, &without, "s-1"), Some(Reason::SessionEnded), "the policy no longer asks for endings");
@@ -111,6 +112,16 @@ fn an_ending_outlives_the_lifetime_that_its_policy_allowed() {
     assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, Some(Reason::SessionEnded), "a token that lives longer by now");
     claims["sid"] = json!("s-2");
     assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, None);
+    // However long another policy of the proxy lets them live.
+    let longest = compile(&with(counting(), "/session/max_lifetime", json!("72h")));
+    let mut proxy = Proxy::new(1);
+    proxy.workers[0].adopt(&longest);
+    for _ in 0..3 {
+        proxy.bad(0, &short, "s-1");
+    }
+    (claims["sid"], claims["exp"]) = (json!("s-1"), json!(NOW + 71 * 3600));
+    proxy.wait(70 * 3600);
+    assert_eq!(proxy.ask_with(0, &longest, &claims, "GET", None).1, Some(Reason::SessionEnded));
 }
 
 #[test]
