@@ -1,5 +1,6 @@
 //! State that many sessions share room for: no one caller's sessions take the room of others, whatever ids they have.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_macros, clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! In a real Envoy with two workers: a session that was ended stays so when its policy gets another name, and sessions whose ids were
 //! chosen for one place take nothing from their neighbours.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
 use chaperone_tests::{
     client::{Call, Connection, Protocol},

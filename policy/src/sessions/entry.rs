@@ -229,7 +229,7 @@ mod tests {
         Entry {
             ended: [None, Some(Ending::Denials), Some(Ending::ContextChange), Some(Ending::Idle)][count % 4],
             keep_until: u64::from(number) << 40,
-            used: (number % 3 == 0).then_some(7),
+            used: number.is_multiple_of(3).then_some(7),
             contexts: vec![[number; 16]; count % 9],
             denials: vec![9; count],
             window: if number == 0 { 0 } else { 60_000 },

@@ -67,11 +67,13 @@ fn act(what: Act, sessions: &mut Sessions, count: u8) -> Result<(), Stop> {
     }
 }
 
+type Other = Box<dyn FnOnce()>;
+
 /// Lets others act before some of a worker's reads and writes.
 struct Interposed {
     of: Rc<LocalState>,
     calls: Cell<usize>,
-    others: RefCell<Vec<(usize, Box<dyn FnOnce()>)>>,
+    others: RefCell<Vec<(usize, Other)>>,
 }
 
 impl Interposed {
@@ -204,7 +206,13 @@ fn prepare(setup: Setup) -> Rc<LocalState> {
                 shard.overflowed_until = LONG;
                 shard.put(&known(NOW + 900_000));
             }
-            _ => {}
+            Setup::Full(_)
+            | Setup::Overflowed(_)
+            | Setup::RoomAgain
+            | Setup::SoonOver
+            | Setup::SoonForgotten
+            | Setup::Elsewhere
+            | Setup::BeforeOthers => {}
         }
         if shard != Shard::default() {
             store(&shared, number, &shard);
