@@ -122,10 +122,38 @@ pub const UNMEDIATED_STREAMS: u32 = 100;
 /// Most that a policy can ask for of either: more than [`STREAMS`] is no bound.
 pub const STREAMS_MOST: u32 = 100_000;
 
-/// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions: some 300 sessions each, which is
-/// 75,000 with what `idle_timeout` or `context_changes` keep of every session, and 4 MiB. A request reads one shard, so that its
-/// size is what the request pays for. Without room a session that is not in it is denied.
+/// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions, 4 MiB in all. A request reads one
+/// shard, so that its size is what the request pays for. Without room a session that is not known is denied.
+///
+/// Some 300 sessions of 50 bytes each, with what `idle_timeout` and `context_changes` keep of every session: 75,000 in all. Which
+/// shard a session has is decided by a hash with a random key, so that ids which somebody has chosen fill no shard sooner than others.
+/// One subject can have half of that, and two thirds are what two can; it takes some fifteen subjects to leave no room for others.
 pub const SHARD_BYTES: usize = 16 * 1024;
+
+/// Shards that one session may be kept in. A later one is looked at only where those before are full.
+pub const SHARD_CHOICES: usize = 4;
+
+/// Bytes of a shard that sessions of one subject may always have together, some 20 sessions; more than that while as much is left
+/// for all others.
+pub const SUBJECT_BYTES: usize = 1024;
+
+/// Bytes of a shard that are left to the sessions in it, for the denials that are yet to be counted: some 170.
+pub const GROWTH_BYTES: usize = 1024;
+
+/// Subjects of which a shard notes that a denial of theirs found no room. It has room for fifteen that hold [`SUBJECT_BYTES`].
+pub const SHUT_SUBJECTS: usize = 16;
+
+/// Kinds of rules by which a session's context is kept side by side; one more is denied. Each change of `source_prefix` is another
+/// kind, and a session rarely lives to see two.
+pub const CONTEXTS: usize = 8;
+
+/// How much longer a full shard says so than anything is kept that did not fit, in milliseconds: longer than a worker that has read
+/// the time takes to act on it.
+pub const OVERFLOW_MILLISECONDS: u64 = 60_000;
+
+/// Sessions of which one worker remembers denials that it could not note, at some 100 bytes each. Beyond it every session is denied
+/// until those count no more: the proxy has failed for longer than a moment.
+pub const OWED_DENIALS: usize = 1024;
 
 /// How often a worker tries to change a shard that others change at the same time, before it denies.
 pub const SHARED_RETRIES: usize = 16;
@@ -134,7 +162,7 @@ pub const SHARED_RETRIES: usize = 16;
 /// ended it, and a day is more than any sensible one.
 pub const ENDING_SECONDS: u64 = 24 * 3600;
 
-/// Most denials that `end_session_when` counts: each is 8 bytes of a shard.
+/// Most denials that `end_session_when` counts: each is 6 bytes of a shard.
 pub const DENIALS_COUNTED: u8 = 32;
 
 /// Longest DPoP proof, in bytes: one by an RSA key of 4096 bits, whose modulus and signature are 683 characters each.

@@ -275,16 +275,15 @@ impl Rules {
         PeerWanted { certificate_sha256: bound.certificate_sha256 || self.state.contexts.certificate, ..bound }
     }
 
+    /// How long a token that is valid now can be so at the most, in seconds.
+    pub(crate) fn longest_token(&self) -> u64 {
+        self.session.max_lifetime.saturating_add(self.session.clock_skew)
+    }
+
     /// What to ask the shared state about a session; `None` when there is nothing to ask, and while the policy only observes.
     pub(crate) fn asked<'a>(&'a self, session: &'a Session, worker: &Worker) -> Option<Asked<'a>> {
-        let ask = self.enforces() && (self.state.ask() || worker.sessions.is_marked(&self.name));
-        ask.then(|| Asked {
-            policy: &self.name,
-            rules: &self.state,
-            lifetime: self.session.max_lifetime.saturating_add(self.session.clock_skew),
-            claims: &session.claims,
-            place: &session.place,
-        })
+        let ask = self.enforces() && (self.state.ask() || worker.sessions.is_marked());
+        ask.then(|| Asked { rules: &self.state, lifetime: self.longest_token(), claims: &session.claims, place: &session.place })
     }
 
     /// Are denials carried out, and credentials given?

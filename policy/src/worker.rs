@@ -25,7 +25,7 @@ use crate::verified::VerifiedTokens;
 /// The state of one VM.
 pub struct Worker {
     identity: Rc<Identity>,
-    /// Makes audit ids unguessable; never shown.
+    /// Makes audit ids and the places of sessions unguessable; never shown.
     seed: [u8; 32],
     sequence: u64,
     /// The second audit id of the last digest.
@@ -61,7 +61,7 @@ impl Worker {
             sources: Sources::new(&seed),
             proofs: ProofMemory::default(),
             live: LiveSessions::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(&seed),
         }
     }
 
@@ -70,10 +70,10 @@ impl Worker {
         self.sessions.share(state);
     }
 
-    /// A policy that is going to be served: sessions that were ended under its name stay so, whatever its rules are now.
+    /// A policy that is going to be served: sessions that were ended under any policy stay so, whatever its name and rules are.
     pub fn adopt(&mut self, policy: &Policy) {
-        if let Some(name) = policy.name() {
-            self.sessions.adopt(name);
+        if let Some(rules) = policy.rules() {
+            self.sessions.adopt(rules.longest_token());
         }
     }
 

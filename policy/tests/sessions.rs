@@ -7,88 +7,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chaperone_policy::{
-    Decision, End, Exchange, Head, LocalState, Peer, Policy, Reason, SharedState, Timestamp, Unavailable, Worker,
-};
+use chaperone_policy::{Decision, End, Exchange, Head, LocalState, Peer, Reason, SharedState, Unavailable};
 use serde_json::{Value, json};
+use support::proxy::{Proxy, counting};
 use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
-
-/// A proxy: its workers, what they share, and its time.
-struct Proxy {
-    shared: Rc<LocalState>,
-    workers: Vec<Worker>,
-    elapsed: Cell<u64>,
-    /// When the tokens are issued, in seconds of its time.
-    issued: u64,
-}
-
-impl Proxy {
-    fn new(workers: usize) -> Self {
-        let shared = Rc::new(LocalState::default());
-        let started = |_| {
-            let mut worker = worker();
-            worker.share(shared.clone());
-            worker
-        };
-        Self { workers: (0..workers).map(started).collect(), elapsed: Cell::new(0), issued: 0, shared }
-    }
-
-    fn wait(&self, seconds: u64) {
-        self.elapsed.set(self.elapsed.get() + seconds);
-        self.shared.advance(Duration::from_secs(self.elapsed.get()));
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(NOW + self.elapsed.get())
-    }
-
-    fn ask(
-        &mut self,
-        worker: usize,
-        policy: &Rc<Policy>,
-        session: &str,
-        method: &str,
-        source: &str,
-    ) -> (Exchange, Option<Reason>) {
-        let mut claims = claims();
-        claims["sid"] = json!(session);
-        (claims["iat"], claims["exp"]) = (json!(NOW + self.issued), json!(NOW + self.issued + 600));
-        self.ask_with(worker, policy, &claims, method, Some(source))
-    }
-
-    fn ask_with(
-        &mut self,
-        worker: usize,
-        policy: &Rc<Policy>,
-        claims: &Value,
-        method: &str,
-        source: Option<&str>,
-    ) -> (Exchange, Option<Reason>) {
-        let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(claims)))]);
-        let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source_address: source.map(str::as_bytes), ..Head::default() };
-        let now = self.now();
-        let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
-            Decision::Forward(permit) => permit.observed(),
-            Decision::Refuse(denial) => Some(denial.reason()),
-        };
-        (exchange, reason)
-    }
-
-    fn get(&mut self, worker: usize, policy: &Rc<Policy>, session: &str) -> Option<Reason> {
-        self.ask(worker, policy, session, "GET", "192.0.2.7:1000").1
-    }
-
-    /// A method that is none of the commands.
-    fn bad(&mut self, worker: usize, policy: &Rc<Policy>, session: &str) -> Option<Reason> {
-        self.ask(worker, policy, session, "DELETE", "192.0.2.7:1000").1
-    }
-}
-
-fn counting() -> Value {
-    with(document(), "/end_session_when", json!({"denials": {"count": 3, "within": "1m"}}))
-}
 
 fn record(exchange: &Exchange) -> Value {
     serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap()
@@ -155,6 +77,7 @@ fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
         proxy.bad(0, &policy, "s-1");
     }
     let without = compile(&document());
+    assert_eq!(proxy.get(0, &without, "s-1"), Some(Reason::SessionEnded), "this worker has ended it itself");
     proxy.workers[0].adopt(&without);
     proxy.workers[1].adopt(&without);
     assert_eq!(proxy.get(0, &without, "s-1"), Some(Reason::SessionEnded), "the policy no longer asks for endings");
@@ -174,10 +97,6 @@ fn an_ending_stays_whatever_becomes_of_policy_clock_and_worker() {
     }
     proxy.workers[1].sweep();
     assert_eq!(proxy.get(1, &without, "s-1"), Some(Reason::SessionEnded));
-    // Another policy's sessions are others.
-    let other = compile(&with(counting(), "/name", json!("billing")));
-    proxy.workers[0].adopt(&other);
-    assert_eq!(proxy.get(0, &other, "s-1"), None);
 }
 
 #[test]
@@ -193,6 +112,16 @@ fn an_ending_outlives_the_lifetime_that_its_policy_allowed() {
     assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, Some(Reason::SessionEnded), "a token that lives longer by now");
     claims["sid"] = json!("s-2");
     assert_eq!(proxy.ask_with(0, &long, &claims, "GET", None).1, None);
+    // However long another policy of the proxy lets them live.
+    let longest = compile(&with(counting(), "/session/max_lifetime", json!("72h")));
+    let mut proxy = Proxy::new(1);
+    proxy.workers[0].adopt(&longest);
+    for _ in 0..3 {
+        proxy.bad(0, &short, "s-1");
+    }
+    (claims["sid"], claims["exp"]) = (json!("s-1"), json!(NOW + 71 * 3600));
+    proxy.wait(70 * 3600);
+    assert_eq!(proxy.ask_with(0, &longest, &claims, "GET", None).1, Some(Reason::SessionEnded));
 }
 
 #[test]
@@ -278,9 +207,9 @@ fn a_session_from_elsewhere_ends() {
     assert_eq!(record(&moved)["unmapped"]["ends_session"], "context_change");
     assert_eq!(proxy.ask(0, &exact, "s-1", "GET", "192.0.2.7:1").1, Some(Reason::SessionEnded), "for its owner, too");
 
-    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "192.0.2.7:1").1, None);
-    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "[::ffff:192.0.2.200]:1").1, None, "the same network in another notation");
-    assert_eq!(proxy.ask(0, &network, "s-1", "GET", "192.0.3.7:1").1, Some(Reason::SessionEnded));
+    assert_eq!(proxy.ask(0, &network, "s-5", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(0, &network, "s-5", "GET", "[::ffff:192.0.2.200]:1").1, None, "the same network in another notation");
+    assert_eq!(proxy.ask(0, &network, "s-5", "GET", "192.0.3.7:1").1, Some(Reason::SessionEnded));
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:1::1]:1").1, None);
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:0:ff::1]:1").1, None);
     assert_eq!(proxy.ask(0, &network, "s-6", "GET", "[2001:db8:1::1]:1").1, Some(Reason::SessionEnded));
@@ -324,6 +253,90 @@ fn other_rules_for_contexts_end_no_session_and_bind_it_anew() {
     assert_eq!(proxy.ask(0, &before, "s-1", "GET", "198.51.100.1:1").1, None);
     assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.2.7:1").1, None, "the same network");
     assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.3.7:1").1, Some(Reason::SessionEnded));
+}
+
+#[test]
+fn two_policies_that_share_a_session_take_back_none_of_its_contexts() {
+    let rules = |prefix: u64| json!({"context_changes": ["source_address"], "source_prefix": prefix});
+    let named = |prefix: u64| with(with(document(), "/name", json!(format!("p-{prefix}"))), "/end_session_when", rules(prefix));
+    let (exact, network) = (compile(&named(32)), compile(&named(24)));
+    let mut proxy = Proxy::new(2);
+    for _ in 0..3 {
+        assert_eq!(proxy.ask(0, &exact, "s-1", "GET", "192.0.2.7:1").1, None);
+        assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.2.8:1").1, None);
+    }
+    // Whoever alternates between them from elsewhere is the second one there under both.
+    assert_eq!(proxy.ask(0, &exact, "s-1", "GET", "192.0.2.8:1").1, Some(Reason::SessionEnded));
+    assert_eq!(proxy.ask(1, &network, "s-1", "GET", "192.0.2.7:1").1, Some(Reason::SessionEnded), "for all of them");
+    // So many kinds lie side by side, and none makes room for another.
+    for prefix in 8..16 {
+        assert_eq!(proxy.ask(0, &compile(&named(prefix)), "s-2", "GET", "192.0.2.7:1").1, None);
+    }
+    assert_eq!(proxy.ask(0, &exact, "s-2", "GET", "192.0.2.7:1").1, Some(Reason::Overloaded));
+    assert_eq!(proxy.ask(0, &compile(&named(8)), "s-2", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(0, &compile(&named(8)), "s-2", "GET", "193.0.2.7:1").1, Some(Reason::SessionEnded));
+}
+
+#[test]
+fn policies_that_share_a_session_count_its_denials_together_and_shorten_nothing() {
+    let named = |name: &str, count: u64, within: &str| {
+        let rules = json!({"denials": {"count": count, "within": within}});
+        compile(&with(with(document(), "/name", json!(name)), "/end_session_when", rules))
+    };
+    let (slow, quick) = (named("slow", 4, "10m"), named("quick", 4, "10s"));
+    let mut proxy = Proxy::new(2);
+    // What the slow one counts outlasts the window of the quick one.
+    for policy in [&slow, &quick, &quick] {
+        assert_eq!(proxy.bad(0, policy, "s-1"), Some(Reason::UnknownCommand));
+        proxy.wait(20);
+    }
+    assert_eq!(proxy.get(1, &quick, "s-1"), None);
+    assert_eq!(proxy.bad(1, &slow, "s-1"), Some(Reason::UnknownCommand), "the fourth in ten minutes");
+    assert_eq!(proxy.get(0, &quick, "s-1"), Some(Reason::SessionEnded));
+    assert_eq!(proxy.get(0, &quick, "s-2"), None);
+    // Nor does the use of a session under one policy shorten what another one keeps of it.
+    let watching = |name: &str, lifetime: &str| {
+        let rules = json!({"context_changes": ["source_address"]});
+        compile(&with(
+            with(with(document(), "/name", json!(name)), "/end_session_when", rules),
+            "/session/max_lifetime",
+            json!(lifetime),
+        ))
+    };
+    let (long, short) = (watching("long", "3h"), watching("short", "11m"));
+    proxy.issued = proxy.elapsed.get();
+    assert_eq!(proxy.ask(0, &long, "s-3", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.ask(0, &short, "s-3", "GET", "192.0.2.7:1").1, None);
+    assert_eq!(proxy.bad(0, &quick, "s-3"), Some(Reason::UnknownCommand));
+    proxy.wait(2 * 3600);
+    proxy.issued = proxy.elapsed.get();
+    assert_eq!(proxy.ask(0, &long, "s-3", "GET", "198.51.100.1:1").1, Some(Reason::SessionEnded));
+}
+
+#[test]
+fn only_policies_with_an_idle_timeout_note_uses_and_what_they_end_is_ended_for_all() {
+    let named = |name: &str, idle: Option<&str>| {
+        let document = with(counting(), "/name", json!(name));
+        compile(&idle.map_or(document.clone(), |idle| with(document, "/session/idle_timeout", json!(idle))))
+    };
+    let (idle, plain) = (named("idle", Some("2m")), named("plain", None));
+    let mut proxy = Proxy::new(2);
+    // A denial was noted, no use: its time begins under the policy that has one.
+    proxy.bad(0, &plain, "s-1");
+    proxy.wait(59);
+    assert_eq!(proxy.get(0, &plain, "s-1"), None);
+    proxy.bad(0, &plain, "s-1");
+    proxy.wait(59);
+    proxy.bad(0, &plain, "s-1");
+    proxy.wait(59);
+    assert_eq!(proxy.get(1, &idle, "s-1"), None, "a policy without `idle_timeout` begins no time");
+    for _ in 0..4 {
+        proxy.wait(40);
+        assert_eq!(proxy.get(0, &plain, "s-1"), None);
+    }
+    assert_eq!(proxy.get(1, &idle, "s-1"), Some(Reason::Idle), "uses under the other one do not count");
+    assert_eq!(proxy.get(0, &plain, "s-1"), Some(Reason::Idle), "and it is over there, too");
+    assert_eq!(proxy.get(0, &plain, "s-2"), None);
 }
 
 #[test]
@@ -414,6 +427,7 @@ enum How {
     NoTime,
     NoValue,
     Garbage,
+    GarbageBeyondTheKey,
     NoPut,
     AlwaysQuicker,
 }
@@ -427,7 +441,8 @@ impl SharedState for Failing {
         match self.how.get() {
             How::NoValue => Err(Unavailable),
             How::Garbage => Ok(Some((vec![7; 33], 1))),
-            How::Well | How::NoTime | How::NoPut | How::AlwaysQuicker => self.of.get(key),
+            How::GarbageBeyondTheKey if !key.ends_with("key") => Ok(Some((vec![7; 60], 1))),
+            How::Well | How::NoTime | How::GarbageBeyondTheKey | How::NoPut | How::AlwaysQuicker => self.of.get(key),
         }
     }
 
@@ -435,7 +450,7 @@ impl SharedState for Failing {
         match self.how.get() {
             How::NoPut => Err(Unavailable),
             How::AlwaysQuicker => Ok(false),
-            How::Well | How::NoTime | How::NoValue | How::Garbage => self.of.put(key, value, version),
+            How::Well | How::NoTime | How::NoValue | How::Garbage | How::GarbageBeyondTheKey => self.of.put(key, value, version),
         }
     }
 }
@@ -449,6 +464,7 @@ fn where_the_shared_state_fails_nothing_passes() {
         (How::NoTime, Some(Reason::InternalError)),
         (How::NoValue, Some(Reason::InternalError)),
         (How::Garbage, Some(Reason::InternalError)),
+        (How::GarbageBeyondTheKey, Some(Reason::InternalError)),
         (How::NoPut, Some(Reason::InternalError)),
         (How::AlwaysQuicker, Some(Reason::Overloaded)),
     ] {
@@ -462,6 +478,36 @@ fn where_the_shared_state_fails_nothing_passes() {
     proxy.workers[0] = worker();
     assert_eq!(proxy.get(0, &policy, "s-1"), Some(Reason::InternalError));
     assert_eq!(proxy.get(0, &compile(&document()), "s-1"), None, "and needs to know nothing without such rules");
+}
+
+#[test]
+fn a_denial_that_could_not_be_noted_is_noted_before_the_sessions_next_request_or_that_is_denied() {
+    let policy = compile(&counting());
+    let shared = Rc::new(Failing { of: LocalState::default(), how: Cell::new(How::Well) });
+    let mut proxy = Proxy::new(1);
+    proxy.workers[0].share(shared.clone());
+    for (how, expected) in [(How::NoPut, Reason::InternalError), (How::AlwaysQuicker, Reason::Overloaded)] {
+        let session = format!("s-{expected}");
+        shared.how.set(how);
+        assert_eq!(proxy.bad(0, &policy, &session), Some(Reason::UnknownCommand));
+        assert_eq!(proxy.get(0, &policy, &session), Some(expected), "it is not known what it has done");
+        assert_eq!(proxy.get(0, &policy, "s-other"), None, "another is not denied for it");
+        shared.how.set(How::Well);
+        assert_eq!(proxy.get(0, &policy, &session), None);
+        assert_eq!(proxy.bad(0, &policy, &session), Some(Reason::UnknownCommand));
+        shared.how.set(how);
+        assert_eq!(proxy.bad(0, &policy, &session), Some(Reason::UnknownCommand));
+        shared.how.set(How::Well);
+        let (ended, reason) = proxy.ask(0, &policy, &session, "GET", "192.0.2.7:1000");
+        assert_eq!(reason, Some(Reason::SessionEnded), "that was the third");
+        assert_eq!(record(&ended)["unmapped"]["ends_session"], "denials");
+    }
+    // Once they count no more nothing is owed.
+    shared.how.set(How::NoPut);
+    proxy.bad(0, &policy, "s-late");
+    proxy.wait(61);
+    shared.of.advance(Duration::from_secs(61));
+    assert_eq!(proxy.get(0, &policy, "s-late"), None);
 }
 
 #[test]

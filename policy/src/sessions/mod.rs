@@ -1,45 +1,37 @@
 //! Sessions that end for what they do, or leave undone: too many denials, another place, idleness. What the workers of a proxy
 //! know of that they share; an ending is never taken back, and where it cannot be known the request is denied.
+//!
+//! All of it belongs to issuer and session, whichever policy asks: policies of one proxy that share count each other's denials and
+//! end each other's sessions.
 
+mod entry;
+mod owed;
+mod place;
 mod rules;
 mod shard;
 mod shared;
+mod store;
+#[cfg(test)]
+mod tests;
 
-use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeSet, HashMap};
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::claims::Claims;
 use crate::limits;
 use crate::reason::Reason;
 
+use entry::{Change, Entry, Malformed};
+use owed::Owed;
+use place::Key;
+use shard::Shard;
+
+pub(crate) use entry::{Ending, Id};
+pub(crate) use place::Place;
+use rules::Denials;
 pub(crate) use rules::{Missing, StateRules};
-pub(crate) use shard::{Ending, Entry, Id};
 pub use shared::{LocalState, SharedState, Unavailable};
-
-/// A session's place among what is shared, computed when it is first needed.
-#[derive(Debug, Default)]
-pub(crate) struct Place(OnceCell<Id>);
-
-impl Place {
-    fn of(&self, claims: &Claims) -> Id {
-        *self.0.get_or_init(|| digest(&[claims.issuer.as_bytes(), claims.session.as_bytes()]))
-    }
-}
-
-/// The first half of a SHA-256 over the parts, each with its length: nobody can make two lists alike.
-fn digest(parts: &[&[u8]]) -> Id {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let mut id = Id::default();
-    id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-    id
-}
 
 /// Why a session may not go on, and whether it was ended just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +52,8 @@ impl From<Unavailable> for Stop {
     }
 }
 
-impl From<shard::Malformed> for Stop {
-    fn from(_: shard::Malformed) -> Self {
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
         Reason::InternalError.into()
     }
 }
@@ -76,8 +68,6 @@ fn reason_of(ending: Ending) -> Reason {
 /// Whose state is asked for, by which rules.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    /// The policy's name: its sessions are nobody else's.
-    pub(crate) policy: &'a str,
     pub(crate) rules: &'a StateRules,
     /// The longest that a token can still be valid, in seconds.
     pub(crate) lifetime: u64,
@@ -85,106 +75,96 @@ pub(crate) struct Asked<'a> {
     pub(crate) place: &'a Place,
 }
 
-impl Asked<'_> {
-    fn id(&self) -> Id {
-        self.place.of(self.claims)
-    }
-
-    fn key(&self) -> String {
-        let [first, ..] = self.id();
-        format!("chaperone/{}/{first:02x}", self.policy)
-    }
-
-    /// How long an entry must be kept from now on, in milliseconds of the proxy's own time: as long as any token that is valid
-    /// now, and as long as denials count. One that is ended for a day at least: a later policy may let tokens live longer.
-    fn needed_until(&self, now: u64, ended: bool) -> u64 {
-        let window = self.rules.denials.map_or(0, |denials| denials.within);
-        let longest = self.lifetime.max(window).max(if ended { limits::ENDING_SECONDS } else { 0 });
-        now.saturating_add(longest.saturating_mul(1000))
-    }
-
-    /// How long it is kept: a sixteenth longer, so that not every request has to lengthen that.
-    fn keep_until(&self, now: u64, ended: bool) -> u64 {
-        let needed = self.needed_until(now, ended);
-        needed.saturating_add(needed.saturating_sub(now) / 16)
-    }
-
-    /// Is it to be kept longer than is said so far? An issuer may give a session one token after another.
-    fn is_to_keep(&self, entry: &Entry, now: u64) -> bool {
-        entry.keep_until < self.needed_until(now, entry.ended.is_some())
-    }
-}
-
 /// What one worker does with the shared state.
-#[derive(Default)]
 pub(crate) struct Sessions {
     shared: Option<Rc<dyn SharedState>>,
-    /// Policies under which something may have been ended that their rules no longer ask for.
-    marked: BTreeSet<Box<str>>,
-    /// The others. A worker may follow an update a moment before another one ends the first session.
-    unmarked: BTreeSet<Box<str>>,
-    /// What the last sweep over the open streams has read.
-    swept: HashMap<String, Rc<[Entry]>>,
+    /// The key that it proposes, and the one that is in use.
+    proposed: Key,
+    key: Option<Key>,
+    /// Something may have been ended that a policy's rules no longer ask for.
+    marked: bool,
+    /// The longest that any policy which it was given lets a token be valid, in seconds.
+    longest_lifetime: u64,
+    /// What the last sweep over the open streams has read, by the shard's number, and that there was no key.
+    swept: HashMap<u8, Rc<Shard>>,
+    keyless: bool,
+    owed: Owed,
 }
 
 impl Sessions {
-    pub(crate) fn share(&mut self, shared: Rc<dyn SharedState>) {
-        self.shared = Some(shared);
-    }
-
-    /// Looks whether sessions were ended under a policy of this name, now and with each sweep until there are some. Only reads: a
-    /// configuration may be a trial.
-    pub(crate) fn adopt(&mut self, policy: &str) {
-        match self.shared.as_ref().map(|shared| shared.get(&marker(policy))) {
-            Some(Ok(None)) => drop(self.unmarked.insert(policy.into())),
-            Some(Ok(Some(_)) | Err(Unavailable)) => self.is_to_ask(policy),
-            None => {}
+    /// Of a worker with a random seed.
+    pub(crate) fn new(seed: &[u8; 32]) -> Self {
+        Self {
+            shared: None,
+            proposed: Key::proposed(seed),
+            key: None,
+            marked: false,
+            longest_lifetime: 0,
+            swept: HashMap::new(),
+            keyless: false,
+            owed: Owed::default(),
         }
     }
 
-    fn is_to_ask(&mut self, policy: &str) {
-        self.unmarked.remove(policy);
-        self.marked.insert(policy.into());
+    pub(crate) fn share(&mut self, shared: Rc<dyn SharedState>) {
+        (self.shared, self.key) = (Some(shared), None);
+    }
+
+    /// A policy comes whose tokens are valid for so many seconds at the most. Looks whether sessions were ended, now and with each
+    /// sweep until there are some.
+    pub(crate) fn adopt(&mut self, lifetime: u64) {
+        self.longest_lifetime = self.longest_lifetime.max(lifetime);
+        self.look_for_endings();
     }
 
     /// Must the state be asked, though the rules of the policy want nothing of it?
-    pub(crate) fn is_marked(&self, policy: &str) -> bool {
-        !self.marked.is_empty() && self.marked.contains(policy)
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// From now on open streams are judged by what is read anew, and so is whether any session was ended.
     pub(crate) fn sweep(&mut self) {
         self.swept.clear();
-        let Some(shared) = &self.shared else { return };
-        let found: Vec<_> =
-            self.unmarked.iter().filter(|policy| matches!(shared.get(&marker(policy)), Ok(Some(_)))).cloned().collect();
-        found.iter().for_each(|policy| self.is_to_ask(policy));
+        self.keyless = false;
+        if !self.marked {
+            self.look_for_endings();
+        }
     }
 
     /// A request of the session, from this context: may it go on?
     pub(crate) fn enter(&mut self, asked: &Asked<'_>, context: Option<Id>) -> Result<(), Stop> {
-        let rules = asked.rules;
+        if !self.owed.is_empty() {
+            self.settle(asked)?;
+        }
+        let (rules, longest) = (asked.rules, self.longest_lifetime);
         let ended_before = Cell::new(false);
-        self.change(asked, |entry, now| match entry {
-            Some(entry) => {
-                if let Some(ending) = entry.ended {
-                    ended_before.set(true);
-                    return if asked.is_to_keep(entry, now) { Ok(Change::Keep) } else { Err(reason_of(ending).into()) };
-                }
-                if rules.is_idle(now.saturating_sub(entry.used)) {
-                    return Ok(Change::End(Ending::Idle));
-                }
-                Ok(match context {
-                    // The rules have changed, not the place.
-                    Some(context) if !rules::by_same_rules(&context, &entry.context) => Change::Begin(context),
-                    Some(context) if context != entry.context => Change::End(Ending::ContextChange),
-                    Some(_) | None if rules.is_use_to_note(now.saturating_sub(entry.used)) => Change::Use,
-                    Some(_) | None if asked.is_to_keep(entry, now) => Change::Keep,
-                    Some(_) | None => Change::Nothing,
-                })
+        self.change(asked, |entry, now| {
+            let Some(entry) = entry else {
+                let used = rules.idle_timeout.is_some();
+                return Ok(if used || context.is_some() { Change::Note { context, used } } else { Change::Nothing });
+            };
+            let is_to_keep = entry.keep_until < asked.needed_until(longest, entry, now);
+            if let Some(ending) = entry.ended {
+                ended_before.set(true);
+                let keep = Change::Note { context: None, used: false };
+                return if is_to_keep { Ok(keep) } else { Err(reason_of(ending).into()) };
             }
-            None if rules.idle_timeout.is_some() || context.is_some() => Ok(Change::Begin(context.unwrap_or_default())),
-            None => Ok(Change::Nothing),
+            // Only policies with an `idle_timeout` note uses: for those its time begins with the first of them.
+            let unused_for = entry.used.map(|used| now.saturating_sub(used));
+            if unused_for.is_some_and(|unused_for| rules.is_idle(unused_for)) {
+                return Ok(Change::End(Ending::Idle));
+            }
+            let known = context.as_ref().and_then(|context| entry.context_like(context));
+            if known.is_some() && known != context.as_ref() {
+                return Ok(Change::End(Ending::ContextChange));
+            }
+            // None by these rules: the rules are others, not the place. What other rules know of it stays.
+            let context = context.filter(|_| known.is_none());
+            if context.is_some() && entry.contexts.len() >= limits::CONTEXTS {
+                return Err(Reason::Overloaded.into());
+            }
+            let used = rules.idle_timeout.is_some() && unused_for.is_none_or(|unused_for| rules.is_use_to_note(unused_for));
+            Ok(if used || context.is_some() || is_to_keep { Change::Note { context, used } } else { Change::Nothing })
         })
         .and_then(|ended| {
             let stop = |ending| Stop { reason: reason_of(ending), ended_now: Some(ending).filter(|_| !ended_before.get()) };
@@ -194,58 +174,70 @@ impl Sessions {
 
     /// A denial of the session for what it wanted to do. Tells what it was ended for, if that was one too many.
     pub(crate) fn denied(&mut self, asked: &Asked<'_>) -> Option<Ending> {
-        let rules = asked.rules.denials?;
+        let denials = asked.rules.denials?;
+        self.count(asked, denials).unwrap_or_else(|_| {
+            let now = self.shared.as_ref().and_then(|shared| milliseconds(&**shared).ok());
+            self.owed.add(asked.claims, now, denials.window());
+            None
+        })
+    }
+
+    fn count(&mut self, asked: &Asked<'_>, denials: Denials) -> Result<Option<Ending>, Stop> {
         self.change(asked, |entry, now| {
-            let window = rules.within.saturating_mul(1000);
+            let window = denials.window();
             let earlier =
                 entry.into_iter().flat_map(|entry| &entry.denials).filter(|at| now.saturating_sub(**at) < window).count();
             Ok(match entry {
                 Some(entry) if entry.ended.is_some() => Change::Nothing,
-                Some(_) | None if earlier + 1 >= usize::from(rules.count) => Change::End(Ending::Denials),
+                Some(_) | None if earlier + 1 >= usize::from(denials.count) => Change::End(Ending::Denials),
                 Some(_) | None => Change::Deny { window },
             })
         })
-        .ok()
-        .flatten()
+    }
+
+    /// Notes what denials of the session could not be noted before.
+    fn settle(&mut self, asked: &Asked<'_>) -> Result<(), Stop> {
+        let (Some(denials), Some(shared)) = (asked.rules.denials, &self.shared) else { return Ok(()) };
+        let now = milliseconds(&**shared)?;
+        let owed = self.owed.take(asked.claims, now).ok_or(Reason::Overloaded)?;
+        for left in (0..owed).rev() {
+            match self.count(asked, denials) {
+                Ok(None) => {}
+                Ok(Some(ending)) => return Err(Stop { reason: reason_of(ending), ended_now: Some(ending) }),
+                Err(stop) => {
+                    (0..=left).for_each(|_| self.owed.add(asked.claims, Some(now), denials.window()));
+                    return Err(stop);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// May a stream of the session that is open go on? `moved`: a piece of it has just come, which is use of the session.
     pub(crate) fn stays(&mut self, asked: &Asked<'_>, moved: bool) -> Result<(), Stop> {
-        let shared = Rc::clone(self.shared.as_ref().ok_or(Reason::InternalError)?);
-        let (key, id) = (asked.key(), asked.id());
-        let entries = match self.swept.get(&key) {
-            Some(entries) => Rc::clone(entries),
-            None => {
-                let bytes = shared.get(&key)?.map(|(bytes, _)| bytes).unwrap_or_default();
-                let entries: Rc<[Entry]> = shard::read(&bytes)?.into();
-                self.swept.insert(key.clone(), Rc::clone(&entries));
-                entries
-            }
-        };
-        let Some(entry) = entries.iter().find(|entry| entry.id == id) else {
-            // Its policy had no `idle_timeout` when it was admitted: its time begins now.
-            if asked.rules.idle_timeout.is_some() {
-                self.swept.remove(&key);
-                self.change(asked, |entry, _| Ok(entry.map_or(Change::Begin(Id::default()), |_| Change::Nothing)))?;
-            }
-            return Ok(());
-        };
-        if let Some(ending) = entry.ended {
+        let rules = asked.rules;
+        let found = self.swept(asked)?;
+        if let Some(ending) = found.as_ref().and_then(|entry| entry.ended) {
             return Err(reason_of(ending).into());
         }
-        if asked.rules.idle_timeout.is_none() {
+        if rules.idle_timeout.is_none() {
             return Ok(());
         }
-        let idle = milliseconds(&*shared)?.saturating_sub(entry.used);
-        if asked.rules.is_idle(idle) || (moved && asked.rules.is_use_to_note(idle)) {
+        let Some(used) = found.and_then(|entry| entry.used) else {
+            // No policy had an `idle_timeout` when it was admitted: its time begins now.
+            self.forget_swept(asked);
+            return self.enter(asked, None);
+        };
+        let idle = milliseconds(&*self.shared()?)?.saturating_sub(used);
+        if rules.is_idle(idle) || (moved && rules.is_use_to_note(idle)) {
             // By what is shared now, not by what was read a while ago.
-            self.swept.remove(&key);
-            if moved && !asked.rules.is_idle(idle) {
+            self.forget_swept(asked);
+            if moved && !rules.is_idle(idle) {
                 return self.enter(asked, None);
             }
             let ended = self.change(asked, |entry, now| {
                 Ok(match entry {
-                    Some(entry) if entry.ended.is_none() && asked.rules.is_idle(now.saturating_sub(entry.used)) => {
+                    Some(Entry { ended: None, used: Some(used), .. }) if rules.is_idle(now.saturating_sub(*used)) => {
                         Change::End(Ending::Idle)
                     }
                     Some(_) | None => Change::Nothing,
@@ -257,97 +249,23 @@ impl Sessions {
         }
         Ok(())
     }
-
-    /// Changes the session's entry as `decide` says of what is there, by compare-and-swap; tells what it was ended for by this
-    /// very change. Others may be quicker a bounded number of times.
-    fn change(
-        &mut self,
-        asked: &Asked<'_>,
-        decide: impl Fn(Option<&Entry>, u64) -> Result<Change, Stop>,
-    ) -> Result<Option<Ending>, Stop> {
-        let shared = Rc::clone(self.shared.as_ref().ok_or(Reason::InternalError)?);
-        let (key, id) = (asked.key(), asked.id());
-        for _ in 0..limits::SHARED_RETRIES {
-            let now = milliseconds(&*shared)?;
-            let (bytes, version) = match shared.get(&key)? {
-                Some((bytes, version)) => (bytes, Some(version)),
-                None => (Vec::new(), None),
-            };
-            let mut entries = shard::read(&bytes)?;
-            let place = entries.iter().position(|entry| entry.id == id && entry.keep_until > now);
-            let change = decide(place.and_then(|place| entries.get(place)), now)?;
-            if matches!(change, Change::Nothing) {
-                return Ok(None);
-            }
-            let mut entry = place.map_or_else(
-                || Entry { id, ended: None, keep_until: 0, used: now, context: Id::default(), denials: Vec::new() },
-                |place| entries.swap_remove(place),
-            );
-            let ended = entry.apply(change, now);
-            entry.keep_until = asked.keep_until(now, ended.is_some());
-            entries.retain(|other| other.keep_until > now && other.id != id);
-            entries.push(entry);
-            let bytes = shard::write(&entries).ok_or(Reason::Overloaded)?;
-            if ended.is_some() {
-                // Before the ending itself: whoever looks for it must know to look.
-                mark(&*shared, asked.policy)?;
-                self.is_to_ask(asked.policy);
-            }
-            if shared.put(&key, &bytes, version)? {
-                return Ok(ended);
-            }
-        }
-        Err(Reason::Overloaded.into())
-    }
 }
 
-/// What is to be done with a session's entry.
-enum Change {
-    Nothing,
-    /// It was never seen before, or not by these rules; from this context it comes.
-    Begin(Id),
-    Use,
-    /// Nothing but how long it is kept.
-    Keep,
-    /// Denials that are older than this no longer count, in milliseconds.
-    Deny {
-        window: u64,
-    },
-    End(Ending),
-}
-
-impl Entry {
-    fn apply(&mut self, change: Change, now: u64) -> Option<Ending> {
-        match change {
-            Change::Nothing | Change::Keep => {}
-            Change::Begin(context) => (self.context, self.used) = (context, now),
-            Change::Use => self.used = now,
-            Change::Deny { window } => {
-                self.denials.retain(|at| now.saturating_sub(*at) < window);
-                self.denials.push(now);
-            }
-            Change::End(ending) => {
-                self.ended = Some(ending);
-                self.denials.clear();
-            }
-        }
-        self.ended
+impl Asked<'_> {
+    /// How long an entry is needed from now on: as long as any token that is valid now, where the policy wants to know of every
+    /// session; as long as its denials count; one that is ended as long as any policy lets tokens live, and for a day at least, as a
+    /// later policy may let them live longer.
+    fn needed_until(&self, longest_lifetime: u64, entry: &Entry, now: u64) -> u64 {
+        let seconds = match entry.ended {
+            Some(_) => self.lifetime.max(longest_lifetime).max(limits::ENDING_SECONDS),
+            None if self.rules.keep_each() => self.lifetime,
+            None => 0,
+        };
+        let counts = entry.denials.last().map_or(0, |last| last.saturating_add(entry.window));
+        now.saturating_add(seconds.saturating_mul(1000)).max(counts)
     }
 }
 
 fn milliseconds(shared: &dyn SharedState) -> Result<u64, Unavailable> {
     Ok(u64::try_from(shared.elapsed()?.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn marker(policy: &str) -> String {
-    format!("chaperone/{policy}/ended")
-}
-
-/// Says that something was ended under a policy of this name. That another worker is quicker is as good.
-fn mark(shared: &dyn SharedState, policy: &str) -> Result<(), Unavailable> {
-    let key = marker(policy);
-    if shared.get(&key)?.is_none() {
-        shared.put(&key, b"1", None)?;
-    }
-    Ok(())
 }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::Value;
 
-use super::{Id, digest};
+use super::entry::Id;
+use super::place::digest;
 use crate::document::{At, Errors, Object, duration, each, one_of, whole_number};
 use crate::limits;
 use crate::request::Head;
@@ -79,7 +80,12 @@ impl StateRules {
 
     /// Is there anything to keep of a session?
     pub(crate) fn ask(&self) -> bool {
-        self.idle_timeout.is_some() || self.denials.is_some() || self.contexts.ask()
+        self.denials.is_some() || self.keep_each()
+    }
+
+    /// Is there anything to keep of every session, whatever it does?
+    pub(super) fn keep_each(&self) -> bool {
+        self.idle_timeout.is_some() || self.contexts.ask()
     }
 
     /// Uses are noted once in a sixteenth of the timeout, and at most once a second: nobody is idle before the timeout, and
@@ -119,6 +125,11 @@ impl Denials {
         object.finish(errors);
         Some(Self { count: count?, within: within? })
     }
+
+    /// The window in milliseconds.
+    pub(super) fn window(self) -> u64 {
+        self.within.saturating_mul(1000)
+    }
 }
 
 /// The evidence for a context is missing.
@@ -131,7 +142,7 @@ impl Contexts {
     }
 
     /// Where a request comes from, as far as it must not change; `None` when nothing of it must stay. That a connection shows no
-    /// certificate is a context, too.
+    /// certificate is a context, too. Its first byte says by which rules it was taken.
     pub(crate) fn of(&self, head: &Head<'_>) -> Result<Option<Id>, Missing> {
         if !self.ask() {
             return Ok(None);
@@ -142,11 +153,6 @@ impl Contexts {
         context[0] = self.source_prefix.unwrap_or(0) | u8::from(self.certificate) << 7;
         Ok(Some(context))
     }
-}
-
-/// Were both contexts taken by the same rules? Their first byte says by which; 0 is none. Others cannot be compared.
-pub(super) fn by_same_rules(one: &Id, other: &Id) -> bool {
-    one.first() == other.first()
 }
 
 fn network(head: &Head<'_>, bits: u8) -> Result<String, Missing> {

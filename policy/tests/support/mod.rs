@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 pub mod fetching;
+pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
