@@ -127,7 +127,7 @@ pub const STREAMS_MOST: u32 = 100_000;
 ///
 /// Some 300 sessions of 50 bytes each, with what `idle_timeout` and `context_changes` keep of every session: 75,000 in all. Which
 /// shard a session has is decided by a hash with a random key, so that ids which somebody has chosen fill no shard sooner than others.
-/// One subject can have half of that, and two thirds are what two can; it takes some fifteen subjects to leave no room for others.
+/// One subject can have half of that, and two can have two thirds; a dozen together leave no room for others, eight do.
 pub const SHARD_BYTES: usize = 16 * 1024;
 
 /// Shards that one session may be kept in. A later one is looked at only where those before are full.
