@@ -45,7 +45,6 @@ async fn target() -> Upstream {
 }
 
 async fn mesh(name: &str, policy: &Value) -> Mesh {
-    // Nothing here is about how often one connection may ask.
     Mesh::with(name, policy, target().await, wasm::chaperone(), &[]).await
 }
 
