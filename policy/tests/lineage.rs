@@ -213,7 +213,8 @@ fn a_proxy_that_does_not_tell_of_newer_policies_gives_no_more_than_the_bound() {
     // What could not be told then is told now.
     shared.get.set(false);
     assert!(lineage.tick(&shared, false, ROOM).told && !lineage.is_abandoned());
-    (shared.get.set(true), shared.elapsed.set(true));
+    shared.get.set(true);
+    shared.elapsed.set(true);
     lineage.tick(&shared, false, ROOM);
     assert!(lineage.is_abandoned(), "without a time there is no bound");
 }
