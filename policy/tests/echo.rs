@@ -1,6 +1,6 @@
 //! The upstream's credential does not come back: not in a response, and not with a redirect that the proxy follows by itself.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 

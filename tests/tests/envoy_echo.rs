@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// `the-credential-of-orders`.
 const SECRET: &str = CREDENTIAL.1;
 
 /// A target that shows what it was sent, in the fields that a test wants and everywhere else not.
@@ -52,9 +53,9 @@ async fn heads_and_trailers_lose_it_and_keep_the_rest() {
             assert_eq!(reply.trailers["x-own"], "mine");
             expected.push("x-shown");
         }
-        let named: Vec<&str> = entry.record["unmapped"]["credential_echoed"].as_array().unwrap().iter().map(text).collect();
-        let (mut named, mut expected) = (named, expected);
-        (named.sort_unstable(), expected.sort_unstable());
+        let mut named: Vec<&str> = entry.record["unmapped"]["credential_echoed"].as_array().unwrap().iter().map(text).collect();
+        named.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(named, expected);
         assert_eq!((entry.reason(), &entry.record["severity_id"]), ("allowed", &json!(4)));
         assert!(!entry.line.to_string().contains(SECRET));
@@ -139,7 +140,7 @@ async fn under_the_option_no_body_carries_it_to_the_caller() {
             let got = String::from_utf8_lossy(&bytes);
             assert!(!whole, "{protocol:?} {path}: {got}");
             // At most three bytes of it, and those at the end.
-            assert!(!got.contains(&SECRET[..4]), "{protocol:?} {path}: {got}");
+            assert!(!got.contains("the-"), "{protocol:?} {path}: {got}");
             let entry = mesh.log.record(&audit_id).await;
             let seen = (entry.reason(), &entry.record["unmapped"]["ended_by"], &entry.record["severity_id"]);
             assert_eq!(seen, ("credential_echoed", &json!("credential_echoed"), &json!(4)), "{path}");
