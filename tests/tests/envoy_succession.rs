@@ -31,6 +31,9 @@ const BOUND: Duration = Duration::from_secs(3);
 /// A tick, and what a busy machine adds.
 const SLACK: Duration = Duration::from_secs(2);
 
+/// Text around the policy, and what stands there instead.
+type Settings<'s> = &'s [(&'s str, &'s str)];
+
 async fn feeds() -> Upstream {
     Upstream::answering(|received| match received.path.as_str() {
         "/v1/feed" => Answer::pieces(&["data: 1\n\n"], Duration::ZERO, true).header("content-type", "text/event-stream"),
@@ -84,7 +87,7 @@ async fn an_upgrade_a_rotated_environment_and_a_renamed_plugin_cut_what_the_newe
     let others = wasm::renamed("upgrade");
     let environment = (r#"host_env_keys: ["ORDERS_TOKEN"]"#, r#"host_env_keys: ["ORDERS_TOKEN", "PATH"]"#);
     let name = ("        name: chaperone\n        root_id: chaperone", "        name: renamed\n        root_id: renamed");
-    let changes: [(&str, &Path, &[(&str, &str)]); 4] = [
+    let changes: [(&str, &Path, Settings<'_>); 4] = [
         ("another .wasm", &others, &[]),
         ("another environment", &others, &[environment]),
         ("another plugin name", &others, &[environment, name]),
