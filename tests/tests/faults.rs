@@ -81,7 +81,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let module = Module::load(wasm::chaperone()).expect("the filter loads");
-        let scenario = Scenario::new();
+        let scenario = Scenario::new().unhurried();
         let (token, stranger) = (scenario.token("s-1"), scenario.forged("s-1"));
         let denied = [message("DELETE", &token), message("GET", &stranger)];
         let clock = Clock::fixed(scenario::now() * 1_000_000_000);
