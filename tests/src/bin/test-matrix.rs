@@ -86,7 +86,7 @@ fn files() -> io::Result<Vec<String>> {
 
 fn cargo(files: &[String]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).args(["test", "--locked", "--quiet", "-p", "chaperone-tests"]);
+    command.current_dir(root()).args(["test", "--locked", "--quiet"]);
     files.iter().for_each(|file| {
         command.args(["--test", file]);
     });
