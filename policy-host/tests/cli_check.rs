@@ -317,3 +317,20 @@ fn a_bootstrap_is_checked_for_what_keeps_one_caller_from_filling_the_proxy() {
     // It has no policy that could be compared.
     assert_eq!(check(folder.path(), &["bootstrap.yaml", "--against", EXAMPLE]).status.code(), Some(3));
 }
+
+#[test]
+fn manifests_that_are_delivered_together_are_checked_for_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = |text: &str| {
+        fs::write(folder.path().join("m.yaml"), text).unwrap();
+        let output = check(folder.path(), &["m.yaml", "--format", "json"]);
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        list.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shipped = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy").join(file)).unwrap();
+    let (istio, gateway) = (shipped("istio.yaml"), shipped("envoy-gateway.yaml"));
+    assert_eq!((codes(&istio), codes(&gateway)), (vec![], vec![]));
+    assert_eq!(codes(&istio.replace("            request_timeout: 30s\n", "")), ["timeout_missing"]);
+    assert_eq!(codes(&gateway.replace("requestReceivedTimeout: 30s, ", "")), ["timeout_missing"]);
+    assert_eq!(codes(&gateway.replace("maxParallelRequests: 10000, ", "")), ["circuit_breakers_missing"]);
+}
