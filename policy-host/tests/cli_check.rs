@@ -243,3 +243,94 @@ fn a_secret_on_the_line_of_a_mistake_is_not_shown() {
         }
     }
 }
+
+/// What `render ecds` prints for the example.
+fn rendered(folder: &Path, more: &[&str]) -> String {
+    let render = ["render", "ecds", "--policy", EXAMPLE, "--wasm", "/chaperone.wasm"];
+    let output = Command::new(env!("CARGO_BIN_EXE_policy-host")).args([&render[..], more].concat()).current_dir(folder).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn what_would_be_lost_is_said_before_a_file_replaces_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let old = rendered(folder.path(), &[]);
+    write("old.yaml", &old);
+    let (entry, generation) = (r#","revoked":["#, r#""generation":"#);
+    assert!(old.contains(entry) && old.contains(generation));
+    let next = old.replace(generation, r#""generation":9"#);
+    write("same.yaml", &next);
+    let same = check(folder.path(), &["same.yaml", "--against", "old.yaml", "--deny-warnings"]);
+    assert_eq!((same.status.code(), text(&same.stderr).as_str()), (Some(0), ""));
+
+    let changed = next.replace("vm_id: \"chaperone\"", "vm_id: \"v2\"").replace("INC-42", "INC-0").replace("s-2041", "s-2042");
+    write("next.yaml", &changed);
+    let human = check(folder.path(), &["next.yaml", "--against", "old.yaml"]);
+    assert_eq!(human.status.code(), Some(0), "warnings do not fail it");
+    let said = text(&human.stderr);
+    for part in [
+        "streams_orphaned",
+        "revocations_lost",
+        "s-2041",
+        "next.yaml:22:",
+        "keep `vm_id: chaperone`",
+        "--keep-revoked",
+        "2 warnings",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let json = check(folder.path(), &["next.yaml", "--against", "old.yaml", "--format", "json", "--deny-warnings"]);
+    assert_eq!(json.status.code(), Some(1));
+    let list: Vec<Value> = serde_json::from_slice(&json.stdout).unwrap();
+    let codes: Vec<&str> = list.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["revocations_lost", "streams_orphaned"], "in the file's order");
+    assert!(list.iter().all(|finding| finding["line"].is_u64() && finding["help"].is_string()));
+
+    write("broken.yaml", "version: 1\n");
+    let broken = check(folder.path(), &["next.yaml", "--against", "broken.yaml"]);
+    assert_eq!(broken.status.code(), Some(3));
+    assert!(text(&broken.stderr).contains("broken.yaml:1:1"), "{}", text(&broken.stderr));
+}
+
+#[test]
+fn a_bootstrap_is_checked_for_what_keeps_one_caller_from_filling_the_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let render = ["render", "envoy", "--policy", EXAMPLE, "--upstream", "orders.internal:8080"];
+    let rendered = Command::new(env!("CARGO_BIN_EXE_policy-host")).args(render).output().unwrap();
+    let bootstrap = text(&rendered.stdout);
+    let path = folder.path().join("bootstrap.yaml");
+    fs::write(&path, &bootstrap).unwrap();
+    let good = check(folder.path(), &["bootstrap.yaml", "--deny-warnings"]);
+    assert_eq!((good.status.code(), text(&good.stderr).as_str()), (Some(0), ""));
+    assert_eq!(text(&good.stdout), "bootstrap.yaml: wires a filter whose policy comes from elsewhere\n");
+    let (before, rest) = bootstrap.split_once("      circuit_breakers:").unwrap();
+    let (_, after) = rest.split_once("      load_assignment:").unwrap();
+    let without = format!("{before}      load_assignment:{after}").replace("request_timeout: 30s", "request_timeout: 0s");
+    fs::write(&path, without).unwrap();
+    let bad = check(folder.path(), &["bootstrap.yaml", "--format", "json", "--deny-warnings"]);
+    let list: Vec<Value> = serde_json::from_slice(&bad.stdout).unwrap();
+    let codes: Vec<&str> = list.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    assert_eq!((bad.status.code(), codes), (Some(1), vec!["timeout_missing", "circuit_breakers_missing"]));
+    // It has no policy that could be compared.
+    assert_eq!(check(folder.path(), &["bootstrap.yaml", "--against", EXAMPLE]).status.code(), Some(3));
+}
+
+#[test]
+fn manifests_that_are_delivered_together_are_checked_for_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = |text: &str| {
+        fs::write(folder.path().join("m.yaml"), text).unwrap();
+        let output = check(folder.path(), &["m.yaml", "--format", "json"]);
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        list.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shipped = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy").join(file)).unwrap();
+    let (istio, gateway) = (shipped("istio.yaml"), shipped("envoy-gateway.yaml"));
+    assert_eq!((codes(&istio), codes(&gateway)), (vec![], vec![]));
+    assert_eq!(codes(&istio.replace("            request_timeout: 30s\n", "")), ["timeout_missing"]);
+    assert_eq!(codes(&gateway.replace("requestReceivedTimeout: 30s, ", "")), ["timeout_missing"]);
+    assert_eq!(codes(&gateway.replace("maxParallelRequests: 10000, ", "")), ["circuit_breakers_missing"]);
+}

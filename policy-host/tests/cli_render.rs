@@ -301,6 +301,54 @@ fn istio_gets_objects_that_its_schemas_allow_wherever_they_are_attached() {
     }
 }
 
+/// BackendTrafficPolicy of the same schemas: api/v1alpha1/circuitbreaker_types.go and timeout_types.go.
+fn is_backend_policy(spec: &Value) {
+    has(spec, &["targetRefs!", "circuitBreaker!", "timeout!"]);
+    let breaker = &spec["circuitBreaker"];
+    has(breaker, &["maxConnections!", "maxPendingRequests!", "maxParallelRequests!", "maxParallelRetries!"]);
+    assert!(
+        breaker.as_object().unwrap().values().all(|number| number.as_u64().is_some_and(|number| u32::try_from(number).is_ok()))
+    );
+    has(&spec["timeout"], &["http!", "tcp"]);
+    has(
+        &spec["timeout"]["http"],
+        &["connectionIdleTimeout", "maxConnectionDuration", "maxStreamDuration", "requestTimeout", "streamIdleTimeout"],
+    );
+}
+
+/// ClientTrafficPolicy: clienttrafficpolicy_types.go, timeout_types.go, connection_types.go, pathsettings_types.go.
+fn is_client_policy(spec: &Value) {
+    has(spec, &["targetRefs!", "path!", "timeout!", "http2!", "connection!"]);
+    has(&spec["path"], &["disableMergeSlashes!", "escapedSlashesAction!"]);
+    one_of(
+        &spec["path"]["escapedSlashesAction"],
+        &["KeepUnchanged", "RejectRequest", "UnescapeAndForward", "UnescapeAndRedirect"],
+    );
+    has(&spec["timeout"], &["http!", "tcp"]);
+    has(
+        &spec["timeout"]["http"],
+        &["idleTimeout", "requestHeadersReceivedTimeout", "requestReceivedTimeout!", "streamIdleTimeout"],
+    );
+    has(
+        &spec["http2"],
+        &[
+            "connectionKeepalive",
+            "initialConnectionWindowSize",
+            "initialStreamWindowSize",
+            "maxConcurrentStreams!",
+            "onInvalidMessage",
+        ],
+    );
+    has(&spec["connection"], &["bufferLimit", "connectionLimit!", "maxAcceptPerSocketEvent", "socketBufferLimit"]);
+    assert!(spec["connection"]["connectionLimit"]["value"].as_i64().is_some_and(|value| value >= 1));
+    // The Gateway API's durations, without a fraction and a sign.
+    for duration in spec["timeout"]["http"].as_object().unwrap().values() {
+        assert!(
+            duration.as_str().unwrap().strip_suffix('s').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        );
+    }
+}
+
 /// The schema of EnvoyExtensionPolicy: envoyproxy/gateway,
 /// charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml, v1alpha1.
 #[test]
@@ -309,15 +357,21 @@ fn envoy_gateway_gets_an_object_that_its_schema_allows() {
         let text = render(&["envoy-gateway", "--at", at, "--namespace", "orders", "--image", &image()]);
         assert_eq!(label_of(&text), label(&example()));
         let document = Document::parse("gateway.yaml", text).unwrap();
-        let object = document.value();
-        has(object, &["apiVersion!", "kind!", "metadata!", "spec!"]);
-        assert_eq!(
-            (&object["apiVersion"], &object["kind"]),
-            (&json!("gateway.envoyproxy.io/v1alpha1"), &json!("EnvoyExtensionPolicy"))
-        );
-        has(&object["spec"], &["targetRefs!", "wasm!"]);
+        let items = document.value()["items"].as_array().unwrap();
         let (kind, name) = at.split_once('/').unwrap();
-        assert_eq!(object["spec"]["targetRefs"], json!([{"group": "gateway.networking.k8s.io", "kind": kind, "name": name}]));
+        let target = json!([{"group": "gateway.networking.k8s.io", "kind": kind, "name": name}]);
+        let kinds: Vec<&str> = items.iter().map(|item| item["kind"].as_str().unwrap()).collect();
+        let all = ["EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy"];
+        assert_eq!(kinds, if kind == "Gateway" { &all[..] } else { &all[..2] }, "a route does not choose its Gateway's timeouts");
+        for item in items {
+            has(item, &["apiVersion!", "kind!", "metadata!", "spec!"]);
+            assert_eq!(item["apiVersion"], json!("gateway.envoyproxy.io/v1alpha1"));
+            assert_eq!(item["spec"]["targetRefs"], target);
+        }
+        is_backend_policy(&items[1]["spec"]);
+        items.get(2).into_iter().for_each(|policy| is_client_policy(&policy["spec"]));
+        let object = &items[0];
+        has(&object["spec"], &["targetRefs!", "wasm!"]);
         let wasm = &object["spec"]["wasm"][0];
         has(wasm, &["code!", "config!", "env!", "failOpen!", "name!", "rootID!"]);
         has(&wasm["code"], &["type!", "image!"]);
@@ -409,4 +463,84 @@ fn what_is_in_force_stays_revoked_when_it_is_asked_to() {
     assert!(!lost["revoked"].to_string().contains("s-100"), "without it they are those of the policy alone");
     let missing = policy_host(&["render", "ecds", "--wasm", "/w", "--policy", in_force, "--keep-revoked", "nowhere.yaml"]);
     assert_eq!((missing.status.code(), missing.stdout.len()), (Some(3), 0), "{missing:?}");
+}
+
+/// Resource, plugin and VM of an ECDS file.
+fn names(text: &str) -> [String; 3] {
+    let document = Document::parse("ecds.yaml", text.to_owned()).unwrap();
+    let name = |pointer: &str| document.value().pointer(&format!("/resources/0{pointer}")).unwrap().as_str().unwrap().to_owned();
+    [name("/name"), name("/typed_config/config/name"), name("/typed_config/config/vm_config/vm_id")]
+}
+
+#[test]
+fn the_names_by_which_streams_are_found_again_stay_and_are_never_changed_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ecds.yaml");
+    let in_force = path.to_str().unwrap();
+    let usual = render(&["ecds", "--wasm", "/c.wasm"]);
+    assert_eq!(names(&usual), ["chaperone"; 3]);
+    assert_eq!(names(&render(&["ecds", "--wasm", "/c.wasm", "--name", "orders-2"])), ["orders-2"; 3]);
+    // Whatever they are in the file, each by itself.
+    let odd = usual.replace("vm_id: \"chaperone\"", "vm_id: \"of old\"").replacen("name: \"chaperone\"", "name: sessions", 1);
+    fs::write(&path, &odd).unwrap();
+    assert_eq!(names(&render(&["ecds", "--wasm", "/c.wasm", "--keep-revoked", in_force])), ["sessions", "chaperone", "of old"]);
+    let asked = |name: &str| {
+        let example = example();
+        let policy = ["--policy", example.to_str().unwrap(), "--keep-revoked", in_force, "--name", name];
+        policy_host(&[&["render", "ecds", "--wasm", "/c.wasm"], &policy[..]].concat())
+    };
+    let refused = asked("chaperone");
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(3), 0), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("in force under the name `sessions`") && said.contains("ecds.yaml:3:"), "{said}");
+    fs::write(&path, &usual).unwrap();
+    assert_eq!(asked("chaperone").status.code(), Some(0), "the same name is no change");
+    assert_eq!(policy_host(&["render", "ecds", "--name", "a b"]).status.code(), Some(2));
+    let bootstrap = render(&["envoy", "--upstream", "a:1", "--name", "orders-2"]);
+    assert!(bootstrap.contains("- name: \"orders-2\"\n                    config_discovery:"), "{bootstrap}");
+}
+
+#[test]
+fn what_is_lost_in_spite_of_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, policy) = (folder.path().join("ecds.yaml"), folder.path().join("policy.yaml"));
+    fs::write(&path, render(&["ecds", "--wasm", "/c.wasm"])).unwrap();
+    let next = |text: &str| {
+        fs::write(&policy, text).unwrap();
+        let files = ["--policy", policy.to_str().unwrap(), "--keep-revoked", path.to_str().unwrap()];
+        policy_host(&[&["render", "ecds", "--wasm", "/c.wasm"], &files[..]].concat())
+    };
+    let example = fs::read_to_string(example()).unwrap();
+    let same = next(&example);
+    assert_eq!((same.status.code(), same.stderr.len()), (Some(0), 0), "{same:?}");
+    let renamed = next(&example.replace("name: agent-orders\n", "name: other\n"));
+    assert_eq!(renamed.status.code(), Some(0), "{renamed:?}");
+    let said = String::from_utf8_lossy(&renamed.stderr).into_owned();
+    assert!(said.contains("streams_orphaned") && said.contains("the policy was called `agent-orders`"), "{said}");
+}
+
+#[test]
+fn two_listeners_that_envoy_would_take_for_one_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.yaml");
+    fs::write(&other, render(&["ecds", "--wasm", "/c.wasm"])).unwrap();
+    let (example, other) = (example(), other.to_str().unwrap());
+    let beside = |more: &[&str]| {
+        let files = ["--policy", example.to_str().unwrap(), "--beside", other];
+        policy_host(&[&["render", "ecds", "--wasm", "/c.wasm"], &files[..], more].concat())
+    };
+    let refused = beside(&[]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(3), 0), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("other.yaml:7:") && said.contains("--name chaperone-2"), "{said}");
+    let apart = beside(&["--name", "chaperone-2"]);
+    assert_eq!((apart.status.code(), apart.stderr.len()), (Some(0), 0), "{apart:?}");
+    // The file in whose place it comes is no other listener's.
+    assert_eq!(beside(&["--keep-revoked", other]).status.code(), Some(0));
+
+    let shared = fs::read_to_string(other).unwrap().replace("\"name\":\"agent-orders\"", "\"name\":\"users\"");
+    fs::write(other, shared).unwrap();
+    let shared = beside(&[]);
+    assert_eq!(shared.status.code(), Some(0), "{shared:?}");
+    assert!(String::from_utf8_lossy(&shared.stderr).contains("vm_shared"), "{shared:?}");
 }

@@ -369,3 +369,31 @@ fn another_one_is_waited_for() {
     assert!(text(&output.stderr).contains("another revoke is at work"));
     assert_eq!(policy(&path)["revoked"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn what_a_changed_file_would_lose_against_another_is_said() {
+    let (folder, path) = folder();
+    let render = ["render", "ecds", "--policy", EXAMPLE, "--wasm", "/chaperone.wasm"];
+    let rendered = Command::new(env!("CARGO_BIN_EXE_policy-host")).args(render).output().unwrap();
+    let old = text(&rendered.stdout);
+    fs::write(folder.path().join("old.yaml"), &old).unwrap();
+    let next = old.replace("vm_id: \"chaperone\"", "vm_id: \"v2\"");
+    fs::write(folder.path().join("next.yaml"), next).unwrap();
+    let output = revoke(folder.path(), &["next.yaml", "--session", "s-9", "--against", "old.yaml"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "the revocation is written: {said}");
+    assert!(said.contains("streams_orphaned") && said.contains("end within 10s"), "{said}");
+    let json = revoke(folder.path(), &["next.yaml", "--session", "s-8", "--against", "old.yaml", "--format", "json"]);
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&report["against"][0]["code"], &report["changed"]), (&json!("streams_orphaned"), &json!(true)));
+    assert_eq!(text(&json.stderr), "");
+    // The file itself as it was: only what is taken out is missing.
+    let itself = revoke(folder.path(), &["old.yaml", "--session", "s-9", "--against", "old.yaml"]);
+    assert_eq!((itself.status.code(), text(&itself.stderr).as_str()), (Some(0), ""));
+    let undone = revoke(folder.path(), &["old.yaml", "--session", "s-9", "--undo", "--against", "old.yaml"]);
+    assert!(text(&undone.stderr).contains("revocations_lost"), "{}", text(&undone.stderr));
+
+    let before = fs::read_to_string(&path).unwrap();
+    let missing = revoke(folder.path(), &["policy.yaml", "--session", "s-9", "--against", "nowhere.yaml"]);
+    assert_eq!((missing.status.code(), fs::read_to_string(&path).unwrap() == before), (Some(3), true), "nothing was changed");
+}

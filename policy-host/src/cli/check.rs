@@ -3,7 +3,7 @@
 use super::{Exit, Format, output};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use policy_host::source::{Findings, Lint, PolicyDocument, Target};
+use policy_host::source::{Document, Findings, Lint, PolicyDocument, Target, wiring_alone};
 use std::path::PathBuf;
 
 /// Check a policy: every mistake, and what a reviewer would ask about, each with its line and what to write instead.
@@ -12,6 +12,9 @@ use std::path::PathBuf;
 pub(crate) struct Check {
     /// A policy (YAML or JSON), or an Envoy file or a Kubernetes manifest with one in it; - is stdin.
     policy: PathBuf,
+    /// The file that this one is to replace: warns of what would be lost, such as open streams that nothing newer judges.
+    #[arg(long, value_name = "OLD")]
+    against: Option<PathBuf>,
     /// What the policy is for: istio knows its limits. By default istio for its own manifests, else envoy.
     #[arg(long, value_enum)]
     target: Option<For>,
@@ -33,8 +36,10 @@ fn help() -> String {
     let names: Vec<&str> = Lint::ALL.into_iter().map(Lint::code).collect();
     format!(
         "Example: policy-host check examples/agent-orders/policy.yaml
+  policy-host check next.yaml --against /etc/envoy/ecds/ecds.yaml
 
 Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
+An Envoy bootstrap that takes its policy from elsewhere is checked for what keeps one caller from filling the proxy.
 A comment allows a warning where it is meant, beside it or on the lines right above it:
   # check: allow command_unused
 
@@ -45,15 +50,38 @@ The warnings by name: {}.",
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let document = match PolicyDocument::read(&self.policy) {
-            Ok(document) => document,
+        let file = match Document::read(&self.policy) {
+            Ok(file) => file,
             Err(findings) => return self.report(Some(&findings), ""),
+        };
+        let document = match PolicyDocument::find(file.clone()) {
+            Ok(document) => document,
+            Err(findings) => match wiring_alone(&file).filter(|_| self.against.is_none()) {
+                // A second policy is a mistake, wherever it stands; none is what a bootstrap has.
+                Some(found) if PolicyDocument::is_missing(&file) => {
+                    let said = format!("{}: wires a filter whose policy comes from elsewhere\n", file.source().name);
+                    return self.report(found.as_ref(), &said);
+                }
+                Some(_) | None => return self.report(Some(&findings), ""),
+            },
+        };
+        let old = match self.against.as_deref().map(|old| PolicyDocument::read(old).and_then(|old| old.compile().map(|_| old))) {
+            None => None,
+            Some(Ok(old)) => Some(old),
+            Some(Err(findings)) => return self.report(Some(&findings), ""),
         };
         let target = self.target.map(|target| match target {
             For::Envoy => Target::Envoy,
             For::Istio => Target::Istio,
         });
         let (policy, findings) = document.check(target, Timestamp::now());
+        // What a broken policy would lose is not known.
+        let old = old.filter(|_| policy.is_some());
+        let lost = old.and_then(|old| document.against(&old, Timestamp::now()));
+        let findings = match (findings, lost) {
+            (Some(findings), Some(lost)) => Some(findings.and(lost)),
+            (findings, lost) => findings.or(lost),
+        };
         let valid = policy.map(|policy| {
             let revision = policy.revision().and_then(|revision| revision.get(..12)).unwrap_or_default();
             format!(

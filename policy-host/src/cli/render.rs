@@ -4,10 +4,10 @@ use super::{Exit, output};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
-    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Place, Rendered},
-    source::PolicyDocument,
+    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Name, Names, Place, Rendered},
+    source::{Document, Findings, PolicyDocument},
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print a policy in the form in which a proxy takes it.
 #[derive(Debug, Subcommand)]
@@ -27,7 +27,8 @@ struct Policy {
     /// A policy, or an Envoy file or manifest with one in it.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
-    /// The file that is in force, such as ecds.yaml: what it revokes stays revoked.
+    /// The file that is in force, such as ecds.yaml: what it revokes stays revoked, its names in Envoy stay, and what would be
+    /// lost all the same is said.
     #[arg(long, value_name = "FILE")]
     keep_revoked: Option<PathBuf>,
 }
@@ -46,6 +47,9 @@ pub(crate) struct Envoy {
     /// Where callers connect.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10000")]
     listen: Endpoint,
+    /// The name by which it asks for the filter: that of `render ecds`.
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
     /// Envoy's admin interface, on loopback.
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     admin_port: u16,
@@ -74,6 +78,13 @@ pub(crate) struct Ecds {
     /// Where Envoy finds the filter.
     #[arg(long, value_name = "FILE")]
     wasm: PathBuf,
+    /// The filter's name: of the resource, the plugin and its VM. By default that of the file in force, else chaperone. One that
+    /// is changed leaves the streams that are open behind.
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+    /// The ECDS file of another listener of the same Envoy; may be repeated. Two that Envoy would take for one are refused.
+    #[arg(long, value_name = "OTHER")]
+    beside: Vec<PathBuf>,
 }
 
 /// Istio's WasmPlugin, with what denies when a worker runs without it.
@@ -146,12 +157,38 @@ fn gateway(text: &str) -> Result<(&'static str, String), String> {
 }
 
 impl Policy {
-    fn read(&self) -> Result<Rendered, Exit> {
-        let rendered = || {
+    /// The policy under its name, and the file in force.
+    fn read(&self, name: Option<&Name>) -> Result<(Rendered, Option<PolicyDocument>), Exit> {
+        let read = || {
             let in_force = self.keep_revoked.as_deref().map(PolicyDocument::read).transpose()?;
-            Rendered::new(&PolicyDocument::read(&self.policy)?, in_force.as_ref(), Timestamp::now())
+            let names = Names::choose(name, in_force.as_ref())?;
+            let rendered = Rendered::new(&PolicyDocument::read(&self.policy)?, in_force.as_ref(), Timestamp::now())?;
+            Ok((rendered.named(names), in_force))
         };
-        rendered().map_err(|findings| output::invalid(&findings))
+        read().map_err(|findings: Findings| output::invalid(&findings))
+    }
+
+    /// Says what is lost when this text takes the place of the file in force, and refuses what Envoy would take for another
+    /// listener's.
+    fn compared(&self, text: String, in_force: Option<&PolicyDocument>, beside: &[PathBuf]) -> Result<String, Exit> {
+        let invalid = |findings: Findings| output::invalid(&findings);
+        let document = Document::parse("what is rendered", text.clone()).and_then(PolicyDocument::find).map_err(invalid)?;
+        for other in beside.iter().filter(|other| !self.is_in_force(other)) {
+            let other = PolicyDocument::read(other).map_err(invalid)?;
+            if let Some(shared) = render::beside(&document, &other).map_err(invalid)? {
+                output::invalid(&shared.into());
+            }
+        }
+        if let Some(lost) = in_force.and_then(|old| document.against(old, Timestamp::now())) {
+            output::invalid(&lost);
+        }
+        Ok(text)
+    }
+
+    /// Is this the file in whose place the rendered one comes?
+    fn is_in_force(&self, other: &Path) -> bool {
+        let same = |path: &Path| path.canonicalize().ok();
+        self.keep_revoked.as_deref().is_some_and(|in_force| same(in_force).is_some() && same(in_force) == same(other))
     }
 }
 
@@ -162,7 +199,7 @@ impl Render {
 
     fn text(&self) -> Result<String, Exit> {
         match self {
-            Self::Envoy(Envoy { policy, listen, admin_port, upstream, ecds_dir, access_log, trusted_ca }) => {
+            Self::Envoy(Envoy { policy, listen, name, admin_port, upstream, ecds_dir, access_log, trusted_ca }) => {
                 let options = Bootstrap {
                     listen: listen.clone(),
                     admin_port: *admin_port,
@@ -171,12 +208,15 @@ impl Render {
                     access_log: access_log.clone(),
                     trusted_ca: trusted_ca.clone(),
                 };
-                render::bootstrap(&policy.read()?, &options).map_err(|error| {
+                render::bootstrap(&policy.read(name.as_ref())?.0, &options).map_err(|error| {
                     output::diagnostic(&format!("policy-host: {}: {error}", policy.policy.display()));
                     Exit::Invalid
                 })
             }
-            Self::Ecds(Ecds { policy, wasm }) => Ok(render::ecds(&policy.read()?, &wasm.display().to_string())),
+            Self::Ecds(Ecds { policy, wasm, name, beside }) => {
+                let (rendered, in_force) = policy.read(name.as_ref())?;
+                policy.compared(render::ecds(&rendered, &wasm.display().to_string()), in_force.as_ref(), beside)
+            }
             Self::Istio(Istio { policy, attach, at, namespace, image }) => {
                 let attach = match attach {
                     AttachTo::Sidecar => Attach::Sidecar,
@@ -184,14 +224,17 @@ impl Render {
                     AttachTo::Waypoint => Attach::Waypoint,
                 };
                 let options = IstioOptions { attach, place: at.clone(), namespace: namespace.clone(), image: image.clone() };
-                render::istio(&policy.read()?, &options).map_err(|message| {
+                let (rendered, in_force) = policy.read(None)?;
+                let text = render::istio(&rendered, &options).map_err(|message| {
                     output::diagnostic(&format!("error: {message}"));
                     Exit::Usage
-                })
+                })?;
+                policy.compared(text, in_force.as_ref(), &[])
             }
             Self::EnvoyGateway(EnvoyGateway { policy, at: (kind, name), namespace, image }) => {
                 let options = GatewayOptions { kind, name: name.clone(), namespace: namespace.clone(), image: image.clone() };
-                Ok(render::envoy_gateway(&policy.read()?, &options))
+                let (rendered, in_force) = policy.read(None)?;
+                policy.compared(render::envoy_gateway(&rendered, &options), in_force.as_ref(), &[])
             }
         }
     }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
     revoke::{Change, Entry, Exclusive, Nothing, Revision, Selectors, entries, patch, revise},
-    source::{Findings, PolicyDocument},
+    source::{Document, Findings, PolicyDocument},
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,9 @@ pub(crate) struct Revoke {
     /// `generation` for a WasmPlugin. Keep these two out of the manifest that you deliver otherwise.
     #[arg(long, value_name = "WHAT")]
     emit: Option<Emit>,
+    /// The file that FILE is to replace, such as the one in force: says what would be lost, as `check --against` does.
+    #[arg(long, value_name = "OLD", conflicts_with = "list")]
+    against: Option<PathBuf>,
     /// How to write the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
@@ -178,12 +181,16 @@ impl Revoke {
             Some(log) => Wanted::FromLog(FromLog::read(log)?),
             None => Wanted::Change(self.change()?),
         };
+        // A file that cannot be compared with is no reason to learn that afterwards.
+        let old = self.against.as_deref().map(PolicyDocument::read).transpose().map_err(invalid)?;
+        old.as_ref().map(PolicyDocument::compile).transpose().map_err(invalid)?;
         if self.emit == Some(Emit::Patch) {
             let document = PolicyDocument::read(&self.file).map_err(invalid)?;
             let change = wanted.change(&document);
             return match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
                 Ok(revision) => {
                     let patch = patch(&document, &revision).map_err(invalid)?;
+                    self.lost(&revision.text, old.as_ref());
                     Ok(wanted.exit(output::result(&format!("{patch:#}\n"))))
                 }
                 Err(nothing) => Ok(wanted.exit(self.nothing(&nothing, &wanted, &document))),
@@ -203,10 +210,24 @@ impl Revoke {
                 let lost = lost.map_err(|error| output::failed(&format!("{}: {error}", self.file.display())))?;
                 lost.iter().for_each(|lost| output::diagnostic(&format!("policy-host: {}: {lost}", self.file.display())));
                 self.doubts(&document, &change);
-                Ok(wanted.exit(self.done(&revision, &wanted, &document)))
+                let lost = self.lost(&revision.text, old.as_ref());
+                Ok(wanted.exit(self.done(&revision, &wanted, &document, lost.as_ref())))
             }
-            Err(nothing) => Ok(wanted.exit(self.nothing(&nothing, &wanted, &document))),
+            Err(nothing) => {
+                self.lost(document.file_text(), old.as_ref());
+                Ok(wanted.exit(self.nothing(&nothing, &wanted, &document)))
+            }
         }
+    }
+
+    /// Says what is lost when a file with this text takes the place of the old one.
+    fn lost(&self, text: &str, old: Option<&PolicyDocument>) -> Option<Findings> {
+        let document = Document::parse(&self.file.display().to_string(), text.to_owned()).and_then(PolicyDocument::find).ok()?;
+        let lost = document.against(old?, Timestamp::now())?;
+        if self.format == Format::Human || self.emit.is_some() {
+            output::invalid(&lost);
+        }
+        Some(lost)
     }
 
     fn selectors(&self) -> Selectors {
@@ -251,13 +272,17 @@ impl Revoke {
         }
     }
 
-    fn done(&self, revision: &Revision, wanted: &Wanted, document: &PolicyDocument) -> Exit {
+    fn done(&self, revision: &Revision, wanted: &Wanted, document: &PolicyDocument, lost: Option<&Findings>) -> Exit {
         let file = self.file.display().to_string();
         let Revision { added, removed, generation, label, .. } = revision;
         match self.format {
             Format::Json => {
                 let added = wanted.listed(added);
-                let report = json!({"file": file, "changed": true, "added": added, "removed": removed, "generation": generation});
+                let mut report =
+                    json!({"file": file, "changed": true, "added": added, "removed": removed, "generation": generation});
+                if let (Some(lost), Value::Object(members)) = (lost, &mut report) {
+                    members.insert("against".to_owned(), lost.json());
+                }
                 let report = wanted.with_log(report, document);
                 output::result(&format!("{report:#}\n"))
             }

@@ -95,6 +95,9 @@ fn cluster(name: &str, Endpoint { host, port }: &Endpoint, trusted_ca: &str) -> 
       type: STRICT_DNS
       dns_lookup_family: V4_PREFERRED                   # the default tries IPv6 alone where a name has both, even in a network without it
       connect_timeout: 2s
+      # No request of a caller goes here: each worker asks by itself, for 64 documents at most, and at once when it starts.
+      circuit_breakers:
+        thresholds: [{{ priority: DEFAULT, max_connections: 4096, max_pending_requests: 4096, max_requests: 4096, max_retries: 0 }}]
       load_assignment:
         cluster_name: {name}
         endpoints:

@@ -1,8 +1,8 @@
 //! Envoy itself: the shipped files with the placeholders filled in, so that what is printed is what the tests run.
 
-use super::{ClusterError, Rendered, clusters};
-use crate::{source::quoted, token::seconds};
-use serde_json::{Value, json};
+use super::{ClusterError, Names, Rendered, clusters};
+use crate::source::quoted;
+use serde_json::json;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 const BOOTSTRAP: &str = include_str!("../../../envoy/bootstrap.yaml");
@@ -62,10 +62,10 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, Clu
         rendered.name,
         ecds_dir.join("ecds.yaml").display(),
     );
-    let mut text = without_head(BOOTSTRAP);
+    let mut text =
+        without_head(BOOTSTRAP).replace("- name: chaperone\n", &format!("- name: {}\n", quoted(&rendered.names.resource)));
     // A longer stream would outlive its session, a shorter one is cut for nothing.
-    let lifetime = rendered.policy.pointer("/session/max_lifetime").and_then(Value::as_str).and_then(seconds);
-    if let Some(lifetime) = lifetime {
+    if let Some(lifetime) = rendered.lifetime() {
         text = text.replace("max_stream_duration: 900s", &format!("max_stream_duration: {lifetime}s"));
     }
     if rendered.prefix != chaperone_policy::HEADER_PREFIX {
@@ -86,7 +86,11 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, Clu
 /// The file that Envoy watches, with the policy in it.
 #[must_use]
 pub fn ecds(rendered: &Rendered, wasm: &str) -> String {
+    let Names { resource, plugin, vm_id } = &rendered.names;
     without_head(ECDS)
+        .replace("    name: chaperone\n    typed_config:", &format!("    name: {}\n    typed_config:", quoted(resource)))
+        .replace("name: chaperone\n        root_id:", &format!("name: {}\n        root_id:", quoted(plugin)))
+        .replace("vm_id: chaperone ", &format!("vm_id: {} ", quoted(vm_id)))
         .replace("[\"${CREDENTIAL_ENV}\"]", &json!(rendered.variables).to_string())
         .replace("${WASM}", &within_quotes(wasm))
         .replace("${POLICY_JSON}", &rendered.line())

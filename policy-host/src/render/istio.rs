@@ -91,6 +91,8 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
 #  - There is no allow_on_headers_stop_iteration here: no command may be decided by the body.
 #  - Set meshConfig.pathNormalization.normalization to NONE: the filter sees, refuses and records what Istio would repair.
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
+#  - Istio's clusters take any number of requests at once. A bound, such as 10,000, is the connectionPool of the service's
+#    DestinationRule, or the inboundConnectionPool of the workload's one Sidecar: http1MaxPendingRequests, http2MaxRequests, maxConnections.
 #  - What this policy fetches (`keys.endpoint`, `status`) needs clusters of these names: none is written here.
 apiVersion: v1
 kind: List
@@ -152,6 +154,7 @@ fn place_of(attach: Attach, place: &Place) -> Result<String, String> {
 /// Envoy runs a worker without a wasm filter whose update failed there. Then the header that only the filter sets is missing.
 fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, target: &str) -> String {
     let header = rendered.decision_header();
+    let lifetime = rendered.lifetime().unwrap_or(900);
     let context = match attach {
         Attach::Sidecar => "SIDECAR_INBOUND",
         Attach::Gateway => "GATEWAY",
@@ -159,7 +162,8 @@ fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, ta
             return format!(
                 r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. An
 # EnvoyFilter that takes a caller's own header off cannot be relied on at a waypoint: whoever knows of this and sends
-# {header} passes such a worker.
+# {header} passes such a worker. Nor can one set timeouts there: where your Istio has ProxyConfig.connectionSettings, give the
+# waypoint's pods {{ httpRequestTimeout: 30s, httpRequestHeadersTimeout: 10s, httpStreamIdleTimeout: 300s, httpMaxConcurrentStreams: 100 }}.
 - apiVersion: security.istio.io/v1
   kind: AuthorizationPolicy
   metadata:
@@ -204,6 +208,13 @@ fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, ta
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
                 mutations: [{{ remove: {header} }}]
+            # And nobody takes the proxy's room: Istio's own request timeouts are none. The reasons are in envoy/bootstrap.yaml; raise
+            # request_timeout for uploads and client streams that last longer.
+            request_headers_timeout: 10s
+            request_timeout: 30s
+            stream_idle_timeout: 300s
+            common_http_protocol_options: {{ idle_timeout: 60s, max_stream_duration: {lifetime}s }}
+            http2_protocol_options: {{ max_concurrent_streams: 100, initial_stream_window_size: 65536, initial_connection_window_size: 1048576 }}
     - applyTo: HTTP_FILTER
       match:
         context: {context}

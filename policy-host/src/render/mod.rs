@@ -5,16 +5,19 @@ mod envoy;
 mod envoy_gateway;
 mod image;
 mod istio;
+mod names;
 
 pub use clusters::{ClusterError, clusters};
 pub use envoy::{Bootstrap, Endpoint, bootstrap, ecds};
 pub use envoy_gateway::{GatewayOptions, envoy_gateway};
 pub use image::{Image, ImageError};
 pub use istio::{Attach, IstioOptions, Place, istio};
+pub use names::{Name, Names, beside};
 
 use crate::{
     revoke::{entries, next_generation},
     source::{Findings, PolicyDocument, credential_variables, printable},
+    token::seconds,
 };
 use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;
@@ -42,6 +45,8 @@ pub struct Rendered {
     prefix: String,
     /// The environment variables of the proxy that its credential is made of.
     variables: Vec<String>,
+    /// Envoy's: a mesh has its own.
+    names: Names,
 }
 
 impl Rendered {
@@ -70,12 +75,24 @@ impl Rendered {
             prefix: prefix.unwrap_or(HEADER_PREFIX).to_owned(),
             variables: credential_variables(&policy),
             policy,
+            names: Names::default(),
         })
+    }
+
+    /// Under these names in Envoy.
+    #[must_use]
+    pub fn named(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// What the filter sets on whatever it lets through.
     fn decision_header(&self) -> String {
         format!("{}decision", self.prefix)
+    }
+
+    /// The longest session, in seconds.
+    fn lifetime(&self) -> Option<i64> {
+        self.policy.pointer("/session/max_lifetime").and_then(Value::as_str).and_then(seconds)
     }
 
     /// The policy as JSON on one line.

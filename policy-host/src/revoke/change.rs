@@ -52,15 +52,17 @@ impl Plan {
 
 /// The entries that cannot matter any more: whatever began before `issued_before` has reached the longest lifetime by now.
 pub(super) fn past(policy: &Value, now: Timestamp) -> Vec<usize> {
+    indices(policy, |entry| is_past(policy, entry, now))
+}
+
+/// Can this entry of the policy's not matter any more?
+pub(crate) fn is_past(policy: &Value, entry: &Value, now: Timestamp) -> bool {
+    let Some(before) = Selectors::of(entry).issued_before else { return false };
     let duration = |pointer: &str| policy.pointer(pointer).and_then(Value::as_str).and_then(seconds);
-    let Some(lifetime) = duration("/session/max_lifetime") else { return Vec::new() };
+    let Some(lifetime) = duration("/session/max_lifetime") else { return false };
     let longest = lifetime.saturating_add(duration("/session/clock_skew").unwrap_or(0));
-    let is_past = |entry: &Value| {
-        let before = Selectors::of(entry).issued_before;
-        // In whole seconds, as tokens have them: rounding up errs on the side of keeping.
-        before.is_some_and(|before| before.as_second().saturating_add(1).saturating_add(longest) <= now.as_second())
-    };
-    indices(policy, is_past)
+    // In whole seconds, as tokens have them: rounding up errs on the side of keeping.
+    before.as_second().saturating_add(1).saturating_add(longest) <= now.as_second()
 }
 
 /// The entries of `revoked` for which this holds.

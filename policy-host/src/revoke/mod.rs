@@ -11,6 +11,7 @@ mod revise;
 mod splice;
 mod text;
 
+pub(crate) use change::is_past;
 pub use change::{Change, next_generation};
 pub use entry::{Entry, Selectors};
 pub use log::{Endings, LogLine};

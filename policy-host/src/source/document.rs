@@ -74,10 +74,24 @@ impl Document {
             Some(place) => match &place.key {
                 Some(key) if by_key || place.container || !exact => key.clone(),
                 Some(_) | None if place.container => place.value.start..(place.value.start + 1).min(place.value.end),
-                Some(_) | None => place.value.clone(),
+                Some(_) | None => self.without_comment(place.value.clone()),
             },
             None => 0..0,
         }
+    }
+
+    /// The YAML reader counts a comment on the line of a quoted text with it.
+    fn without_comment(&self, value: Range<usize>) -> Range<usize> {
+        let raw = self.source.text.get(value.clone()).unwrap_or_default();
+        let Some(quote) = raw.bytes().next().filter(|first| matches!(first, b'"' | b'\'')) else { return value };
+        let mut escaped = false;
+        let last = raw.bytes().skip(1).position(|byte| {
+            let closes = byte == quote && !escaped;
+            escaped = quote == b'"' && byte == b'\\' && !escaped;
+            closes
+        });
+        // `''` within single quotes only draws a shorter line.
+        last.map_or(value.clone(), |last| value.start..value.start + last + 2)
     }
 
     /// A member's name as it stands in the file, quotes included.

@@ -200,6 +200,14 @@ impl Findings {
         (!list.is_empty()).then_some(Self(list))
     }
 
+    /// These and others of the same file, in its order.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self.0.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
+        self
+    }
+
     /// Each of them, in the order of the document.
     #[must_use]
     pub fn list(&self) -> &[Finding] {

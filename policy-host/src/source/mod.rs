@@ -6,6 +6,7 @@
 mod document;
 mod envoy;
 mod finding;
+mod identity;
 mod json;
 mod kubernetes;
 mod layout;
@@ -19,7 +20,8 @@ mod yaml;
 
 pub use document::{Document, read_text};
 pub use finding::{Finding, Findings, Severity, Source, Style};
-pub use lint::{Lint, Target};
+pub use identity::{Identity, Named};
+pub use lint::{Lint, Target, wiring_alone};
 pub use policy::{PolicyDocument, credential_variables};
 
 pub(crate) use layout::Held;

@@ -40,10 +40,9 @@ impl PolicyDocument {
     /// When the file holds no policy or several.
     pub fn find(file: Document) -> Result<Self, Findings> {
         let manifest = kubernetes::is_manifest(file.value());
-        if !manifest && !envoy::is_envoy(file.value()) {
+        let Some(found) = found(&file) else {
             return Ok(Self { file, inside: Inside::Node(String::new()) });
-        }
-        let found = if manifest { kubernetes::find(file.value()) } else { envoy::find(file.value()) };
+        };
         match found.as_slice() {
             [] if manifest => Err(file
                 .finding(
@@ -84,6 +83,12 @@ impl PolicyDocument {
                 .unwrap_or_else(|| file.finding("", "several policies", None))
                 .into()),
         }
+    }
+
+    /// Is this an Envoy file or a manifest with no policy in it?
+    #[must_use]
+    pub fn is_missing(file: &Document) -> bool {
+        found(file).is_some_and(|found| found.is_empty())
     }
 
     /// The policy.
@@ -148,6 +153,12 @@ impl PolicyDocument {
         &self.file.source().name
     }
 
+    /// The whole file.
+    #[must_use]
+    pub fn file_text(&self) -> &str {
+        &self.file.source().text
+    }
+
     /// The policy as the filter gets it.
     #[must_use]
     pub fn json(&self) -> Vec<u8> {
@@ -179,6 +190,15 @@ impl PolicyDocument {
             Inside::Text { pointer: outer, inner } => relocate(&self.file, outer, &inner.finding(pointer, message, help)),
         }
     }
+}
+
+/// The policies in an Envoy file or a manifest; nothing where the file is to be the policy itself.
+fn found(file: &Document) -> Option<Vec<Found>> {
+    let value = file.value();
+    if kubernetes::is_manifest(value) {
+        return Some(kubernetes::find(value));
+    }
+    envoy::is_envoy(value).then(|| envoy::find(value))
 }
 
 /// A misspelt member is one mistake, not two: where `metods` probably means `methods`, `methods` is not missing.

@@ -1,6 +1,6 @@
 //! What is around the policy in an Envoy file or a Kubernetes manifest.
 
-use super::{Lint, Linter, Target};
+use super::{Lint, Linter, Target, wiring::wiring};
 use crate::source::{credential_variables, push_index, push_member};
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ impl Linter<'_> {
             return;
         }
         self.walk(&file, &mut String::new());
+        self.found.extend(wiring(self.document.file()));
         if let Some(plugin) = self.document.plugin_pointer() {
             self.environment(&file, &plugin);
         }

@@ -1,5 +1,6 @@
 //! What the filter takes, and a reviewer would ask about: each lint has a stable name, a place, a reason and a way out.
 
+mod against;
 mod allowed;
 mod commands;
 mod endings;
@@ -11,8 +12,10 @@ mod pattern;
 mod revoked;
 mod session;
 mod structs;
+mod wiring;
 
 pub use name::Lint;
+pub use wiring::wiring_alone;
 
 use super::{Finding, Findings, PolicyDocument, Severity};
 use chaperone_policy::Policy;

@@ -92,6 +92,20 @@ lints! {
     YamlAmbiguous = "yaml_ambiguous",
     /// A command that is decided by the body, where the body cannot be waited for.
     BodyUnavailable = "body_unavailable",
+    /// A cluster behind the filter with Envoy's own thresholds, which one caller fills.
+    CircuitBreakersMissing = "circuit_breakers_missing",
+    /// A listener with the filter on which a request may take for ever.
+    TimeoutMissing = "timeout_missing",
+    /// Against another file: open streams that nothing newer judges.
+    StreamsOrphaned = "streams_orphaned",
+    /// Against another file: what ended by behaviour comes back.
+    EndingsLost = "endings_lost",
+    /// Against another file: what was revoked comes back.
+    RevocationsLost = "revocations_lost",
+    /// Against another file: Envoy may take this one for an older one.
+    GenerationNotRaised = "generation_not_raised",
+    /// Two listeners' plugins in one VM.
+    VmShared = "vm_shared",
 }
 
 impl Lint {
@@ -138,7 +152,14 @@ impl Lint {
             | Self::RevokedWithoutBecause
             | Self::ObjectSize
             | Self::YamlAmbiguous
-            | Self::BodyUnavailable => false,
+            | Self::BodyUnavailable
+            | Self::CircuitBreakersMissing
+            | Self::TimeoutMissing
+            | Self::StreamsOrphaned
+            | Self::EndingsLost
+            | Self::RevocationsLost
+            | Self::GenerationNotRaised
+            | Self::VmShared => false,
         }
     }
 }

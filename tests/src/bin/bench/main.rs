@@ -193,7 +193,7 @@ fn run(options: &Options) -> Result<String, String> {
         date: Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
         machine: machine::class(),
         load: (load_before, machine::load()),
-        envoy: install::VERSION,
+        envoy: install::version(),
         wasm_bytes: fs::metadata(&ours).map_or(0, |file| file.len()),
         rounds: options.rounds,
         requests: options.requests,
