@@ -20,6 +20,7 @@ const BY_ADDRESS: &[(&str, &str)] =
 
 /// Whoever says that he is: without `use_remote_address` the address is that of `x-forwarded-for`.
 const BY_WORD: &[(&str, &str)] = &[
+    RETRIES,
     (NOBODY, "internal_address_config: { cidr_ranges: [{ address_prefix: 10.0.0.0, prefix_len: 8 }] }"),
     ("use_remote_address: true", "use_remote_address: false"),
 ];
@@ -46,6 +47,9 @@ fn hurried(call: Call) -> Call {
         .header("x-envoy-hedge-on-per-try-timeout", "true")
         .header("x-envoy-upstream-rq-timeout-ms", "300")
 }
+
+/// The shipped wiring allows none whatever anybody says; here it is the filter that must not.
+const RETRIES: (&str, &str) = ("max_retries: 0", "max_retries: 3");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_often_and_how_long_is_not_the_callers_to_say() {
