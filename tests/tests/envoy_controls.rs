@@ -16,7 +16,7 @@ const NOBODY: &str = "internal_address_config: { cidr_ranges: [{ address_prefix:
 
 /// Whoever calls from this machine is internal.
 const BY_ADDRESS: &[(&str, &str)] =
-    &[(NOBODY, "internal_address_config: { cidr_ranges: [{ address_prefix: 127.0.0.0, prefix_len: 8 }] }")];
+    &[RETRIES, (NOBODY, "internal_address_config: { cidr_ranges: [{ address_prefix: 127.0.0.0, prefix_len: 8 }] }")];
 
 /// Whoever says that he is: without `use_remote_address` the address is that of `x-forwarded-for`.
 const BY_WORD: &[(&str, &str)] = &[
