@@ -96,7 +96,6 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
     fn proxy_record_metric(id: u32, value: u64) -> i32;
-    fn proxy_get_metric(id: u32, value: *mut u64) -> i32;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -332,12 +331,4 @@ pub(crate) fn increment_metric(id: u32, offset: i64) {
 pub(crate) fn record_metric(id: u32, value: u64) {
     // SAFETY: no pointers. A metric that cannot be written changes no decision.
     let _ = unsafe { proxy_record_metric(id, value) };
-}
-
-/// The value of a metric, added up over all that report it.
-pub(crate) fn metric(id: u32) -> Option<u64> {
-    let mut value = 0;
-    // SAFETY: `value` outlives the call.
-    ok(unsafe { proxy_get_metric(id, &raw mut value) }).ok()?;
-    Some(value)
 }

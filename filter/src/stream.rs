@@ -45,6 +45,8 @@ pub(crate) struct Permitted {
     /// Bytes that came from either side, heads included.
     up: u64,
     down: u64,
+    /// The whole request has gone on.
+    sent: bool,
     /// A response has begun, the upstream's or one that the proxy made.
     responded: bool,
     /// Of the response's body, bytes that were counted and are shown again with what comes next.
@@ -104,6 +106,13 @@ impl Permitted {
                 let _ = self.exchange.interrupt();
                 true
             }
+        }
+    }
+
+    /// The last of the response goes on now. Whoever does not read it holds no place at the target.
+    fn is_answered(&mut self) {
+        if self.sent && self.state == State::Open {
+            self.exchange.is_answered();
         }
     }
 
@@ -179,7 +188,15 @@ impl Stream {
         }
         let passes = way == Direction::Up || permitted.search(size, last);
         let now = abi::now().map(Timestamp::from_nanos);
-        if permitted.goes_on(worker, metrics, now, true) && passes { Action::Continue } else { Action::Pause }
+        if !permitted.goes_on(worker, metrics, now, true) || !passes {
+            return Action::Pause;
+        }
+        match way {
+            Direction::Up => permitted.sent |= last,
+            Direction::Down if last => permitted.is_answered(),
+            Direction::Down => {}
+        }
+        Action::Continue
     }
 
     /// Judges the request. `room`: may the VM keep another stream? `body`: something follows the head.
@@ -203,8 +220,17 @@ impl Stream {
         match judged {
             Ok(up) => {
                 let state = State::Open;
-                *self =
-                    Self::Permitted(Permitted { exchange, lineage, state, up, down: 0, responded: false, held: 0, status: None });
+                *self = Self::Permitted(Permitted {
+                    exchange,
+                    lineage,
+                    state,
+                    up,
+                    down: 0,
+                    sent: !body,
+                    responded: false,
+                    held: 0,
+                    status: None,
+                });
                 Action::Continue
             }
             Err(denial) => {
@@ -221,7 +247,13 @@ impl Stream {
         let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self else { return Action::Pause };
         let stripped =
             edit(Map::RequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
-        if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
+        if stripped.is_err() {
+            return self.fail(worker);
+        }
+        if let Self::Permitted(permitted) = self {
+            permitted.sent = true;
+        }
+        Action::Continue
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
@@ -253,6 +285,9 @@ impl Stream {
             }
             permitted.status = status;
             permitted.responded = stripped.is_ok();
+            if last && permitted.responded {
+                permitted.is_answered();
+            }
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
         if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
@@ -267,7 +302,13 @@ impl Stream {
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
             Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
-        if stripped.is_ok() { Action::Continue } else { Action::Pause }
+        if stripped.is_err() {
+            return Action::Pause;
+        }
+        if let Self::Permitted(permitted) = self {
+            permitted.is_answered();
+        }
+        Action::Continue
     }
 
     /// The stream is over: seals the record of what was permitted, where the access log finds it.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use chaperone_policy::{Lineage, Policy, Secret, SharedState, Timestamp, Worker, limits};
+use chaperone_policy::{Lineage, Policy, Secret, SharedState, Timestamp, VmId, Worker, limits};
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,6 @@ use crate::crypto::HostCrypto;
 use crate::fetch::Callouts;
 use crate::metrics::Metrics;
 use crate::shared::HostState;
-use crate::slot::Slot;
 use crate::stream::{Action, Direction, Stream};
 
 /// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
@@ -23,6 +22,9 @@ const TICK: u32 = 250;
 const FIRST_TICK: u32 = 10;
 
 pub(crate) struct Vm {
+    id: VmId,
+    /// It has had a stream. The VM of the proxy's main thread never has.
+    streamed: bool,
     worker: Worker,
     crypto: HostCrypto,
     metrics: Metrics,
@@ -42,7 +44,6 @@ pub(crate) struct Root {
     pub(crate) policy: Rc<Policy>,
     /// Shared by all root contexts whose policies have this name, whatever their plugin is called.
     pub(crate) lineage: Rc<Lineage>,
-    slot: Slot,
     /// The period to ask for at the next tick, where it is to change.
     next_tick: Option<u32>,
     /// Size of the policy's document; 0 while there is none.
@@ -54,13 +55,12 @@ pub(crate) struct Root {
 impl Root {
     pub(crate) fn deny_all() -> Self {
         let (policy, lineage) = (Rc::new(Policy::deny_all()), Rc::new(Lineage::deny_all()));
-        Self { policy, lineage, slot: Slot::none(), next_tick: None, bytes: 0, order: 0 }
+        Self { policy, lineage, next_tick: None, bytes: 0, order: 0 }
     }
 
-    /// A tick: the first one says that the configuration serves, the others are a [`TICK`] apart from when it was taken.
-    fn serve(&mut self) {
+    /// A tick: after the first one the others are a [`TICK`] apart from when the configuration was taken.
+    fn has_ticked(&mut self) {
         if let Some(period) = self.next_tick.take() {
-            self.slot.take();
             self.next_tick = Some(TICK).filter(|_| period != TICK);
             let _ = abi::set_tick_period(period);
         }
@@ -103,6 +103,8 @@ impl Vm {
         let mut worker = Worker::new(id, seed, environment);
         worker.share(Rc::new(HostState));
         Ok(Self {
+            id,
+            streamed: false,
             worker,
             crypto: HostCrypto::checked(),
             metrics: Metrics::define(),
@@ -124,6 +126,7 @@ impl Vm {
                 None => Stream::orphan(),
             };
             self.streams.insert(context, stream);
+            self.streamed = true;
         }
     }
 
@@ -157,12 +160,8 @@ impl Vm {
                 let policy = Rc::new(policy);
                 self.worker.adopt(&policy);
                 let lineage = self.lineage(&policy, document);
-                let vm_id = abi::property("plugin_vm_id").unwrap_or_default();
-                let slot = Slot::of(&abi::property("plugin_name").unwrap_or_default(), lineage.mark(&vm_id));
-                self.roots.insert(
-                    root,
-                    Root { policy, lineage, slot, next_tick: Some(TICK - FIRST_TICK), bytes: size, order: self.configured },
-                );
+                let next_tick = Some(TICK - FIRST_TICK);
+                self.roots.insert(root, Root { policy, lineage, next_tick, bytes: size, order: self.configured });
                 self.let_go_of_old_policies(root);
                 self.hold();
                 true
@@ -237,12 +236,11 @@ impl Vm {
 
     /// Tells the other VMs of what this root context was given, if they have not been told, and hears of what they were given.
     fn hear(&mut self, context: u32) {
-        let room = limits::RETAINED_DOCUMENT_BYTES.saturating_sub(self.roots.values().map(|root| root.bytes).sum());
+        let room = self.room_beside(context);
         let Some(root) = self.roots.get_mut(&context).filter(|root| root.order > 0) else { return };
-        root.serve();
+        root.has_ticked();
         let lineage = Rc::clone(&root.lineage);
-        let mut slots = self.roots.values().filter(|root| Rc::ptr_eq(&root.lineage, &lineage)).map(|root| &root.slot);
-        let heard = lineage.tick(&HostState, slots.all(Slot::is_anothers), room);
+        let heard = lineage.tick(&HostState, &self.id, !self.streamed, room);
         let name = lineage.name();
         if heard.abandoned {
             abi::log(
@@ -270,6 +268,17 @@ impl Vm {
         }
         self.worker.adopt(&policy);
         self.hold();
+    }
+
+    /// Bytes of documents that there is room for, besides those that are in memory for other names or were this VM's own.
+    fn room_beside(&self, context: u32) -> usize {
+        let mine = self.roots.get(&context).map(|root| Rc::as_ptr(&root.lineage));
+        let mut heard: Vec<_> = self.roots.values().map(|root| (Rc::as_ptr(&root.lineage), root.lineage.heard_bytes())).collect();
+        heard.sort_unstable();
+        heard.dedup();
+        let heard = heard.iter().filter(|(lineage, _)| Some(*lineage) != mine).map(|(_, bytes)| bytes);
+        let taken = self.roots.values().map(|root| root.bytes).chain(heard.copied()).sum();
+        limits::RETAINED_DOCUMENT_BYTES.saturating_sub(taken)
     }
 
     /// The newest policy of a root context's name, if the root context is the newest of that name: only that one has anything

@@ -87,8 +87,11 @@ impl Credential {
             match part {
                 Part::Text(text) => value.push_str(text),
                 Part::Environment(name) => {
-                    let start = value.len();
-                    value.push_str(variable(environment, name)?);
+                    let text = variable(environment, name)?;
+                    // Where it has its scheme in it, a target may show what comes behind that alone.
+                    let scheme = text.split_once(' ').filter(|(_, rest)| rest.len() >= limits::ECHO_LEAST);
+                    let start = value.len() + scheme.map_or(0, |(scheme, _)| scheme.len() + 1);
+                    value.push_str(text);
                     if value.len() - start >= limits::ECHO_LEAST {
                         match first {
                             None => first = Some((start, value.len())),

@@ -238,6 +238,16 @@ impl Exchange {
         Some(denial)
     }
 
+    /// Request and response have gone their way, though the caller may not have read it all: its place among what is under way is
+    /// free for another.
+    pub fn is_answered(&mut self) {
+        if let Stage::Judged(judged) = &mut self.stage
+            && let Some(standing) = &mut judged.standing
+        {
+            standing.leave();
+        }
+    }
+
     /// The proxy failed us in the middle of an open stream, so that nothing can be said of it: it is to be cut, as by
     /// [`Exchange::recheck`].
     #[must_use]

@@ -64,7 +64,7 @@ pub use edits::Edits;
 pub use exchange::{Decision, Exchange, Permit};
 pub use fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
 pub use keys::{Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, VerificationKey, VerifySignature, known_answers};
-pub use lineage::{Heard, Lineage};
+pub use lineage::{Heard, Lineage, VmId};
 pub use policy::{HEADER_PREFIX, Policy};
 pub use reason::Reason;
 pub use record::End;

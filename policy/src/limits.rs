@@ -36,6 +36,13 @@ pub const STREAMS: usize = 50_000;
 /// takes an update within it; longer than that nobody wants to wait for a revocation.
 pub const ORPHANED_STREAMS: Duration = Duration::from_secs(10);
 
+/// How often a VM without streams says that its configuration is in force.
+pub const BEAT: Duration = Duration::from_secs(1);
+
+/// After so long without a beat it is doubtful whether any configuration is: a proxy's main thread stands still for a second or two
+/// while it compiles a filter. Shorter bounds of a policy come to this.
+pub const BEAT_LOST: Duration = Duration::from_secs(3);
+
 /// The longest that a policy may give them: five minutes.
 pub const ORPHANED_STREAMS_MOST: Duration = Duration::from_secs(300);
 

@@ -7,16 +7,21 @@
 //!
 //! A configuration is told of from the first tick that it serves, never while it is taken: the proxy tries each in a VM of its
 //! own (the canary), and may refuse it after all.
+//!
+//! Whether any configuration still reaches a name is told by VMs that have no streams: there a root context lives, and ticks, just
+//! as long as its configuration is in force (Envoy has such a VM on its main thread). Each tick of theirs is a beat in the shared
+//! data. Where the beats have stopped, another `vm_id`, another policy name or no filter at all has come in the place of this one.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::limits;
 use crate::policy::Policy;
 use crate::sessions::{SharedState, Unavailable};
+
+/// A VM's id: random, and its own.
+pub type VmId = [u8; 16];
 
 /// All configurations of one policy name that a VM knows of.
 pub struct Lineage {
@@ -126,51 +131,54 @@ impl Lineage {
         self.abandoned.get()
     }
 
-    /// A number that stands for this name in a VM of this id, and hardly for another: what a proxy shows across VMs of different
-    /// ids is numbers alone.
-    #[must_use]
-    pub fn mark(&self, vm_id: &[u8]) -> u64 {
-        let size = (vm_id.len() as u64).to_be_bytes();
-        let digest = Sha256::new().chain_update(size).chain_update(vm_id).chain_update(self.name.as_bytes()).finalize();
-        let [a, b, c, d, ..] = digest.0;
-        with_check([a, b, c, d])
-    }
-
-    /// Is the number a mark? A hot restart adds the metrics of the old process to those of the new one, and the sum of two marks is
-    /// none, but for one in 65,536.
-    #[must_use]
-    pub fn is_mark(number: u64) -> bool {
-        let [_, _, a, b, c, d, _, _] = number.to_be_bytes();
-        with_check([a, b, c, d]) == number
-    }
-
-    /// A tick: tells the other VMs of this one's configuration, and hears of theirs. `taken`: another configuration has come to
-    /// stand in the place of this one, by all that the proxy shows. `room`: bytes of documents that there is room for.
-    pub fn tick(&self, shared: &dyn SharedState, taken: bool, room: usize) -> Heard {
+    /// A tick: tells the other VMs of this one's configuration, and hears of theirs. `vm` is the VM's random id; `idle` says that it
+    /// has never had a stream. `room`: bytes of documents that there is room for.
+    pub fn tick(&self, shared: &dyn SharedState, vm: &VmId, idle: bool, room: usize) -> Heard {
         let mut heard = Heard::default();
         let asked = self.since(shared).and_then(|since| {
             heard.told = self.tell(shared, since)?;
-            self.hear(shared, room, &mut heard)
+            self.hear(shared, room, &mut heard)?;
+            self.beat(shared, vm, idle)
         });
         let reached = self.begun.replace(false);
-        let doubtful = taken || asked.is_err();
         let was_abandoned = self.abandoned.get();
-        let is_over = match (doubtful, shared.elapsed()) {
-            (false, _) => {
-                self.unreached.set(None);
-                false
-            }
-            (true, Ok(now)) => {
-                let since = self.unreached.get().filter(|_| !reached).unwrap_or(now);
-                self.unreached.set(Some(since));
-                now.saturating_sub(since) >= self.newest.borrow().orphaned_streams()
-            }
+        let (doubtful_since, now) = match (asked, shared.elapsed()) {
+            (Ok(None), Ok(now)) => (None, now),
+            (Ok(Some(last)), Ok(now)) => (Some(last).filter(|last| now.saturating_sub(*last) >= limits::BEAT_LOST), now),
+            (Err(Unavailable), Ok(now)) => (Some(self.unreached.get().unwrap_or(now)), now),
             // Nobody knows how long it has been so.
-            (true, Err(Unavailable)) => true,
+            (_, Err(Unavailable)) => (Some(Duration::ZERO), Duration::MAX),
         };
+        let since = doubtful_since.map(|since| if reached { now } else { since.max(self.unreached.get().unwrap_or(since)) });
+        self.unreached.set(since);
+        let bound = self.newest.borrow().orphaned_streams().max(limits::BEAT_LOST);
+        let is_over = since.is_some_and(|since| now.saturating_sub(since) >= bound);
         self.abandoned.set(is_over);
         heard.abandoned = is_over && !was_abandoned;
         heard
+    }
+
+    /// The last beat of a VM without streams; `None` where none is known of. A VM that has had its first stream takes its own back:
+    /// that its ticks go on says nothing from then on.
+    fn beat(&self, shared: &dyn SharedState, vm: &VmId, idle: bool) -> Result<Option<Duration>, Unavailable> {
+        let key = self.beat_key();
+        let found = shared.get(&key)?;
+        let last = found.as_ref().and_then(|(value, _)| split(value));
+        let version = found.as_ref().map(|(_, version)| *version);
+        let now = shared.elapsed()?;
+        if idle {
+            if last.is_none_or(|(at, _)| now.saturating_sub(at) >= limits::BEAT) {
+                shared.put(&key, &[&stamp(now)[..], vm].concat(), version)?;
+            }
+            return Ok(None);
+        }
+        match last {
+            Some((_, writer)) if writer == vm => {
+                shared.put(&key, &[], version)?;
+                Ok(None)
+            }
+            last => Ok(last.map(|(at, _)| at)),
+        }
     }
 
     fn since(&self, shared: &dyn SharedState) -> Result<Duration, Unavailable> {
@@ -243,16 +251,13 @@ impl Lineage {
         format!("chaperone/policy/1/{}/at", self.name)
     }
 
+    fn beat_key(&self) -> String {
+        format!("chaperone/policy/1/{}/beat", self.name)
+    }
+
     fn document_key(&self) -> String {
         format!("chaperone/policy/1/{}/document", self.name)
     }
-}
-
-/// The number with two check bytes behind it: six bytes, as gauges go through readers that have doubles.
-fn with_check(number: [u8; 4]) -> u64 {
-    let [a, b, c, d] = number;
-    let [e, f, ..] = Sha256::new().chain_update(b"chaperone mark").chain_update(number).finalize().0;
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 /// Bytes of a time: nanoseconds, little-endian.
@@ -266,7 +271,7 @@ fn time(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_nanos(u64::from_le_bytes(value.try_into().ok()?)))
 }
 
-/// The time that a value begins with, and its document.
+/// The time that a value begins with, and what stands behind it.
 fn split(value: &[u8]) -> Option<(Duration, &[u8])> {
     let (since, text) = value.split_first_chunk::<STAMP>()?;
     Some((time(since)?, text))

@@ -187,7 +187,7 @@ impl Reason {
                 ("keys_unavailable", 503, Challenge::None, false, "No keys of the issuer are at hand; try again")
             }
             Self::KeyUnknown => ("key_unknown", 401, INVALID, false, "The session token's key is not known"),
-            Self::Overloaded => ("overloaded", 503, Challenge::None, true, "Too many requests to verify; try again"),
+            Self::Overloaded => ("overloaded", 503, Challenge::None, true, "Too much at once, or more than the command takes"),
             Self::SignatureInvalid => ("signature_invalid", 401, INVALID, false, "The session token's signature is invalid"),
             Self::ClaimsInvalid => ("claims_invalid", 401, INVALID, false, "The session token's claims are invalid"),
             Self::BindingMismatch => ("binding_mismatch", 401, INVALID, false, "The session token is bound to another caller"),

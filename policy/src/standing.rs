@@ -28,7 +28,7 @@ pub(crate) struct Standing {
     /// From this instant on that says nothing any more, in Unix seconds.
     over: u64,
     /// Given back with it.
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,12 @@ impl Standing {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, seat) = (findings.bound, findings.seat.take());
-        Self { basis, bound, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over, _seat: seat }
+        Self { basis, bound, command, by: Rc::downgrade(policy), epoch: sources.epoch(), over, seat }
+    }
+
+    /// The target has done its part: what is left is between the proxy and the caller, who may take his time to read.
+    pub(crate) fn leave(&mut self) {
+        self.seat = None;
     }
 
     /// Was it this policy by which it was last found good?

@@ -147,8 +147,13 @@ impl Envoy {
         if client::get(self.admin, "/ready").await.ok()?.status != 200 {
             return None;
         }
+        self.listener("sessions").await
+    }
+
+    /// The address of a listener, by its name.
+    pub async fn listener(&self, name: &str) -> Option<SocketAddr> {
         let listeners = client::get(self.admin, "/listeners?format=json").await.ok()?.json();
-        let socket = listeners["listener_statuses"].as_array()?.iter().find(|one| one["name"] == "sessions")?;
+        let socket = listeners["listener_statuses"].as_array()?.iter().find(|one| one["name"] == name)?;
         let port = u16::try_from(socket["local_address"]["socket_address"]["port_value"].as_u64()?).ok()?;
         Some(SocketAddr::from(([127, 0, 0, 1], port)))
     }

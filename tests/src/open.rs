@@ -6,7 +6,10 @@ use crate::{
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// No cut takes longer, unless there is none.
@@ -27,7 +30,15 @@ impl Open {
     /// # Panics
     /// When it is not let through.
     pub async fn start(mesh: &Mesh, call: &Call, protocol: Protocol) -> Self {
-        let mut connection = Connection::open(mesh.envoy.address(), protocol).await.expect("Envoy listens");
+        Self::start_at(mesh.envoy.address(), call, protocol).await
+    }
+
+    /// The same at an address.
+    ///
+    /// # Panics
+    /// When it is not let through.
+    pub async fn start_at(address: SocketAddr, call: &Call, protocol: Protocol) -> Self {
+        let mut connection = Connection::open(address, protocol).await.expect("Envoy listens");
         let response = connection.start(call).await.expect("a response");
         assert_eq!(response.status(), 200);
         let audit_id = response.headers()["x-chaperone-audit-id"].to_str().expect("an audit id").to_owned();

@@ -4,6 +4,7 @@
 use chaperone_tests::{
     access_log::AccessLog,
     client::{Call, Protocol},
+    ecds,
     envoy::{Envoy, Setup},
     mesh::Mesh,
     open::Open,
@@ -26,7 +27,7 @@ use tokio::time::sleep;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What `session.orphaned_streams` is here.
-const BOUND: Duration = Duration::from_secs(3);
+const BOUND: Duration = Duration::from_secs(5);
 
 /// A tick, and what a busy machine adds.
 const SLACK: Duration = Duration::from_secs(2);
@@ -125,14 +126,25 @@ async fn an_upgrade_a_rotated_environment_and_a_renamed_plugin_cut_what_the_newe
 async fn where_no_way_is_left_the_streams_of_the_old_vm_end_within_the_bound_and_those_of_the_new_one_go_on() {
     let scenario = Scenario::new();
     let mesh = Mesh::with("orphans", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
-    let vm_id = ("vm_id: chaperone", "vm_id: another");
-    for (generation, change) in [(2, "another vm_id"), (3, "another policy name")] {
+    let vm_id = |name| [("vm_id: chaperone", name)];
+    let plugin = ("        name: chaperone\n        root_id: chaperone", "        name: renamed\n        root_id: renamed");
+    let steps: [(&str, &str, Settings<'_>); 4] = [
+        ("another vm_id", "orders", &vm_id("vm_id: another")),
+        ("another policy name", "renamed", &vm_id("vm_id: another")),
+        ("a third vm_id, with another policy and plugin name", "orders", &[("vm_id: chaperone", "vm_id: third"), plugin]),
+        ("a plugin name first, and the vm_id then", "orders", &vm_id("vm_id: fourth")),
+    ];
+    for (generation, (change, name, settings)) in (2..).zip(steps) {
         let mut old = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
-        let mut next = policy(&scenario, generation, &json!([{"session": "s-2"}]));
-        if generation == 3 {
-            next["name"] = json!("renamed");
+        let mut next = policy(&scenario, 10 * generation, &json!([{"session": "s-2"}]));
+        if generation == 5 {
+            // Each of the two names has its streams.
+            mesh.envoy.write_ecds_with(&policy(&scenario, 49, &json!([])), wasm::chaperone(), &vm_id("vm_id: third"));
+            sleep(Duration::from_secs(2)).await;
+            old.extend(Open::several(&mesh, &feed(&scenario, "s-1"), 4).await);
         }
-        mesh.envoy.write_ecds_with(&next, wasm::chaperone(), &[vm_id]);
+        next["name"] = json!(name);
+        mesh.envoy.write_ecds_with(&next, wasm::chaperone(), settings);
         let denied = first_denial(&mesh, &scenario, "s-2").await;
         // The other worker follows.
         sleep(Duration::from_millis(500)).await;
@@ -151,6 +163,65 @@ async fn where_no_way_is_left_the_streams_of_the_old_vm_end_within_the_bound_and
         }
     }
     assert_eq!(mesh.envoy.traps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_another_filter_comes_in_its_place_its_streams_end_within_the_bound() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("taken-away", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
+    let mut open = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
+    let empty = target().join("wasm-renamed/empty.wasm");
+    fs::create_dir_all(empty.parent().unwrap()).unwrap();
+    fs::write(&empty, wat::parse_file(chaperone_tests::root().join("tests/fixtures/empty-filter.wat")).unwrap()).unwrap();
+    mesh.envoy.write_ecds_with(&json!({}), &empty, &[]);
+    let taken = Instant::now();
+    for stream in &mut open {
+        let took = stream.cut().await.saturating_duration_since(taken);
+        assert!(took < BOUND + SLACK, "cut only after {took:?}");
+    }
+    records(&mesh, &open, "no_policy").await;
+    let denied = Call::get("/v1/orders/1").bearer(&scenario.token("s-1")).send(mesh.envoy.address(), Protocol::Http1).await;
+    assert_eq!(denied.status, 403, "what stands behind the filter lets nothing through that it has not judged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_listeners_leave_each_others_streams_alone_whatever_their_plugins_are_called() {
+    let scenario = Scenario::new();
+    for (name, vm_id, policy_name) in [("two-vms", "other", "orders"), ("two-policies", "chaperone", "others")] {
+        let (first, upstream) = (policy(&scenario, 1, &json!([])), feeds().await);
+        // A second listener, whose filter comes from a file of its own, in a folder of its own.
+        let edit = |dir: &Path, text: String| {
+            let document = Document::parse("bootstrap.yaml", text).expect("the shipped bootstrap is YAML");
+            let mut bootstrap = document.value().clone();
+            let mut second = bootstrap["static_resources"]["listeners"][0].clone();
+            second["name"] = json!("second");
+            let text =
+                second.to_string().replace(&dir.join("ecds").display().to_string(), &dir.join("second").display().to_string());
+            bootstrap["static_resources"]["listeners"].as_array_mut().unwrap().push(serde_json::from_str(&text).unwrap());
+            fs::create_dir_all(dir.join("second")).unwrap();
+            let (mut second, vm_id) = (policy(&scenario, 1, &json!([])), format!("vm_id: {vm_id}"));
+            second["name"] = json!(policy_name);
+            ecds::write_with(&dir.join("second"), wasm::chaperone(), &second, CREDENTIAL.0, &[("vm_id: chaperone", &vm_id)]);
+            bootstrap.to_string()
+        };
+        let envoy = Envoy::start_as(setup(name, &first, &upstream), &edit, &["--disable-hot-restart"]).await;
+        let second = envoy.listener("second").await.expect("a second listener");
+        let mesh = Mesh { log: AccessLog(envoy.access_log()), envoy, upstream };
+        let mut theirs = Vec::new();
+        for number in 0..6 {
+            theirs.push(Open::start_at(second, &feed(&scenario, "s-1"), Protocol::ALL[number % 2]).await);
+        }
+        let mut ours = Open::several(&mesh, &feed(&scenario, "s-1"), 6).await;
+        mesh.envoy.write_ecds(&policy(&scenario, 2, &json!([{"session": "s-1"}])));
+        for stream in &mut ours {
+            stream.cut().await;
+        }
+        records(&mesh, &ours, "revoked").await;
+        sleep(BOUND + SLACK).await;
+        for stream in &mut theirs {
+            assert!(stream.is_silent().await, "{name}: another listener's stream goes on");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,6 @@ const CANNOT_MATTER: &[(Place, &str, &str)] = &[
     (Start, "proxy_record_metric", "the policy's generation, for those who watch"),
     (Start, "proxy_set_tick_period_milliseconds", "without ticks what is open and idle is asked about when it next moves"),
     (Update, "clock_time_get", "as at the start"),
-    (Update, "proxy_define_metric", "the place of the plugin in the proxy: unknown, nothing is given up before its token ends"),
     (Update, "proxy_get_property", "as at the start"),
     (Update, "proxy_get_shared_data", "as at the start"),
     (Update, "proxy_log", "as at the start"),

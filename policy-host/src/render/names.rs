@@ -79,9 +79,11 @@ pub fn beside(rendered: &PolicyDocument, other: &PolicyDocument) -> Result<Optio
         return Ok(None);
     }
     let policy = rendered.value().get("name");
-    if plugin.name == others_plugin.name && policy == other.value().get("name") {
+    if policy == other.value().get("name") {
+        // Whatever the plugins are called: what judges an open stream is found by these two.
+        let plugins = if plugin.name == others_plugin.name { ", plugin" } else { "" };
         let message = format!(
-            "the same `vm_id`, plugin and policy name (`{}`) as in what is rendered: each of the two would take the other's policy for its own",
+            "the same `vm_id`{plugins} and policy name (`{}`) as in what is rendered: each of the two would take the other's policy for its own",
             vm_id.name
         );
         let help = format!("give the one that is rendered a name of its own, such as `--name {}-2`", vm_id.name);

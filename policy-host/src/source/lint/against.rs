@@ -47,35 +47,24 @@ impl Against<'_> {
         let name = |document: &PolicyDocument| text(document, "/name").unwrap_or_default().to_owned();
         let renamed = name(self.new) != name(self.old);
         let moved = changed(&new.vm_id, &old.vm_id);
-        let plugin = changed(&new.plugin, &old.plugin);
         if let Some((new, old)) = &moved {
             let (message, help) = self.orphaned(
                 &format!("another `vm_id` than `{}`", old.name),
                 &format!("keep `vm_id: {}`: a new filter, environment or plugin name needs no new one", old.name),
-                plugin.is_some(),
             );
             self.warn(Lint::StreamsOrphaned, self.new.finding_at(new, message, Some(help)));
             self.endings(new);
         }
         if renamed {
             let was = name(self.old);
-            let (message, help) =
-                self.orphaned(&format!("the policy was called `{was}`"), &format!("keep `name: {was}`"), plugin.is_some());
+            let (message, help) = self.orphaned(&format!("the policy was called `{was}`"), &format!("keep `name: {was}`"));
             self.warn(Lint::StreamsOrphaned, self.new.finding("/name", message, Some(help)));
         }
     }
 
     /// What becomes of the streams that are open, and what to do about it.
-    fn orphaned(&self, change: &str, keep: &str, plugin_too: bool) -> (String, String) {
+    fn orphaned(&self, change: &str, keep: &str) -> (String, String) {
         let bound = text(self.old, "/session/orphaned_streams").unwrap_or(ORPHANED);
-        if plugin_too {
-            return (
-                format!(
-                    "{change}, and another plugin: nothing links the open streams with this file, and they go on until their token or session ends, revoked or not"
-                ),
-                format!("{keep}, or change one at a time: the plugin's name first, and this once every proxy has taken that"),
-            );
-        }
         (format!("{change}: streams that are open now end within {bound}, whatever this policy says of them"), keep.to_owned())
     }
 

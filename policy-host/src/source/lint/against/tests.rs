@@ -64,7 +64,7 @@ fn what_finds_open_streams_again_is_compared() {
     );
     for (vm_id, members) in [("w", &next), ("v", &renamed)] {
         let both = said(&ecds(vm_id, "q", members), &old);
-        assert!(both.len() == 1 && both[0].1.contains("until their token or session ends"), "{both:?}");
+        assert!(both.len() == 1 && both[0].1.contains("end within 10s"), "{both:?}");
     }
     // Bare policies have nothing but their name.
     let bare = |members: &Value| document(policy(members).to_string());
