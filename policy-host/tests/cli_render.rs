@@ -538,7 +538,14 @@ fn two_listeners_that_envoy_would_take_for_one_are_refused() {
     // The file in whose place it comes is no other listener's.
     assert_eq!(beside(&["--keep-revoked", other]).status.code(), Some(0));
 
-    let shared = fs::read_to_string(other).unwrap().replace("\"name\":\"agent-orders\"", "\"name\":\"users\"");
+    // Whatever the plugins are called.
+    let text = fs::read_to_string(other).unwrap();
+    fs::write(other, text.replace("        name: \"chaperone\"\n        root_id", "        name: \"another\"\n        root_id"))
+        .unwrap();
+    assert_ne!(fs::read_to_string(other).unwrap(), text);
+    assert_eq!(beside(&[]).status.code(), Some(3));
+
+    let shared = text.replace("\"name\":\"agent-orders\"", "\"name\":\"users\"");
     fs::write(other, shared).unwrap();
     let shared = beside(&[]);
     assert_eq!(shared.status.code(), Some(0), "{shared:?}");

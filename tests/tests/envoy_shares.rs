@@ -284,3 +284,51 @@ async fn an_address_has_its_streams_without_a_session_and_many_sessions_have_the
     drop(come_back(&mesh, Ipv4Addr::new(127, 0, 0, 5), &open, 20).await);
     assert_eq!(mesh.envoy.traps(), 0);
 }
+
+/// An HTTP/2 client that asks for /healthz so many times and lets nobody send it a byte of an answer's body (RFC 9113 §6.5.2,
+/// SETTINGS_INITIAL_WINDOW_SIZE of 0).
+fn unread(times: u32) -> Vec<u8> {
+    const NO_WINDOW: [u8; 15] = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    let mut fields = Vec::new();
+    for (name, value) in [(":method", "GET"), (":scheme", "http"), (":path", "/healthz"), (":authority", "orders.example")] {
+        // A literal without indexing and with a new name (RFC 7541 §6.2.2).
+        fields.push(0);
+        for text in [name, value] {
+            fields.push(u8::try_from(text.len()).unwrap());
+            fields.extend(text.bytes());
+        }
+    }
+    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &NO_WINDOW].concat();
+    for number in 0..times {
+        // HEADERS with END_STREAM and END_HEADERS.
+        bytes.extend([0, 0, u8::try_from(fields.len()).unwrap(), 1, 5]);
+        bytes.extend((2 * number + 1).to_be_bytes());
+        bytes.extend(&fields);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_reads_hold_no_place() {
+    let scenario = Scenario::new();
+    let mesh = Mesh::with("unread", &scenario.policy(), target().await, wasm::chaperone(), &[]).await;
+    let mut kept = Vec::new();
+    // A quarter of a worker's places from each of many addresses, more than both workers have.
+    for last in 10..34 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        let mut stream = socket.connect(mesh.envoy.address()).await.unwrap();
+        stream.write_all(&unread(25)).await.unwrap();
+        kept.push(stream);
+    }
+    let asked = Instant::now();
+    while mesh.upstream.count() < 200 && asked.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    for _ in 0..12 {
+        assert_eq!(status(&mesh, NEIGHBOUR, &Call::get("/healthz")).await, 200);
+    }
+    let answered = mesh.upstream.count();
+    assert!(answered >= 200, "both workers' places were taken: the target has answered {answered}");
+}

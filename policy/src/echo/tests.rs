@@ -109,3 +109,15 @@ fn names_are_bounded() {
     assert_eq!(watch.names().len(), limits::ECHO_NAMES);
     assert!(watch.names().iter().all(|name| name.len() == limits::ECHO_NAME_BYTES));
 }
+
+#[test]
+fn of_a_variable_with_its_scheme_in_it_what_comes_behind_that_is_looked_for() {
+    let secret = "Token tok/en+\"s3cr%t";
+    for shown in ["tok/en+\"s3cr%t", "Token tok/en+\"s3cr%t", "tok%2Fen%2B%22s3cr%25t"] {
+        let (_, cut) = passed(&mut watch(secret), &[format!("auth={shown};").as_bytes()]);
+        assert!(cut, "{shown}");
+    }
+    // What is left would be too short to be looked for: all of it is.
+    let (_, cut) = passed(&mut watch("Password 1234567"), &[b"1234567 and Password"]);
+    assert!(!cut);
+}

@@ -127,7 +127,7 @@ fn the_objects_of_a_mesh_are_known_by_their_own_names() {
     };
     let renamed = json!({"generation": 3, "name": "other"});
     assert_eq!(said(&istio("b", &json!({"generation": 3})), &istio("a", &json!({}))), []);
-    assert!(said(&istio("b", &renamed), &istio("a", &json!({})))[0].1.contains("until their token or session ends"));
+    assert!(said(&istio("b", &renamed), &istio("a", &json!({})))[0].1.contains("end within 10s"));
     assert!(said(&istio("a", &renamed), &istio("a", &json!({})))[0].1.contains("end within 10s"));
     let gateway = |name: &str| {
         let wasm = json!([{"name": "w", "config": policy(&json!({"generation": 3}))}]);
