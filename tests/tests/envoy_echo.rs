@@ -3,6 +3,7 @@
 
 use chaperone_tests::{
     client::{Call, Connection, Protocol},
+    install,
     mesh::Mesh,
     scenario::{CREDENTIAL, Scenario},
     upstream::{Answer, Received, Upstream},
@@ -138,7 +139,9 @@ async fn under_the_option_no_body_carries_it_to_the_caller() {
             let call = Call::get(&format!("/v1/orders/{path}")).bearer(&token);
             let (bytes, whole, audit_id) = read(&mesh, &call, protocol).await;
             let got = String::from_utf8_lossy(&bytes);
-            assert!(!whole, "{protocol:?} {path}: {got}");
+            // Envoy 1.36 resets with NO_ERROR, which clients of HTTP/2 may take for an end.
+            let may_look_whole = protocol == Protocol::Http2 && !install::is_at_least(37);
+            assert!(!whole || may_look_whole, "{protocol:?} {path}: {got}");
             // At most three bytes of it, and those at the end.
             assert!(!got.contains("the-"), "{protocol:?} {path}: {got}");
             let entry = mesh.log.record(&audit_id).await;
