@@ -288,8 +288,8 @@ struct Session {
     max_lifetime: SomeTime,
     /// A session that is not used for so long ends, on this proxy.
     idle_timeout: Option<SomeTime>,
-    /// How long open streams go on that no configuration reaches any more, because another `vm_id` or another policy name has come
-    /// in the place of their own; 10s without it, 5m at most.
+    /// How long open streams go on that no configuration reaches any more, because another `vm_id`, another policy name or another
+    /// filter has come in the place of their own; 10s without it, 3s at least whatever it says, 5m at most.
     orphaned_streams: Option<Duration>,
     /// How far clocks may differ, 5m at most; none without it.
     clock_skew: Option<Duration>,
