@@ -110,9 +110,9 @@ impl Permitted {
     }
 
     /// The last of the response goes on now. Whoever does not read it holds no place at the target.
-    fn is_answered(&mut self) {
+    fn release_place(&mut self) {
         if self.sent && self.state == State::Open {
-            self.exchange.is_answered();
+            self.exchange.release_place();
         }
     }
 
@@ -193,7 +193,7 @@ impl Stream {
         }
         match way {
             Direction::Up => permitted.sent |= last,
-            Direction::Down if last => permitted.is_answered(),
+            Direction::Down if last => permitted.release_place(),
             Direction::Down => {}
         }
         Action::Continue
@@ -219,11 +219,10 @@ impl Stream {
         metrics.decided(exchange.reason());
         match judged {
             Ok(up) => {
-                let state = State::Open;
                 *self = Self::Permitted(Permitted {
                     exchange,
                     lineage,
-                    state,
+                    state: State::Open,
                     up,
                     down: 0,
                     sent: !body,
@@ -286,7 +285,7 @@ impl Stream {
             permitted.status = status;
             permitted.responded = stripped.is_ok();
             if last && permitted.responded {
-                permitted.is_answered();
+                permitted.release_place();
             }
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
@@ -306,7 +305,7 @@ impl Stream {
             return Action::Pause;
         }
         if let Self::Permitted(permitted) = self {
-            permitted.is_answered();
+            permitted.release_place();
         }
         Action::Continue
     }

@@ -240,7 +240,7 @@ impl Exchange {
 
     /// Request and response have gone their way, though the caller may not have read it all: its place among what is under way is
     /// free for another.
-    pub fn is_answered(&mut self) {
+    pub fn release_place(&mut self) {
         if let Stage::Judged(judged) = &mut self.stage
             && let Some(standing) = &mut judged.standing
         {
