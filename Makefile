@@ -6,7 +6,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-envoy test test-matrix soak bench wasm lint wasm-target wasm-trap envoy lint-tools
+.PHONY: help run run-envoy test test-matrix soak bench wasm lint wasm-target wasm-for-tests envoy lint-tools
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,14 +18,14 @@ run: wasm ## the filter on a laptop: a demo policy, a target, tokens, and four c
 run-envoy: wasm envoy ## the same on real Envoy
 	@$(CARGO) run --locked --quiet --bin run-envoy
 
-test: wasm envoy wasm-trap ## every test there is, real Envoy included
+test: wasm envoy wasm-for-tests ## every test there is, real Envoy included
 	@echo "==> all tests"
 	$(CARGO) test --locked --no-fail-fast
 
 soak: wasm envoy ## five minutes of upgrades under load in a real Envoy
 	SOAK_SECONDS=300 $(CARGO) test --locked -p chaperone-tests --test envoy_soak -- --nocapture
 
-test-matrix: wasm wasm-trap ## the tests of the shipped wiring with Envoy 1.36 to 1.40 (40 minutes on 2 cores, 190 MB the first time); MATRIX="1.36.4 envoy_streams" for less
+test-matrix: wasm wasm-for-tests ## the tests of the shipped wiring with Envoy 1.36 to 1.40 (40 minutes on 2 cores, 190 MB the first time); MATRIX="1.36.4 envoy_streams" for less
 	@$(CARGO) run --locked --quiet --bin test-matrix -- $(MATRIX)
 
 bench: wasm envoy ## what a request costs beside Envoy's own filters (Linux, 3 minutes); BENCH="--rounds 5 --only warm" for less
@@ -45,10 +45,10 @@ lint: wasm-target lint-tools ## formatting, clippy for both targets, licences an
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || { echo "==> adding the wasm32-wasip1 target"; rustup target add wasm32-wasip1; }
 
-# The test-only build that can be made to trap. Its own folder: it can never be taken for the filter that ships.
-wasm-trap: wasm-target
-	@echo "==> the filter once more, able to trap (tests only)"
-	@$(CARGO) run --locked --quiet --bin run-envoy -- build-trapping
+# The test-only build that can be made to trap and to wait. Its own folder: it can never be taken for the filter that ships.
+wasm-for-tests: wasm-target
+	@echo "==> the filter once more, able to trap and to wait (tests only)"
+	@$(CARGO) run --locked --quiet --bin run-envoy -- build-for-tests
 
 envoy:
 	@echo "==> Envoy (a 36 MB download the first time) and what drives it (the first build compiles wasmtime: about 6 minutes on 2 cores)"

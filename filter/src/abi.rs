@@ -43,6 +43,7 @@ const DOWNSTREAM: i32 = 1;
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(crate) enum Buffer {
+    RequestBody = 0,
     ResponseBody = 1,
     CalloutResponseBody = 4,
     PluginConfiguration = 7,
@@ -92,6 +93,7 @@ unsafe extern "C" {
         token: *mut u32,
     ) -> i32;
     fn proxy_set_effective_context(context: u32) -> i32;
+    fn proxy_continue_stream(stream: i32) -> i32;
     fn proxy_close_stream(side: i32) -> i32;
     fn proxy_define_metric(kind: i32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
@@ -308,6 +310,13 @@ pub(crate) fn send_local_response(
 pub(crate) fn set_effective_context(context: u32) -> Result<(), Failed> {
     // SAFETY: no pointers.
     ok(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Lets the request that the host's calls are about go on from where it was held, when the callback has returned.
+pub(crate) fn continue_request() -> Result<(), Failed> {
+    const HTTP_REQUEST: i32 = 0;
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_continue_stream(HTTP_REQUEST) })
 }
 
 /// Resets the stream that the host's calls are about, on both sides, as soon as the callback has returned.

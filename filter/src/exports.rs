@@ -1,9 +1,7 @@
 //! What the host calls (proxy-wasm ABI 0.2.1). Only what is needed.
 #![expect(unsafe_code, reason = "exported names are unsafe attributes; no pointer is touched here")]
 
-use chaperone_policy::Worker;
-
-use crate::stream::{Action, Direction, Stream};
+use crate::stream::{Action, Direction, Stream, With};
 use crate::vm;
 
 #[unsafe(no_mangle)]
@@ -45,12 +43,12 @@ extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, end_of_str
 /// its size is counted here instead of being asked of the host at the end, which costs more than a callback does.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.body(context, Direction::Up, size, end_of_stream != 0)))
+    action(vm::with(|vm| vm.body(context, Direction::Up, size, end_of_stream != 0)).flatten())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_body(context: u32, size: usize, end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.body(context, Direction::Down, size, end_of_stream != 0)))
+    action(vm::with(|vm| vm.body(context, Direction::Down, size, end_of_stream != 0)).flatten())
 }
 
 #[unsafe(no_mangle)]
@@ -60,17 +58,17 @@ extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> i32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: i32) -> i32 {
-    action(vm::with(|vm| vm.response_headers(context, end_of_stream != 0)).flatten())
+    on_stream(context, |stream, with| stream.response_headers(end_of_stream != 0, with))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_trailers(context: u32, _trailers: usize) -> i32 {
-    on_stream(context, Stream::response_trailers)
+    on_stream(context, |stream, _| stream.response_trailers())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(context: u32) {
-    vm::with(|vm| vm.log(context));
+    vm::with(|vm| vm.on_stream(context, Stream::log));
 }
 
 #[unsafe(no_mangle)]
@@ -78,7 +76,7 @@ extern "C" fn proxy_on_delete(context: u32) {
     vm::with(|vm| vm.delete(context));
 }
 
-fn on_stream(context: u32, f: impl FnOnce(&mut Stream, &mut Worker) -> Action) -> i32 {
+fn on_stream(context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> Action) -> i32 {
     action(vm::with(|vm| vm.on_stream(context, f)).flatten())
 }
 

@@ -46,7 +46,7 @@ impl Callouts {
             Ok((status, Some(body))) => Answer::Response { status: *status, body },
             Err(Failed) => Answer::Nothing,
         };
-        worker.fetched(ticket, answer, now.unwrap_or_default(), crypto).iter().for_each(tell);
+        worker.fetched(ticket, answer, now.unwrap_or(worker.latest()), crypto).iter().for_each(tell);
     }
 }
 

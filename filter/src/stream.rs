@@ -1,15 +1,27 @@
 //! One HTTP stream: its headers to the core, the core's answer to the proxy.
 
+mod held;
+mod permitted;
+
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Passage, Policy, Timestamp, Worker};
+use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Policy, Timestamp, Worker};
 
-use crate::abi::{self, Buffer, Failed, Map};
+use self::held::{Held, Next};
+use self::permitted::{Permitted, State};
+use crate::abi::{self, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::metrics::Metrics;
 use crate::peer::Shown;
 use crate::vm::Root;
+
+/// What of its VM a stream needs.
+pub(crate) struct With<'v> {
+    pub(crate) worker: &'v mut Worker,
+    pub(crate) crypto: &'v HostCrypto,
+    pub(crate) metrics: &'v mut Metrics,
+}
 
 /// What the proxy does next with the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,117 +43,13 @@ pub(crate) enum Direction {
 pub(crate) enum Stream {
     /// Not judged yet.
     Begun(Exchange, Rc<Lineage>),
+    /// Its request waits for what the decision needs.
+    Held(Held),
     /// The policy let it pass; nothing of a request goes on without being here.
     Permitted(Permitted),
-    /// Answered by us, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open.
+    /// Answered, and on record. Nothing is kept: whoever is denied must not fill the VM by keeping streams open. Nothing is
+    /// answered a second time: a second local reply is a use-after-free in older Envoys.
     Denied,
-}
-
-/// A stream that the policy let pass.
-pub(crate) struct Permitted {
-    exchange: Exchange,
-    lineage: Rc<Lineage>,
-    state: State,
-    /// Bytes that came from either side, heads included.
-    up: u64,
-    down: u64,
-    /// The whole request has gone on.
-    sent: bool,
-    /// A response has begun, the upstream's or one that the proxy made.
-    responded: bool,
-    /// Of the response's body, bytes that were counted and are shown again with what comes next.
-    held: usize,
-    /// The response's status, once it has been seen.
-    status: Option<u16>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// Its time is over. Whatever still comes is held, until the proxy has reset it.
-    Cut,
-    /// We answered in the upstream's stead after all.
-    Answered,
-}
-
-impl Permitted {
-    /// May the stream go on? Without a clock nothing can be said of that, and it may not.
-    fn is_over(&mut self, worker: &mut Worker, now: Result<Timestamp, Failed>, moved: bool) -> bool {
-        match now {
-            Ok(_) if self.lineage.is_abandoned() => self.exchange.abandon().is_some(),
-            Ok(now) => self.exchange.recheck(&self.lineage.newest(), worker, now, moved).is_some(),
-            Err(Failed) => self.exchange.interrupt().is_some(),
-        }
-    }
-
-    /// Ends the stream if by the newest policy it may not go on. Without asking for the time: it was asked when the request came,
-    /// and is again with the first piece of the body.
-    fn is_overdue(&mut self, worker: &mut Worker, metrics: &mut Metrics) -> bool {
-        let open = self.state == State::Open;
-        let over = open && self.exchange.recheck(&self.lineage.newest(), worker, Timestamp::default(), false).is_some();
-        if over {
-            self.end(metrics);
-        }
-        over
-    }
-
-    /// Searches what has come of the response's body, where the policy wants that. False: it waits for more.
-    fn search(&mut self, size: usize, last: bool) -> bool {
-        self.held = 0;
-        if self.state != State::Open || !self.exchange.reads_response() {
-            return true;
-        }
-        let piece = if size == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::ResponseBody, size) };
-        match piece.as_deref() {
-            Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
-                // What is cut is so by the question whether the stream may go on.
-                Passage::Pass | Passage::Cut => true,
-                Passage::Hold => {
-                    self.held = size;
-                    false
-                }
-            },
-            // What could not be read could have it.
-            Ok(_) | Err(Failed) => {
-                let _ = self.exchange.interrupt();
-                true
-            }
-        }
-    }
-
-    /// The last of the response goes on now. Whoever does not read it holds no place at the target.
-    fn release_place(&mut self) {
-        if self.sent && self.state == State::Open {
-            self.exchange.release_place();
-        }
-    }
-
-    /// Asks again whether the stream may go on. What may not is ended: the host's calls must be about it.
-    fn goes_on(&mut self, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>, moved: bool) -> bool {
-        if self.state != State::Open {
-            return false;
-        }
-        if !self.is_over(worker, now, moved) {
-            return true;
-        }
-        self.end(metrics);
-        false
-    }
-
-    /// Whoever waits for an answer gets one, and not the upstream's; what has been answered is cut.
-    fn end(&mut self, metrics: &mut Metrics) {
-        if !self.responded
-            && let Some(denial) = self.exchange.answer_of_cut(&self.lineage.newest())
-            && answer(&denial).is_ok()
-        {
-            self.state = State::Answered;
-            metrics.was_cut();
-        // A reset that fails is asked for again at the next piece or tick; until then everything is held.
-        } else if abi::close_stream().is_ok() {
-            self.state = State::Cut;
-            metrics.was_cut();
-        }
-    }
 }
 
 impl Stream {
@@ -156,110 +64,96 @@ impl Stream {
         Self::new(root.policy, root.lineage)
     }
 
-    pub(crate) fn is_permitted(&self) -> bool {
-        matches!(self, Self::Permitted(_))
+    /// Is there anything kept of it?
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self, Self::Permitted(_) | Self::Held(_))
     }
 
     /// From the tick: a stream on which nothing moves is asked about all the same.
-    pub(crate) fn tick(&mut self, context: u32, worker: &mut Worker, metrics: &mut Metrics, now: Result<Timestamp, Failed>) {
-        if let Self::Permitted(permitted) = self
-            && permitted.state == State::Open
-            && permitted.is_over(worker, now, false)
-            && abi::set_effective_context(context).is_ok()
-        {
-            permitted.goes_on(worker, metrics, now, false);
+    pub(crate) fn tick(&mut self, context: u32, with: &mut With<'_>, now: Result<Timestamp, Failed>) {
+        match self {
+            Self::Permitted(permitted) => permitted.tick(context, with, now),
+            Self::Held(_) if abi::set_effective_context(context).is_ok() => {
+                self.take_up(|held| held.tick(now, with));
+            }
+            Self::Held(_) | Self::Begun(..) | Self::Denied => {}
         }
+    }
+
+    /// Of a request that waits: what has come may be what it waits for.
+    fn take_up(&mut self, f: impl FnOnce(Held) -> Next) -> Action {
+        match std::mem::replace(self, Self::Denied) {
+            Self::Held(held) => match f(held) {
+                Next::Waits(held) => *self = Self::Held(held),
+                Next::Passes(permitted) => {
+                    *self = Self::Permitted(permitted);
+                    return Action::Continue;
+                }
+                Next::Answered => {}
+            },
+            other @ (Self::Begun(..) | Self::Permitted(_) | Self::Denied) => *self = other,
+        }
+        Action::Pause
     }
 
     /// A piece of a body.
-    pub(crate) fn body(&mut self, way: Direction, size: usize, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
-        let Self::Permitted(permitted) = self else {
+    pub(crate) fn body(&mut self, direction: Direction, size: usize, last: bool, with: &mut With<'_>) -> Action {
+        match (self, direction) {
+            (Self::Permitted(permitted), _) => permitted.body(direction, size, last, with),
+            (stream @ Self::Held(_), Direction::Up) => stream.take_up(|held| held.body(size, last, with)),
             // Of a denied request nothing goes on; our own answer does.
-            return if way == Direction::Down { Action::Continue } else { Action::Pause };
-        };
-        let (count, counted) = match way {
-            Direction::Up => (&mut permitted.up, 0),
-            Direction::Down => (&mut permitted.down, permitted.held),
-        };
-        *count += size.saturating_sub(counted) as u64;
-        if permitted.state == State::Answered {
-            // Our answer goes its way; what the client still sends does not.
-            return if way == Direction::Down { Action::Continue } else { Action::Pause };
+            (Self::Begun(..) | Self::Held(_) | Self::Denied, Direction::Down) => Action::Continue,
+            (Self::Begun(..) | Self::Denied, Direction::Up) => Action::Pause,
         }
-        let passes = way == Direction::Up || permitted.search(size, last);
-        let now = abi::now().map(Timestamp::from_nanos);
-        if !permitted.goes_on(worker, metrics, now, true) || !passes {
-            return Action::Pause;
-        }
-        match way {
-            Direction::Up => permitted.sent |= last,
-            Direction::Down if last => permitted.release_place(),
-            Direction::Down => {}
-        }
-        Action::Continue
     }
 
     /// Judges the request. `room`: may the VM keep another stream? `body`: something follows the head.
-    pub(crate) fn request_headers(
-        &mut self,
-        worker: &mut Worker,
-        crypto: &HostCrypto,
-        metrics: &mut Metrics,
-        room: bool,
-        body: bool,
-    ) -> Action {
+    pub(crate) fn request_headers(&mut self, with: &mut With<'_>, room: bool, body: bool) -> Action {
         let (mut exchange, lineage) = match std::mem::replace(self, Self::Denied) {
             Self::Begun(exchange, lineage) => (exchange, lineage),
             // Its head came a second time: the core refuses that.
             Self::Permitted(Permitted { exchange, lineage, state: State::Open, .. }) => (exchange, lineage),
-            // A second local reply is a use-after-free in older Envoys.
+            Self::Held(Held { exchange, lineage, .. }) => (exchange, lineage),
             Self::Permitted(_) | Self::Denied => return Action::Pause,
         };
-        let judged = judge(&mut exchange, &lineage.newest(), worker, crypto, room, body);
-        metrics.decided(exchange.reason());
-        match judged {
-            Ok(up) => {
-                *self = Self::Permitted(Permitted {
-                    exchange,
-                    lineage,
-                    state: State::Open,
-                    up,
-                    down: 0,
-                    sent: !body,
-                    responded: false,
-                    held: 0,
-                    status: None,
-                });
+        match judge(&mut exchange, &lineage.newest(), with, room, body) {
+            Judged::Passes(head) => {
+                with.metrics.decided(exchange.reason());
+                *self = Self::Permitted(Permitted::new(exchange, lineage, head, !body));
                 Action::Continue
             }
-            Err(denial) => {
-                // Now, not when the stream ends: a denial is on record even if the VM is gone by then.
-                let code = if denial.response().grpc_status.is_some() { 200 } else { denial.response().status };
-                seal(&exchange, &End { response_code: Some(code), ..End::default() });
-                let _ = answer(&denial);
+            Judged::Waits(head) => {
+                let held = Held { exchange, lineage, head, body: 0, ended: !body };
+                *self = Self::Held(held);
+                // A request without a body has a whole one.
+                if body { Action::Pause } else { self.take_up(|held| held.body(0, true, with)) }
+            }
+            Judged::Denied(denial) => {
+                refuse(&exchange, &denial, with);
                 Action::Pause
             }
         }
     }
 
-    pub(crate) fn request_trailers(&mut self, worker: &mut Worker) -> Action {
+    pub(crate) fn request_trailers(&mut self, with: &mut With<'_>) -> Action {
+        if matches!(self, Self::Held(_)) {
+            return self.take_up(|held| held.trailers(with));
+        }
         let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self else { return Action::Pause };
         let stripped =
             edit(Map::RequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
         if stripped.is_err() {
-            return self.fail(worker);
+            return self.fail(with);
         }
-        if let Self::Permitted(permitted) = self {
-            permitted.sent = true;
-        }
+        permitted.sent = true;
         Action::Continue
     }
 
     /// Of the upstream's response, or of a reply that the proxy made. Our own denials are as we wrote them.
     /// `last`: no body follows.
-    pub(crate) fn response_headers(&mut self, last: bool, worker: &mut Worker, metrics: &mut Metrics) -> Action {
+    pub(crate) fn response_headers(&mut self, last: bool, with: &mut With<'_>) -> Action {
         if let Self::Permitted(permitted) = self
-            && permitted.is_overdue(worker, metrics)
+            && permitted.is_overdue(with)
         {
             return Action::Pause;
         }
@@ -267,6 +161,10 @@ impl Stream {
         let mut readable = true;
         let stripped = match self {
             Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
+            Self::Held(held) => edit(Map::ResponseHeaders, &mut 0, |headers| {
+                status = fields::status(headers);
+                held.exchange.response_edits(headers)
+            }),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
                 edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
@@ -277,29 +175,34 @@ impl Stream {
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
             Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
-        if let Self::Permitted(permitted) = self {
-            if stripped.is_ok() && !readable {
-                permitted.end(metrics);
-                return Action::Pause;
+        match self {
+            Self::Permitted(permitted) => {
+                if stripped.is_ok() && !readable {
+                    permitted.end(with.metrics);
+                    return Action::Pause;
+                }
+                permitted.status = status;
+                permitted.responded = stripped.is_ok();
+                if last && permitted.responded {
+                    permitted.release_place();
+                }
             }
-            permitted.status = status;
-            permitted.responded = stripped.is_ok();
-            if last && permitted.responded {
-                permitted.release_place();
-            }
+            // The proxy has answered what waited: nothing is left to decide, and nothing to answer.
+            Self::Held(_) if stripped.is_ok() => self.give_up(status, with),
+            Self::Held(_) | Self::Begun(..) | Self::Denied => {}
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
-        if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
+        if stripped.is_ok() { Action::Continue } else { self.fail(with) }
     }
 
-    pub(crate) fn response_trailers(&mut self, _: &mut Worker) -> Action {
+    pub(crate) fn response_trailers(&mut self) -> Action {
         let stripped = match self {
             Self::Begun(exchange, _) => edit(Map::ResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers)),
             Self::Permitted(Permitted { state: State::Open, exchange, down, .. }) => {
                 edit(Map::ResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
             }
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
-            Self::Permitted(_) | Self::Denied => return Action::Continue,
+            Self::Held(_) | Self::Permitted(_) | Self::Denied => return Action::Continue,
         };
         if stripped.is_err() {
             return Action::Pause;
@@ -310,33 +213,32 @@ impl Stream {
         Action::Continue
     }
 
-    /// The stream is over: seals the record of what was permitted, where the access log finds it.
-    pub(crate) fn log(&self, metrics: &mut Metrics) {
-        if let Self::Permitted(permitted) = self {
-            if permitted.exchange.credential_came_back() {
-                metrics.was_echoed();
-            }
-            // Without a response's head there was none, or one that the proxy made past the filters.
-            let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
-            let end = End {
-                response_code: permitted.status.or_else(asked).filter(|code| *code > 0),
-                bytes_up: Some(permitted.up),
-                bytes_down: Some(permitted.down),
-            };
-            seal(&permitted.exchange, &end);
+    /// The stream is over: seals the record of what has none yet, where the access log finds it.
+    pub(crate) fn log(&mut self, with: &mut With<'_>) {
+        match self {
+            Self::Permitted(permitted) => permitted.log(with.metrics),
+            Self::Held(_) => self.give_up(None, with),
+            Self::Begun(..) | Self::Denied => {}
+        }
+    }
+
+    /// Of a request that waited: the client has gone, or the proxy has answered it.
+    fn give_up(&mut self, status: Option<u16>, with: &mut With<'_>) {
+        if let Self::Held(held) = std::mem::replace(self, Self::Denied) {
+            held.gave_up(status, with);
         }
     }
 
     /// What was permitted cannot be carried out: a denial after all, also on record.
-    fn fail(&mut self, worker: &mut Worker) -> Action {
+    fn fail(&mut self, with: &mut With<'_>) -> Action {
         match std::mem::replace(self, Self::Denied) {
             Self::Permitted(mut permitted) => {
-                let _ = answer(&permitted.exchange.fail(worker, Timestamp::default()));
+                let _ = answer(&permitted.exchange.fail(with.worker));
                 // The status that was seen is not the one that goes out.
                 *self = Self::Permitted(Permitted { state: State::Answered, status: None, ..permitted });
             }
-            Self::Begun(mut exchange, _) => {
-                let denial = exchange.fail(worker, Timestamp::default());
+            Self::Begun(mut exchange, _) | Self::Held(Held { mut exchange, .. }) => {
+                let denial = exchange.fail(with.worker);
                 seal(&exchange, &End { response_code: Some(denial.response().status), ..End::default() });
                 let _ = answer(&denial);
             }
@@ -346,42 +248,47 @@ impl Stream {
     }
 }
 
-/// Judges and edits; gives the size of the head as it came.
-fn judge(
-    exchange: &mut Exchange,
-    newest: &Rc<Policy>,
-    worker: &mut Worker,
-    crypto: &HostCrypto,
-    room: bool,
-    body: bool,
-) -> Result<u64, Denial> {
+/// What was made of a head, and its size in bytes as it came.
+enum Judged {
+    Passes(u64),
+    Waits(u64),
+    Denied(Denial),
+}
+
+/// Judges and edits.
+fn judge(exchange: &mut Exchange, newest: &Rc<Policy>, with: &mut With<'_>, room: bool, body: bool) -> Judged {
     let map = abi::header_map(Map::RequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
     let now = abi::now().map(Timestamp::from_nanos);
-    let (Ok(headers), Ok(now)) = (headers, now) else {
-        return Err(exchange.fail(worker, now.unwrap_or_default()));
-    };
+    let (Ok(headers), Ok(now)) = (headers, now) else { return Judged::Denied(exchange.fail(with.worker)) };
     if !room {
-        return Err(exchange.overload(worker, now));
+        return Judged::Denied(exchange.overload(with.worker));
     }
-    #[cfg(feature = "trap-for-tests")]
+    #[cfg(feature = "for-tests")]
     trap_if_asked(&headers);
     // For the record, and for the shares of addresses; where the policy watches it, the core denies a request without one.
     let source = abi::property("source\0address").ok();
     let shown = Shown::read(exchange.peer_wanted());
     let peer = shown.as_ref().map(Shown::peer);
     let head = Head { headers: &headers, source_address: source.as_deref(), body, peer };
-    match exchange.request(&head, worker, now, crypto) {
-        Decision::Refuse(denial) => Err(denial),
-        Decision::Forward(permit) => match exchange.overtaken(newest, &headers, worker, now) {
-            Some(denial) => Err(denial),
-            None => match apply(Map::RequestHeaders, permit.edits()) {
-                Ok(()) => Ok(size_of(&headers)),
-                // Half of the edits may be done: what wears our prefix is no longer known to be ours.
-                Err(Failed) => Err(exchange.fail(worker, now)),
-            },
+    match exchange.request(&head, with.worker, &Context { now, newest, verifier: with.crypto }) {
+        Decision::Refuse(denial) => Judged::Denied(denial),
+        Decision::Hold(_) => Judged::Waits(size_of(&headers)),
+        Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
+            Ok(()) => Judged::Passes(size_of(&headers)),
+            // Half of the edits may be done: what wears our prefix is no longer known to be ours.
+            Err(Failed) => Judged::Denied(exchange.fail(with.worker)),
         },
     }
+}
+
+/// Denies a request that has not been answered. On record now, not when the stream ends: a denial is so even if the VM is gone by
+/// then.
+fn refuse(exchange: &Exchange, denial: &Denial, with: &mut With<'_>) {
+    with.metrics.decided(exchange.reason());
+    let code = if denial.response().grpc_status.is_some() { 200 } else { denial.response().status };
+    seal(exchange, &End { response_code: Some(code), ..End::default() });
+    let _ = answer(denial);
 }
 
 /// Where that fails the request stays held until it is cut, or the proxy's own timeout ends it.
@@ -421,7 +328,7 @@ fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {
     edits.set().try_for_each(|(name, value)| abi::set_header(map, name, value))
 }
 
-#[cfg(feature = "trap-for-tests")]
+#[cfg(feature = "for-tests")]
 fn trap_if_asked(headers: &Headers<'_>) {
     if headers.iter().any(|(name, _)| *name == b"x-chaperone-test-trap") {
         std::process::abort();

@@ -12,7 +12,7 @@ use crate::crypto::HostCrypto;
 use crate::fetch::Callouts;
 use crate::metrics::Metrics;
 use crate::shared::HostState;
-use crate::stream::{Action, Direction, Stream};
+use crate::stream::{Action, Direction, Stream, With};
 
 /// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
 /// this keeps a cut well within a second.
@@ -34,7 +34,8 @@ pub(crate) struct Vm {
     configured: u64,
     callouts: Callouts,
     streams: FxHashMap<u32, Stream>,
-    permitted: usize,
+    /// Streams of which something is kept.
+    kept: usize,
     /// When, and after how many configurations, the open streams were last asked about.
     asked: Option<(u64, u64)>,
 }
@@ -112,7 +113,7 @@ impl Vm {
             configured: 0,
             callouts: Callouts::default(),
             streams: FxHashMap::default(),
-            permitted: 0,
+            kept: 0,
             asked: None,
         })
     }
@@ -139,7 +140,7 @@ impl Vm {
         let compiled = Policy::compile(&document);
         match compiled {
             Ok(policy) => {
-                #[cfg(feature = "trap-for-tests")]
+                #[cfg(feature = "for-tests")]
                 trap_on_a_worker(&policy, self.configured);
                 let (name, revision) = (policy.name().unwrap_or_default(), policy.revision().unwrap_or_default());
                 abi::log(
@@ -195,23 +196,23 @@ impl Vm {
     }
 
     pub(crate) fn request_headers(&mut self, context: u32, body: bool) -> Action {
-        let stream = self.streams.entry(context).or_insert_with(Stream::orphan);
-        self.permitted -= usize::from(stream.is_permitted());
-        let room = self.permitted < limits::STREAMS;
-        let action = stream.request_headers(&mut self.worker, &self.crypto, &mut self.metrics, room, body);
-        self.permitted += usize::from(stream.is_permitted());
-        action
+        let room = self.kept < limits::STREAMS;
+        self.streams.entry(context).or_insert_with(Stream::orphan);
+        self.on_stream(context, |stream, with| stream.request_headers(with, room, body)).unwrap_or(Action::Pause)
     }
 
-    pub(crate) fn response_headers(&mut self, context: u32, last: bool) -> Option<Action> {
-        self.streams.get_mut(&context).map(|stream| stream.response_headers(last, &mut self.worker, &mut self.metrics))
+    /// Does something with a stream; `None` when there is no such stream.
+    pub(crate) fn on_stream<T>(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> T) -> Option<T> {
+        let stream = self.streams.get_mut(&context)?;
+        let before = usize::from(stream.is_kept());
+        let done = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics });
+        self.kept = self.kept + usize::from(stream.is_kept()) - before;
+        Some(done)
     }
 
-    pub(crate) fn body(&mut self, context: u32, way: Direction, size: usize, last: bool) -> Action {
-        match self.streams.get_mut(&context) {
-            Some(stream) => stream.body(way, size, last, &mut self.worker, &mut self.metrics),
-            None => Action::Pause,
-        }
+    /// A piece of a body.
+    pub(crate) fn body(&mut self, context: u32, direction: Direction, size: usize, last: bool) -> Option<Action> {
+        self.on_stream(context, |stream, with| stream.body(direction, size, last, with))
     }
 
     /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
@@ -225,12 +226,15 @@ impl Vm {
         let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
         if asked.is_none() || std::mem::replace(&mut self.asked, asked) != asked {
             self.worker.sweep();
+            let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics };
             for (context, stream) in &mut self.streams {
-                stream.tick(*context, &mut self.worker, &mut self.metrics, now);
+                stream.tick(*context, &mut with, now);
             }
+            // What waited may have been answered.
+            self.kept = self.streams.values().filter(|stream| stream.is_kept()).count();
         }
         self.metrics.report(self.worker.counts(), self.crypto.made());
-        let now = now.unwrap_or_default();
+        let now = now.unwrap_or(self.worker.latest());
         self.metrics.report_fetches(self.worker.fetch_counts(), [self.worker.age_of_keys(now), self.worker.age_of_lists(now)]);
     }
 
@@ -306,19 +310,9 @@ impl Vm {
         }
     }
 
-    pub(crate) fn on_stream<T>(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut Worker) -> T) -> Option<T> {
-        self.streams.get_mut(&context).map(|stream| f(stream, &mut self.worker))
-    }
-
-    pub(crate) fn log(&mut self, context: u32) {
-        if let Some(stream) = self.streams.get(&context) {
-            stream.log(&mut self.metrics);
-        }
-    }
-
     pub(crate) fn delete(&mut self, context: u32) {
-        if self.streams.remove(&context).is_some_and(|stream| stream.is_permitted()) {
-            self.permitted = self.permitted.saturating_sub(1);
+        if self.streams.remove(&context).is_some_and(|stream| stream.is_kept()) {
+            self.kept = self.kept.saturating_sub(1);
         }
         self.roots.remove(&context);
     }
@@ -326,7 +320,7 @@ impl Vm {
 
 /// Passes in the canary, whose VM is new, and traps in a worker that has a policy: the one way by which Envoy comes to run a
 /// worker without the filter.
-#[cfg(feature = "trap-for-tests")]
+#[cfg(feature = "for-tests")]
 fn trap_on_a_worker(policy: &Policy, configured: u64) {
     if configured > 0 && policy.name() == Some("trap-on-a-worker") {
         std::process::abort();

@@ -18,13 +18,13 @@ use std::rc::Rc;
 use chaperone_policy::{Decision, End, Exchange, Head, Policy, Timestamp, Worker};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
+use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
 /// A whole exchange: the head, the response's head, the record.
 fn exchange(policy: &Rc<Policy>, worker: &mut Worker, fields: &[(&[u8], &[u8])], allowed: bool) {
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: fields, source_address: Some(b"10.0.0.7:4711"), ..Head::default() };
-    let decision = exchange.request(&head, worker, Timestamp::from_seconds(NOW), &Marked);
+    let decision = exchange.request(&head, worker, &context(policy, Timestamp::from_seconds(NOW)));
     assert_eq!(matches!(decision, Decision::Forward(_)), allowed);
     black_box(&decision);
     let response: &[(&[u8], &[u8])] = &[(b":status", b"200"), (b"content-type", b"application/json"), (b"content-length", b"3")];

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_policy::{Decision, End, Exchange, Head, Peer, Policy, Reason, Timestamp, Worker};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
+use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
 const SPIFFE_ID: &str = "spiffe://orders.example/agent";
 
@@ -30,10 +30,11 @@ fn ask(policy: &Rc<Policy>, worker: &mut Worker, claims: &Value, peer: Option<Pe
     let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: &headers, peer, ..Head::default() };
-    let decision = exchange.request(&head, worker, Timestamp::from_seconds(NOW), &Marked);
+    let decision = exchange.request(&head, worker, &context(policy, Timestamp::from_seconds(NOW)));
     let record = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
     let code = match decision {
         Decision::Forward(_) => "allowed",
+        Decision::Hold(need) => panic!("it waits for {need:?}"),
         Decision::Refuse(denial) => denial.reason().code(),
     };
     (code.to_owned(), record, exchange)
@@ -173,7 +174,7 @@ fn a_stream_is_cut_when_a_policy_asks_for_what_was_not_shown() {
         let mut worker = worker();
         let (code, _, mut stream) = ask(admitting, &mut worker, &bound, Some(peer));
         assert_eq!(code, "allowed");
-        stream.recheck(newest, &mut worker, now, false)
+        stream.recheck(&mut worker, &context(newest, now), false)
     };
     assert_eq!(recheck(&both, &bound_by(json!(["client_certificate", "spiffe_id"]))), None);
     assert_eq!(recheck(&both, &one), None);

@@ -836,7 +836,9 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let request = Head { headers: &fields, ..Head::default() };
     let at = Timestamp::from_seconds(NOW);
-    let Decision::Forward(permit) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("allowed") };
+    let Decision::Forward(permit) = exchange.request(&request, &mut worker, &support::context(&policy, at)) else {
+        panic!("allowed")
+    };
     assert_eq!(permit.observed(), None);
     let record: Value = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
     let edits = exchange.response_edits(&forged);
@@ -845,7 +847,9 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     assert_eq!(edits.set().collect::<Vec<_>>(), [(b"x-chaperone-audit-id".as_slice(), audit_id)]);
     assert_eq!(exchange.response_trailer_edits(&forged).removed().collect::<Vec<_>>(), [b"X-Chaperone-Audit-Id"]);
     // Asked twice, or failed by the proxy after it was allowed: denied, under the same id, and on record as denied.
-    let Decision::Refuse(denial) = exchange.request(&request, &mut worker, at, &support::Marked) else { panic!("judged twice") };
+    let Decision::Refuse(denial) = exchange.request(&request, &mut worker, &support::context(&policy, at)) else {
+        panic!("judged twice")
+    };
     assert_eq!(denial.reason().code(), "internal_error");
     let after: Value = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
     assert_eq!(after["status_code"], "internal_error");
@@ -855,8 +859,8 @@ fn responses_lose_forged_headers_and_say_the_audit_id_of_their_request() {
     let observe = compile(&with(document(), "/mode", json!("observe")));
     let bare = head("GET", "/v1/orders", &[]);
     let bare: Vec<(&[u8], &[u8])> = bare.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-    let mut exchange = Exchange::begin(observe);
-    let answer = exchange.request(&Head { headers: &bare, ..Head::default() }, &mut worker, at, &support::Marked);
+    let mut exchange = Exchange::begin(std::rc::Rc::clone(&observe));
+    let answer = exchange.request(&Head { headers: &bare, ..Head::default() }, &mut worker, &support::context(&observe, at));
     let Decision::Forward(permit) = answer else { panic!("observed") };
     assert_eq!(permit.observed().map(|reason| reason.code()), Some("token_missing"));
 }

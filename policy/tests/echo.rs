@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use chaperone_policy::{Decision, Edits, End, Exchange, Head, Headers, Passage, Policy, Reason, Timestamp};
 use serde_json::{Value, json};
-use support::{Marked, NOW, ask, claims, compile, document, head, token, with, worker};
+use support::{NOW, ask, claims, compile, context, document, head, token, with, worker};
 
 const SECRET: &str = "upstream-secret";
 
@@ -30,8 +30,9 @@ fn permitted(policy: &Rc<Policy>, path: &str) -> (Exchange, Edits) {
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let now = Timestamp::from_seconds(NOW);
-    match exchange.request(&Head { headers: &fields, ..Head::default() }, &mut worker(), now, &Marked) {
+    match exchange.request(&Head { headers: &fields, ..Head::default() }, &mut worker(), &context(policy, now)) {
         Decision::Forward(permit) => (exchange, permit.edits().clone()),
+        Decision::Hold(need) => panic!("it waits for {need:?}"),
         Decision::Refuse(denial) => panic!("{denial:?}"),
     }
 }
@@ -92,7 +93,7 @@ fn who_was_given_none_is_not_asked() {
     assert!(!exchange.reads_response());
     // A denial after all: what we answer ourselves is nobody's echo.
     let (mut exchange, _) = permitted(&policy, "/v1/orders");
-    let _ = exchange.fail(&mut worker(), Timestamp::from_seconds(NOW));
+    let _ = exchange.fail(&mut worker());
     assert!(!exchange.reads_response());
 }
 
@@ -107,7 +108,7 @@ fn a_body_with_it_is_cut_under_the_option() {
     assert_eq!(exchange.response_body(b"{\"got\":\"Bearer upstream", false), Passage::Hold);
     assert_eq!(exchange.response_body(b"{\"got\":\"Bearer upstream-secret\"}", true), Passage::Cut);
     let mut worker = worker();
-    let cut = exchange.recheck(&policy, &mut worker, Timestamp::from_seconds(NOW), true);
+    let cut = exchange.recheck(&mut worker, &context(&policy, Timestamp::from_seconds(NOW)), true);
     assert_eq!(cut, Some(Reason::CredentialEchoed));
     let record = record(&exchange);
     assert_eq!((&record["status_code"], &record["severity_id"]), (&json!("credential_echoed"), &json!(4)));

@@ -5,15 +5,15 @@ mod support;
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, Exchange, Explanation, Head, Policy, Reason, Seen, Timestamp};
+use chaperone_policy::{CheckStep, Decision, Exchange, Explanation, Head, Policy, Reason, Timestamp};
 use serde_json::{Value, json};
-use support::{Marked, NOW, ask, claims, compile, document, head, token, token_of, with, worker};
+use support::{NOW, ask, claims, compile, context, document, head, token, token_of, with, worker};
 
 fn explain(policy: &Rc<Policy>, fields: &[(Vec<u8>, Vec<u8>)]) -> (Option<Reason>, bool, Explanation) {
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: &fields, ..Head::default() };
-    let (decision, explanation) = exchange.explain(&head, &mut worker(), Timestamp::from_seconds(NOW), &Marked);
+    let (decision, explanation) = exchange.explain(&head, &mut worker(), &context(policy, Timestamp::from_seconds(NOW)));
     (exchange.reason(), matches!(decision, Decision::Forward(_)), explanation)
 }
 
@@ -60,7 +60,7 @@ fn the_last_check_seen_is_the_one_that_denied_and_none_is_seen_out_of_order() {
         let last = explanation.seen.last().unwrap();
         assert!(last.reasons().contains(&reason.unwrap()), "{code}: {last:?}");
         // Room is asked for last, so that it tells nobody anything.
-        let room = |seen: &&Seen| matches!(seen, Seen::Body { .. } | Seen::Room { .. });
+        let room = |seen: &&CheckStep| matches!(seen, CheckStep::Body { .. } | CheckStep::Room { .. });
         let first_reasons: Vec<Reason> =
             explanation.seen.iter().filter(|seen| !room(seen)).filter_map(|seen| seen.reasons().first().copied()).collect();
         assert!(first_reasons.windows(2).all(|pair| pair[0] <= pair[1]), "{code}: {first_reasons:?}");
@@ -80,8 +80,8 @@ fn an_allowed_request_has_seen_every_check_and_a_grant_that_holds() {
     let unseen: Vec<&str> = Reason::ALL.into_iter().filter(|reason| !seen.contains(reason)).map(Reason::code).collect();
     // And no check of this version denies for the last two.
     assert_eq!(unseen, ["no_policy", "internal_error", "session_ended", "idle"], "without a policy there is nothing to see");
-    let Some(Seen::Grants { granted_by: Some(by), .. }) =
-        explanation.seen.iter().find(|seen| matches!(seen, Seen::Grants { .. }))
+    let Some(CheckStep::Grants { granted_by: Some(by), .. }) =
+        explanation.seen.iter().find(|seen| matches!(seen, CheckStep::Grants { .. }))
     else {
         panic!("{explanation:?}")
     };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use chaperone_policy::{Decision, End, Exchange, Head, Policy, Timestamp, Worker, limits};
 use serde_json::{Value, json};
-use support::{Marked, NOW, claims, compile, document, head, token, token_of, with, worker};
+use support::{NOW, claims, compile, context, document, head, token, token_of, with, worker};
 
 /// A request that was let through is under way for as long as this is there.
 struct Asked {
@@ -34,7 +34,7 @@ impl Bench {
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&self.policy));
         let head = Head { headers: &headers, source_address: Some(from.as_bytes()), body, ..Head::default() };
-        let decision = exchange.request(&head, &mut self.worker, Timestamp::from_seconds(self.now), &Marked);
+        let decision = exchange.request(&head, &mut self.worker, &context(&self.policy, Timestamp::from_seconds(self.now)));
         let code = exchange.reason().map_or("allowed", |reason| reason.code());
         assert_eq!(matches!(decision, Decision::Refuse(_)), code != "allowed" && !self.observes());
         let record: Value = serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap();
@@ -156,12 +156,12 @@ fn a_session_has_so_many_exchanges_under_way_whatever_its_tokens() {
     let newest = with(document(), "/limits", json!({"streams_per_session": 3}));
     let revoked = compile(&with(newest, "/revoked", json!([{"token": "s-1-9"}])));
     let now = Timestamp::from_seconds(NOW);
-    assert!(cut.exchange.recheck(&revoked, &mut bench.worker, now, false).is_some());
+    assert!(cut.exchange.recheck(&mut bench.worker, &context(&revoked, now), false).is_some());
     assert_eq!(bench.list("10.0.0.1:1", &of("s-1", 0)).code, "overloaded", "what is cut is still there");
     drop(cut);
     let instead = bench.list("10.0.0.1:1", &of("s-1", 0));
     assert_eq!(instead.code, "allowed");
-    let _ = failed.exchange.fail(&mut bench.worker, now);
+    let _ = failed.exchange.fail(&mut bench.worker);
     assert_eq!(bench.list("10.0.0.1:1", &of("s-1", 0)).code, "allowed", "a denial after all has none");
     // And whatever became of the tokens in the meantime.
     bench.policy = compile(&with(document(), "/limits", json!({"streams_per_session": 1})));
@@ -233,7 +233,7 @@ fn an_unmediated_command_is_without_a_body_unless_the_policy_says_so() {
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&bench.policy));
         let head = Head { headers: &headers, body: true, ..Head::default() };
-        let decision = exchange.request(&head, &mut bench.worker, Timestamp::from_seconds(NOW), &Marked);
+        let decision = exchange.request(&head, &mut bench.worker, &context(&bench.policy, Timestamp::from_seconds(NOW)));
         assert!(matches!(decision, Decision::Forward(_)), "{path}");
     }
 }

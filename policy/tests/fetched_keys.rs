@@ -9,7 +9,7 @@ use std::time::Duration;
 use chaperone_policy::{Answer, Failure, News, Policy, Reason};
 use serde_json::{Value, json};
 use support::fetching::{at, due, open, reason, serve};
-use support::{Marked, NOW, claims, compile, document, jwk, token, token_of, with, worker};
+use support::{Marked, NOW, claims, compile, context, document, jwk, token, token_of, with, worker};
 
 fn endpoint() -> Value {
     json!({"cluster": "broker", "authority": "broker.example", "path": "/jwks.json"})
@@ -165,9 +165,9 @@ fn a_key_that_is_removed_ends_its_tokens_and_streams_at_once() {
         let cached = token(&claims());
         let mut stream = open(&policy, &mut worker, &token(&claims()));
         assert_eq!(worker.counts().kept_tokens, 1);
-        assert_eq!(stream.recheck(&policy, &mut worker, at(299), false), None);
+        assert_eq!(stream.recheck(&mut worker, &context(&policy, at(299)), false), None);
         serve(&mut worker, &policy, 300, &body).unwrap();
-        assert_eq!(stream.recheck(&policy, &mut worker, at(300), false), expected, "{body}");
+        assert_eq!(stream.recheck(&mut worker, &context(&policy, at(300)), false), expected, "{body}");
         match expected {
             None => assert_eq!(reason(&policy, &mut worker, 300, &cached), "allowed"),
             // By another key under the same name this signature must be checked anew; here it is a mark that always holds.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chaperone_policy::{Decision, End, Exchange, Head, LocalState, Peer, Reason, SharedState, Unavailable};
 use serde_json::{Value, json};
 use support::proxy::{Proxy, counting};
-use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
+use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
 fn record(exchange: &Exchange) -> Value {
     serde_json::from_str(&exchange.record(&End::default()).unwrap()).unwrap()
@@ -59,7 +59,7 @@ fn only_what_a_verified_session_wanted_to_do_counts() {
         let mut exchange = Exchange::begin(Rc::clone(&policy));
         let head = Head { headers: &headers, ..Head::default() };
         let now = proxy.now();
-        assert!(matches!(exchange.request(&head, &mut proxy.workers[0], now, &Marked), Decision::Refuse(_)));
+        assert!(matches!(exchange.request(&head, &mut proxy.workers[0], &context(&policy, now)), Decision::Refuse(_)));
         // What is observed is not denied.
         let observing = compile(&with(counting(), "/observe", json!(["unknown_command"])));
         assert_eq!(proxy.bad(0, &observing, "s-1"), Some(Reason::UnknownCommand));
@@ -353,8 +353,9 @@ fn a_session_with_another_certificate_ends() {
         let peer = certificate.map(|_| Peer { certificate_sha256: certificate, uri_san: None, validated: Some(true) });
         let head = Head { headers: &headers, peer, ..Head::default() };
         let now = proxy.now();
-        match exchange.request(&head, &mut proxy.workers[0], now, &Marked) {
+        match exchange.request(&head, &mut proxy.workers[0], &context(&policy, now)) {
             Decision::Forward(_) => None,
+            Decision::Hold(need) => panic!("it waits for {need:?}"),
             Decision::Refuse(denial) => Some(denial.reason()),
         }
     };
@@ -377,7 +378,7 @@ fn open_streams_of_an_ended_or_idle_session_are_cut() {
     let check = |proxy: &mut Proxy, stream: &mut Exchange, moved: bool| {
         proxy.workers[0].sweep();
         let now = proxy.now();
-        stream.recheck(&policy, &mut proxy.workers[0], now, moved)
+        stream.recheck(&mut proxy.workers[0], &context(&policy, now), moved)
     };
     assert_eq!(check(&mut proxy, &mut stream, false), None);
     for _ in 0..3 {
@@ -405,7 +406,7 @@ fn a_stream_that_was_open_before_there_was_an_idle_timeout_becomes_idle_too() {
     let mut check = |proxy: &mut Proxy| {
         proxy.workers[0].sweep();
         let now = proxy.now();
-        stream.recheck(&after, &mut proxy.workers[0], now, false)
+        stream.recheck(&mut proxy.workers[0], &context(&after, now), false)
     };
     assert_eq!(check(&mut proxy), None);
     proxy.wait(119);

@@ -12,7 +12,7 @@ use chaperone_policy::{Answer, Failure, News, Policy, Reason, Worker};
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
 use support::fetching::{at, due, open, reason, serve};
-use support::{Marked, NOW, claims, compile, document, jwk, token, token_of, with, worker};
+use support::{Marked, NOW, claims, compile, context, document, jwk, token, token_of, with, worker};
 
 const URI: &str = "https://broker.example/status/1";
 
@@ -199,12 +199,12 @@ fn a_list_says_nothing_once_its_time_is_over() {
         serve(&mut worker, &policy, 0, &signed(&claims)).unwrap();
         let mut stream = open(&policy, &mut worker, &entry(0));
         assert_eq!(reason(&policy, &mut worker, last, &entry(0)), "allowed", "{change}");
-        assert_eq!(stream.recheck(&policy, &mut worker, at(last), false), None, "{change}");
+        assert_eq!(stream.recheck(&mut worker, &context(&policy, at(last)), false), None, "{change}");
         // The token itself lives for ten minutes.
         let (expected, cut) =
             if over < 600 { ("status_unavailable", Reason::StatusUnavailable) } else { ("expired", Reason::Expired) };
         assert_eq!(reason(&policy, &mut worker, over, &entry(0)), expected, "{change}");
-        assert_eq!(stream.recheck(&policy, &mut worker, at(over), false), Some(cut), "{change}");
+        assert_eq!(stream.recheck(&mut worker, &context(&policy, at(over)), false), Some(cut), "{change}");
         // A clock that steps back opens nothing again.
         assert_eq!(reason(&policy, &mut worker, last, &entry(0)), expected, "{change}");
     }
@@ -217,10 +217,10 @@ fn a_list_is_fetched_again_at_half_its_time_and_its_stream_goes_on() {
     let mut stream = open(&policy, &mut worker, &entry(0));
     assert!(due(&mut worker, &policy, 26).is_none());
     assert_eq!(serve(&mut worker, &policy, 30, &signed(&list(&[0], 30))), Ok(News::List { entries: 8, changed: false }));
-    assert_eq!(stream.recheck(&policy, &mut worker, at(89), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(89)), false), None);
     assert_eq!(serve(&mut worker, &policy, 89, &signed(&list(&[1], 89))), Ok(News::List { entries: 8, changed: true }));
     assert_eq!(
-        stream.recheck(&policy, &mut worker, at(89), false),
+        stream.recheck(&mut worker, &context(&policy, at(89)), false),
         Some(Reason::Revoked),
         "a list that changes cuts its streams"
     );
@@ -232,9 +232,9 @@ fn a_stream_goes_on_by_what_the_newest_list_says_of_its_time() {
     serve(&mut worker, &policy, 0, &signed(&with(list(&[0], 0), "/ttl", json!(400)))).unwrap();
     let mut stream = open(&policy, &mut worker, &entry(0));
     assert_eq!(serve(&mut worker, &policy, 200, &signed(&list(&[0], 200))), Ok(News::List { entries: 8, changed: false }));
-    assert_eq!(stream.recheck(&policy, &mut worker, at(259), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(259)), false), None);
     assert_eq!(reason(&policy, &mut worker, 260, &entry(0)), "status_unavailable");
-    assert_eq!(stream.recheck(&policy, &mut worker, at(260), false), Some(Reason::StatusUnavailable));
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(260)), false), Some(Reason::StatusUnavailable));
 }
 
 #[test]

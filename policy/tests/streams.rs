@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use chaperone_policy::{Decision, End, Exchange, Head, Policy, Reason, Timestamp, Worker};
 use serde_json::{Value, json};
-use support::{Marked, NOW, claims, compile, document, head, token, with, worker};
+use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
 /// A stream that was let through under `policy`.
 fn open(policy: &Rc<Policy>, worker: &mut Worker, path: &str, claims: &Value, now: u64) -> Exchange {
@@ -15,8 +15,9 @@ fn open(policy: &Rc<Policy>, worker: &mut Worker, path: &str, claims: &Value, no
     let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: &headers, ..Head::default() };
-    match exchange.request(&head, worker, Timestamp::from_seconds(now), &Marked) {
+    match exchange.request(&head, worker, &context(policy, Timestamp::from_seconds(now))) {
         Decision::Forward(_) => exchange,
+        Decision::Hold(need) => panic!("it waits for {need:?}"),
         Decision::Refuse(denial) => panic!("{}", denial.reason()),
     }
 }
@@ -29,7 +30,7 @@ fn record(exchange: &Exchange) -> Value {
 fn under(newest: &Value) -> Option<Reason> {
     let mut worker = worker();
     let mut stream = open(&compile(&document()), &mut worker, "/v1/orders", &claims(), NOW);
-    stream.recheck(&compile(newest), &mut worker, Timestamp::from_seconds(NOW), false)
+    stream.recheck(&mut worker, &context(&compile(newest), Timestamp::from_seconds(NOW)), false)
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn what_the_policy_observes_is_not_cut() {
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&observing));
         let head = Head { headers: &headers, ..Head::default() };
-        assert!(matches!(exchange.request(&head, &mut worker, now, &Marked), Decision::Forward(_)));
+        assert!(matches!(exchange.request(&head, &mut worker, &context(&observing, now)), Decision::Forward(_)));
         exchange
     };
     let mut good = open(&observing, &mut worker, "/v1/orders", &claims(), NOW);
@@ -97,10 +98,10 @@ fn what_the_policy_observes_is_not_cut() {
         NOW,
     );
     let enforcing = compile(&with(document(), "/revoked", json!([{"session": "s-2"}])));
-    assert_eq!(bare.recheck(&observing, &mut worker, now, false), None);
-    assert_eq!(bare.recheck(&enforcing, &mut worker, now, false), Some(Reason::TokenMissing));
-    assert_eq!(good.recheck(&enforcing, &mut worker, now, false), None);
-    assert_eq!(ended_one.recheck(&enforcing, &mut worker, now, false), Some(Reason::Revoked));
+    assert_eq!(bare.recheck(&mut worker, &context(&observing, now), false), None);
+    assert_eq!(bare.recheck(&mut worker, &context(&enforcing, now), false), Some(Reason::TokenMissing));
+    assert_eq!(good.recheck(&mut worker, &context(&enforcing, now), false), None);
+    assert_eq!(ended_one.recheck(&mut worker, &context(&enforcing, now), false), Some(Reason::Revoked));
 }
 
 #[test]
@@ -109,10 +110,10 @@ fn time_cuts_at_the_earliest_end_and_never_gives_back() {
     let at = Timestamp::from_seconds;
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 599), false), None);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 600), false), Some(Reason::Expired));
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(NOW + 599)), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(NOW + 600)), false), Some(Reason::Expired));
     assert_eq!(
-        stream.recheck(&policy, &mut worker, at(NOW), false),
+        stream.recheck(&mut worker, &context(&policy, at(NOW)), false),
         Some(Reason::Expired),
         "a clock that steps back gives nothing back"
     );
@@ -124,18 +125,18 @@ fn time_cuts_at_the_earliest_end_and_never_gives_back() {
     let mut worker = support::worker();
     let policy = compile(&started);
     let mut stream = open(&policy, &mut worker, "/v1/orders", &older, NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 499), false), None);
-    assert_eq!(stream.recheck(&policy, &mut worker, at(NOW + 500), false), Some(Reason::LifetimeExceeded));
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(NOW + 499)), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, at(NOW + 500)), false), Some(Reason::LifetimeExceeded));
     let brief = compile(&with(started, "/grants/0/max_lifetime", json!("7m")));
     let mut worker = support::worker();
     let mut stream = open(&policy, &mut worker, "/v1/orders", &older, NOW);
-    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 19), false), None);
-    assert_eq!(stream.recheck(&brief, &mut worker, at(NOW + 20), false), Some(Reason::LifetimeExceeded));
+    assert_eq!(stream.recheck(&mut worker, &context(&brief, at(NOW + 19)), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&brief, at(NOW + 20)), false), Some(Reason::LifetimeExceeded));
     let skewed = compile(&with(document(), "/session/clock_skew", json!("30s")));
     let mut worker = support::worker();
     let mut stream = open(&skewed, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 629), false), None);
-    assert_eq!(stream.recheck(&skewed, &mut worker, at(NOW + 630), false), Some(Reason::Expired));
+    assert_eq!(stream.recheck(&mut worker, &context(&skewed, at(NOW + 629)), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&skewed, at(NOW + 630)), false), Some(Reason::Expired));
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_clock_that_steps_back_cuts_nothing_by_itself() {
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
     let other = compile(&with(document(), "/generation", json!(2)));
-    assert_eq!(stream.recheck(&other, &mut worker, Timestamp::from_seconds(NOW - 3600), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&other, Timestamp::from_seconds(NOW - 3600)), false), None);
 }
 
 #[test]
@@ -156,12 +157,12 @@ fn a_session_revoked_twice_is_cut_whatever_came_between() {
     };
     let free = |generation: u64| compile(&with(document(), "/generation", json!(generation)));
     let mut first = open(&free(1), &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(first.recheck(&revoked(2), &mut worker, now, false), Some(Reason::Revoked));
+    assert_eq!(first.recheck(&mut worker, &context(&revoked(2), now), false), Some(Reason::Revoked));
     let undone = free(3);
-    assert_eq!(first.recheck(&undone, &mut worker, now, false), Some(Reason::Revoked), "what is cut stays cut");
+    assert_eq!(first.recheck(&mut worker, &context(&undone, now), false), Some(Reason::Revoked), "what is cut stays cut");
     let mut second = open(&undone, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(second.recheck(&undone, &mut worker, now, false), None);
-    assert_eq!(second.recheck(&revoked(4), &mut worker, now, false), Some(Reason::Revoked));
+    assert_eq!(second.recheck(&mut worker, &context(&undone, now), false), None);
+    assert_eq!(second.recheck(&mut worker, &context(&revoked(4), now), false), Some(Reason::Revoked));
 }
 
 #[test]
@@ -170,13 +171,13 @@ fn what_needs_no_session_goes_on_as_long_as_it_needs_none() {
     let now = Timestamp::from_seconds(NOW);
     let policy = compile(&document());
     let mut stream = open(&policy, &mut worker, "/healthz", &claims(), NOW);
-    assert_eq!(stream.recheck(&policy, &mut worker, Timestamp::from_seconds(NOW + 100_000), false), None);
+    assert_eq!(stream.recheck(&mut worker, &context(&policy, Timestamp::from_seconds(NOW + 100_000)), false), None);
     assert_eq!(
-        stream.recheck(&compile(&with(document(), "/revoked", json!([{"session": "s-1"}]))), &mut worker, now, false),
+        stream.recheck(&mut worker, &context(&compile(&with(document(), "/revoked", json!([{"session": "s-1"}]))), now), false),
         None
     );
     assert_eq!(
-        stream.recheck(&compile(&with(document(), "/unmediated", json!([]))), &mut worker, now, false),
+        stream.recheck(&mut worker, &context(&compile(&with(document(), "/unmediated", json!([]))), now), false),
         Some(Reason::TokenMissing)
     );
 }
@@ -188,7 +189,7 @@ fn the_record_of_a_cut_stream_says_who_ended_it_and_why() {
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
     assert!(record(&stream).pointer("/unmapped/ended_by").is_none());
     let newest = compile(&with(document(), "/revoked", json!([{"session": "s-1", "because": "INC-42"}])));
-    assert_eq!(stream.recheck(&newest, &mut worker, Timestamp::from_seconds(NOW), false), Some(Reason::Revoked));
+    assert_eq!(stream.recheck(&mut worker, &context(&newest, Timestamp::from_seconds(NOW)), false), Some(Reason::Revoked));
     let record = record(&stream);
     let label = format!("orders@{}", newest.revision().unwrap().get(..12).unwrap());
     assert_eq!((&record["status_code"], &record["status_detail"]), (&json!("revoked"), &json!("INC-42")));
@@ -202,18 +203,26 @@ fn what_a_newer_policy_would_cut_at_once_is_denied() {
     let mut worker = worker();
     let policy = compile(&document());
     let now = Timestamp::from_seconds(NOW);
+    let fields = head("GET", "/v1/orders", &[("authorization", &format!("Bearer {}", token(&claims())))]);
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let mut begun_before = |newest: &Rc<Policy>| {
+        let mut exchange = Exchange::begin(Rc::clone(&policy));
+        let decision = exchange.request(&Head { headers: &fields, ..Head::default() }, &mut worker, &context(newest, now));
+        (exchange, decision)
+    };
+    assert!(matches!(begun_before(&policy).1, Decision::Forward(_)));
+    assert!(matches!(begun_before(&compile(&with(document(), "/generation", json!(2)))).1, Decision::Forward(_)));
     let newest = compile(&with(document(), "/revoked", json!([{"session": "s-1", "because": "INC-42"}])));
-    let mut request = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
-    assert!(request.overtaken(&policy, &[], &mut worker, now).is_none());
-    assert!(request.overtaken(&compile(&with(document(), "/generation", json!(2))), &[], &mut worker, now).is_none());
-    let denial = request.overtaken(&newest, &[], &mut worker, now).expect("a denial");
+    let (mut request, decision) = begun_before(&newest);
+    let Decision::Refuse(denial) = decision else { panic!("a denial") };
     assert_eq!((denial.reason(), denial.response().status), (Reason::Revoked, 401));
     let record = record(&request);
     assert_eq!((&record["status_code"], &record["unmapped"]["decision"]), (&json!("revoked"), &json!("deny")));
     assert_eq!(record["status_detail"], "INC-42");
     assert!(record["unmapped"].get("credential_ref").is_none());
     assert_eq!(request.reason(), Some(Reason::Revoked));
-    assert_eq!(request.recheck(&policy, &mut worker, now, false), Some(Reason::Revoked), "it is not let through after all");
+    let cut = request.recheck(&mut worker, &context(&policy, now), false);
+    assert_eq!(cut, Some(Reason::Revoked), "it is not let through after all");
 }
 
 #[test]
@@ -222,9 +231,9 @@ fn what_was_never_let_through_is_not_cut() {
     let policy = compile(&document());
     let now = Timestamp::from_seconds(NOW);
     let mut exchange = Exchange::begin(Rc::clone(&policy));
-    assert_eq!(exchange.recheck(&policy, &mut worker, now, false), None);
-    let _ = exchange.fail(&mut worker, now);
-    assert_eq!(exchange.recheck(&Rc::new(Policy::deny_all()), &mut worker, now, false), None);
+    assert_eq!(exchange.recheck(&mut worker, &context(&policy, now), false), None);
+    let _ = exchange.fail(&mut worker);
+    assert_eq!(exchange.recheck(&mut worker, &context(&Rc::new(Policy::deny_all()), now), false), None);
     let mut stream = open(&policy, &mut worker, "/v1/orders", &claims(), NOW);
-    assert_eq!(stream.recheck(&Rc::new(Policy::deny_all()), &mut worker, now, false), Some(Reason::NoPolicy));
+    assert_eq!(stream.recheck(&mut worker, &context(&Rc::new(Policy::deny_all()), now), false), Some(Reason::NoPolicy));
 }

@@ -32,10 +32,10 @@ pub fn renamed(name: &str) -> PathBuf {
     path
 }
 
-/// A build that traps on a request with the header `x-chaperone-test-trap`. It has a target folder of its own, so that it can
-/// never be taken for the one that ships, and is hardly optimised, as it only has to die.
+/// A build that traps on a request with the header `x-chaperone-test-trap`, and knows commands that wait. It has a target folder of its own, so that it can
+/// never be taken for the one that ships, and is hardly optimised.
 #[must_use]
-pub fn trapping() -> &'static Path {
+pub fn for_tests() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let quick = [
@@ -43,7 +43,7 @@ pub fn trapping() -> &'static Path {
             ("CARGO_PROFILE_WASM_OPT_LEVEL", "1"),
             ("CARGO_PROFILE_WASM_CODEGEN_UNITS", "16"),
         ];
-        build(&target().join("wasm-trap"), &["--features", "trap-for-tests"], &quick)
+        build(&target().join("wasm-for-tests"), &["--features", "for-tests"], &quick)
     })
 }
 

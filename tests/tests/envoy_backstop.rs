@@ -16,7 +16,7 @@ use tokio::time::sleep;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_the_filter_lets_nothing_through() {
     let scenario = Scenario::new();
-    let mesh = Mesh::with("backstop", &scenario.policy(), Upstream::start().await, wasm::trapping(), &[]).await;
+    let mesh = Mesh::with("backstop", &scenario.policy(), Upstream::start().await, wasm::for_tests(), &[]).await;
     let token = scenario.token("s-1");
     let good = Call::get("/v1/orders").bearer(&token);
     assert_eq!(mesh.send(&good, Protocol::Http1).await.status, 200);

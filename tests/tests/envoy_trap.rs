@@ -26,7 +26,7 @@ fn assert_all_mediated(mesh: &Mesh) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_lets_nothing_through_and_the_filter_comes_back() {
     let scenario = Scenario::new();
-    let mesh = Mesh::with("trap", &scenario.policy(), Upstream::start().await, wasm::trapping(), &[]).await;
+    let mesh = Mesh::with("trap", &scenario.policy(), Upstream::start().await, wasm::for_tests(), &[]).await;
     let good = Call::get("/v1/orders").bearer(&scenario.token("s-1"));
     let bad = Call::get("/v1/orders").bearer(&scenario.forged("s-1"));
     let none = Call::get("/v1/orders");

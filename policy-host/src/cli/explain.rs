@@ -1,7 +1,7 @@
 //! `policy-host explain`: each check of one request in order, with what it saw, and what would have allowed it.
 
 use super::{Exit, Format, output, replay, wasm};
-use chaperone_policy::{GrantSeen, Seen};
+use chaperone_policy::{CheckStep, GrantSeen};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
@@ -122,13 +122,14 @@ fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> Str
         (_, _, decision) => format!("{request}: {}\n\n", decision.word()),
     };
     for Checked { verdict, seen } in checks {
-        if matches!((seen, verdict), (Seen::Pace { .. } | Seen::Body { .. } | Seen::Room { .. }, Verdict::Passed)) {
+        if matches!((seen, verdict), (CheckStep::Pace { .. } | CheckStep::Body { .. } | CheckStep::Room { .. }, Verdict::Passed))
+        {
             // One request is never too many, and the run has lifted the limit of the pace.
             continue;
         }
         let (name, saw) = described(seen);
         let _ = writeln!(text, "  {} {name:<15} {}", paint.mark(*verdict), clean(&saw));
-        if let Seen::Grants { .. } = seen {
+        if let CheckStep::Grants { .. } = seen {
             let command = command.as_deref().unwrap_or_default();
             grants.iter().for_each(|grant| draw_grant(&mut text, grant, command, paint));
         }
@@ -136,14 +137,14 @@ fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> Str
     let reached: Vec<&str> = checks.iter().map(|checked| described(&checked.seen).0).collect();
     let after = reached.last().and_then(|last| ORDER.iter().position(|name| name == last)).map_or(0, |place| place + 1);
     let left: Vec<&str> = ORDER.get(after..).unwrap_or_default().to_vec();
-    let unmediated = checks.iter().any(|checked| matches!(checked.seen, Seen::Lookup { unmediated: true, .. }));
+    let unmediated = checks.iter().any(|checked| matches!(checked.seen, CheckStep::Lookup { unmediated: true, .. }));
     if unmediated {
         text.push_str("\nThe command is unmediated: no session is asked for, and no credential is given.\n");
     } else if !left.is_empty() && outcome.reason.is_some() {
         let _ = writeln!(text, "\nnot reached: {}", left.join(", "));
     }
     if let Some(nearest) = nearest {
-        let known = checks.iter().any(|checked| matches!(checked.seen, Seen::Claims { identity: Some(_) }));
+        let known = checks.iter().any(|checked| matches!(checked.seen, CheckStep::Claims { identity: Some(_) }));
         let _ = writeln!(text, "\nnearest grant: {}", nearest.grant);
         for condition in &nearest.failing {
             let seen = seen_as(&condition.seen);
@@ -211,41 +212,41 @@ const ORDER: [&str; 24] = [
 ];
 
 /// A check's name, and what it saw.
-fn described(seen: &Seen) -> (&'static str, String) {
+fn described(seen: &CheckStep) -> (&'static str, String) {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     match seen {
-        Seen::Request { method, authority, path } => ("request", format!("{method} {path} at {authority}")),
-        Seen::Path { canonical } => ("path", canonical.clone()),
-        Seen::Lookup { command, unmediated } => {
+        CheckStep::Request { method, authority, path } => ("request", format!("{method} {path} at {authority}")),
+        CheckStep::Path { canonical } => ("path", canonical.clone()),
+        CheckStep::Lookup { command, unmediated } => {
             ("which command", format!("{}{}", or_none(command), if *unmediated { ", unmediated" } else { "" }))
         }
-        Seen::Token { places } => {
-            let place = |place: &chaperone_policy::Place| {
+        CheckStep::Token { places } => {
+            let place = |place: &chaperone_policy::TokenLocation| {
                 let scheme = place.scheme.map_or_else(String::new, |scheme| format!(" ({scheme})"));
                 format!("{}{scheme}: {}", place.header, output::count(place.fields as u64, "field"))
             };
             ("token", places.iter().map(place).collect::<Vec<_>>().join(", "))
         }
-        Seen::Form { bytes } => ("token's form", format!("{bytes} bytes")),
-        Seen::Kind { algorithm, kind, critical, accepted, types } => {
+        CheckStep::Form { bytes } => ("token's form", format!("{bytes} bytes")),
+        CheckStep::Kind { algorithm, kind, critical, accepted, types } => {
             let types = if types.is_empty() { "any type".to_owned() } else { types.join(", ") };
             let critical = if *critical { ", crit" } else { "" };
             let has = format!("{}, typ {}{critical}", algorithm.unwrap_or("another algorithm"), or_none(kind));
             ("token's kind", format!("{has}; accepted: {}; {types}", accepted.join(", ")))
         }
-        Seen::Issuer { issuer, known } => {
+        CheckStep::Issuer { issuer, known } => {
             ("issuer", format!("{}{}", or_none(issuer), if *known { "" } else { ", not in the policy" }))
         }
-        Seen::Audience { audiences, accepted } => {
+        CheckStep::Audience { audiences, accepted } => {
             ("audience", format!("{}; accepted: {}", seen_as(audiences), accepted.join(", ")))
         }
-        Seen::Key { key_id, algorithm, at_hand } => {
+        CheckStep::Key { key_id, algorithm, at_hand } => {
             let keys = if *at_hand { "" } else { "; no keys have been fetched" };
             ("key", format!("kid {}, {algorithm}{keys}", or_none(key_id)))
         }
-        Seen::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
-        Seen::Signature => ("signature", "over header and claims".to_owned()),
-        Seen::Claims { identity } => (
+        CheckStep::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
+        CheckStep::Signature => ("signature", "over header and claims".to_owned()),
+        CheckStep::Claims { identity } => (
             "claims",
             identity.as_ref().map_or_else(
                 || "one is missing or of the wrong type".to_owned(),
@@ -257,13 +258,13 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 },
             ),
         ),
-        Seen::Binding { required, confirmation, fault } => {
+        CheckStep::Binding { required, confirmation, fault } => {
             let asked = if required.is_empty() { "none asked for".to_owned() } else { required.join(", ") };
             let cnf = if confirmation.is_empty() { String::new() } else { format!("; cnf {}", confirmation.join(", ")) };
             let fault = fault.map_or_else(String::new, |why| format!(": {why}"));
             ("binding", format!("{asked}{cnf}{fault}"))
         }
-        Seen::Begin { now, not_before, issued, started, clock_skew } => {
+        CheckStep::Begin { now, not_before, issued, started, clock_skew } => {
             let not_before = not_before.map_or_else(String::new, |at| format!(", nbf {}", instant(at)));
             (
                 "not before",
@@ -276,13 +277,13 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 ),
             )
         }
-        Seen::Expiry { now, expires, clock_skew } => {
+        CheckStep::Expiry { now, expires, clock_skew } => {
             ("expiry", format!("now {}, exp {}{}", instant(*now), instant(*expires), skew(*clock_skew)))
         }
-        Seen::Lifetime { token, session, longest } => {
+        CheckStep::Lifetime { token, session, longest } => {
             ("lifetime", format!("of the token {token}s, of the session so far {session}s; at most {longest}s"))
         }
-        Seen::Revocation { named, because } => (
+        CheckStep::Revocation { named, because } => (
             "revocation",
             match (named, because) {
                 (false, _) => "no entry names it".to_owned(),
@@ -290,8 +291,8 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 (true, None) => "an entry names it".to_owned(),
             },
         ),
-        Seen::State { stopped } => ("state", stopped.map_or("it goes on", |_| "it was ended").to_owned()),
-        Seen::Status { list, index, value } => (
+        CheckStep::State { stopped } => ("state", stopped.map_or("it goes on", |_| "it was ended").to_owned()),
+        CheckStep::Status { list, index, value } => (
             "status list",
             match (list, index, value) {
                 (Some(list), Some(index), Some(0)) => format!("entry {index} of {list}: valid"),
@@ -300,15 +301,15 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 (None, ..) | (_, None, _) => "none to be asked".to_owned(),
             },
         ),
-        Seen::Command { command } => ("command", or_none(command)),
-        Seen::TokenCommands { claim, details, required, listed: _ } => {
+        CheckStep::Command { command } => ("command", or_none(command)),
+        CheckStep::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));
             let lists: Vec<String> =
                 [list("claim", claim), list("authorization_details", details)].into_iter().flatten().collect();
             let none = if *required { "none, and the policy requires one" } else { "none, and the policy requires none" };
             ("token's list", if lists.is_empty() { none.to_owned() } else { lists.join("; ") })
         }
-        Seen::Grants { granted_by, ends } => (
+        CheckStep::Grants { granted_by, ends } => (
             "grants",
             match (granted_by, ends) {
                 (Some(grant), Some(ends)) => format!("{grant}, until {}", instant(*ends)),
@@ -316,14 +317,14 @@ fn described(seen: &Seen) -> (&'static str, String) {
                 (None, _) => "none allows it".to_owned(),
             },
         ),
-        Seen::Credential { reference, available } => {
+        CheckStep::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }
-        Seen::Body { there, accepted } => {
+        CheckStep::Body { there, accepted } => {
             let takes = if *accepted { "one is accepted" } else { "the command has none" };
             ("body", format!("{}; {takes}", if *there { "there is one" } else { "none" }))
         }
-        Seen::Room { of, taken, most } => {
+        CheckStep::Room { of, taken, most } => {
             let of = match *of {
                 "session" => "of the session",
                 "address" => "without a session, from its address",

@@ -1,10 +1,10 @@
 //! What would have to change for a denied request to be allowed.
 
 use super::Nearest;
-use chaperone_policy::{Reason, Seen};
+use chaperone_policy::{CheckStep, Reason};
 
 /// One or two sentences for whoever wrote the policy, or asks for tokens.
-pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], nearest: Option<&Nearest>) -> String {
+pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], nearest: Option<&Nearest>) -> String {
     let last = seen.iter().rev().find(|seen| seen.reasons().contains(&reason));
     let text = match reason {
         Reason::NoPolicy => "load a policy that compiles: `policy-host check` shows what is wrong with this one",
@@ -37,13 +37,13 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
         Reason::BindingMismatch => return mismatch(last),
         Reason::NotYetValid => "wait until then, or put the clocks of issuer and proxy in step",
         Reason::Expired => "get a new token",
-        Reason::LifetimeExceeded if matches!(last, Some(Seen::Grants { .. })) => {
+        Reason::LifetimeExceeded if matches!(last, Some(CheckStep::Grants { .. })) => {
             "every grant of this command has run out for the session: open a new session"
         }
         Reason::LifetimeExceeded => {
             "get a token that lives no longer than `session.max_lifetime`, of a session that is younger than that"
         }
-        Reason::Revoked if matches!(last, Some(Seen::Status { value: Some(_), .. })) => {
+        Reason::Revoked if matches!(last, Some(CheckStep::Status { value: Some(_), .. })) => {
             "open a new session: the issuer's status list says that this token is not valid any more"
         }
         Reason::Revoked => "open a new session, unless the entry names more than the session; or take the entry out of `revoked`",
@@ -61,22 +61,24 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[Seen], neares
     text.to_owned()
 }
 
-fn mismatch(seen: Option<&Seen>) -> String {
+fn mismatch(seen: Option<&CheckStep>) -> String {
     match seen {
-        Some(Seen::Binding { fault: Some(why), .. }) => {
+        Some(CheckStep::Binding { fault: Some(why), .. }) => {
             format!("{why}: only who the token was issued to may present it, and shows that as `session.bind` says")
         }
         _ => "show what `session.bind` asks for".to_owned(),
     }
 }
 
-fn overloaded(seen: Option<&Seen>) -> String {
+fn overloaded(seen: Option<&CheckStep>) -> String {
     let text = match seen {
-        Some(Seen::Body { .. }) => {
+        Some(CheckStep::Body { .. }) => {
             "send it without a body, or write `body: true` in the command's `http`: without that an unmediated command has none"
         }
-        Some(Seen::Room { of: "session", .. }) => "let requests of the session end first, or raise `limits.streams_per_session`",
-        Some(Seen::Room { .. }) => "let other such requests end first, or raise `limits.unmediated_streams`",
+        Some(CheckStep::Room { of: "session", .. }) => {
+            "let requests of the session end first, or raise `limits.streams_per_session`"
+        }
+        Some(CheckStep::Room { .. }) => "let other such requests end first, or raise `limits.unmediated_streams`",
         _ => "raise `limits.verifications_per_second`, or try again",
     };
     text.to_owned()

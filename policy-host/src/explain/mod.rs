@@ -13,7 +13,7 @@ use crate::{
     published::Published,
     replay::{Decision, Line, Outcome, Replay, ReplayError, Request, peer},
 };
-use chaperone_policy::{Exchange, GrantSeen, Head, LocalState, Policy, Reason, RustCrypto, Secret, Seen, Worker};
+use chaperone_policy::{CheckStep, Context, Exchange, GrantSeen, Head, LocalState, Policy, Reason, RustCrypto, Secret, Worker};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{fmt, rc::Rc};
@@ -112,7 +112,7 @@ struct Native {
     decision: Decision,
     reason: Option<Reason>,
     command: Option<String>,
-    seen: Vec<Seen>,
+    seen: Vec<CheckStep>,
     grants: Vec<GrantSeen>,
 }
 
@@ -140,16 +140,18 @@ fn ask_core(
     };
     let now = chaperone_policy::Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap_or(0));
     published.fetch_for(&mut worker, &policy, now);
-    let mut exchange = Exchange::begin(policy);
-    let (decision, explanation) = exchange.explain(&head, &mut worker, now, &RustCrypto);
+    let mut exchange = Exchange::begin(Rc::clone(&policy));
+    let context = Context { now, newest: &policy, verifier: &RustCrypto };
+    let (decision, explanation) = exchange.explain(&head, &mut worker, &context);
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) => Decision::Allow,
-        chaperone_policy::Decision::Refuse(_) => Decision::Deny,
+        // What waits has not been let through.
+        chaperone_policy::Decision::Refuse(_) | chaperone_policy::Decision::Hold(_) => Decision::Deny,
     };
     let command = explanation
         .seen
         .iter()
-        .find_map(|seen| if let Seen::Lookup { command, .. } = seen { Some(command.clone()) } else { None });
+        .find_map(|seen| if let CheckStep::Lookup { command, .. } = seen { Some(command.clone()) } else { None });
     let reason = exchange.reason();
     Native { decision, reason, command: command.flatten(), seen: explanation.seen, grants: explanation.grants }
 }

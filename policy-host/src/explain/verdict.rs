@@ -1,7 +1,7 @@
 //! How each check went: the last one that can deny for the reason of the decision is the one that did.
 
 use crate::replay::Decision;
-use chaperone_policy::{Reason, Seen};
+use chaperone_policy::{CheckStep, Reason};
 use serde::Serialize;
 
 /// How a check went.
@@ -23,10 +23,10 @@ pub struct Checked {
     pub verdict: Verdict,
     /// What it saw.
     #[serde(flatten)]
-    pub seen: Seen,
+    pub seen: CheckStep,
 }
 
-pub(super) fn judge(seen: Vec<Seen>, reason: Option<Reason>, decision: Decision) -> Vec<Checked> {
+pub(super) fn judge(seen: Vec<CheckStep>, reason: Option<Reason>, decision: Decision) -> Vec<Checked> {
     let decisive = reason.and_then(|reason| seen.iter().rposition(|seen| seen.reasons().contains(&reason)));
     let judged = seen.into_iter().enumerate().map(|(place, seen)| {
         let verdict = match (Some(place) == decisive, decision) {
@@ -41,32 +41,32 @@ pub(super) fn judge(seen: Vec<Seen>, reason: Option<Reason>, decision: Decision)
 }
 
 /// A denial after which the checks can go on, as `observe` asks: another reason may be the one on record.
-fn would_deny(seen: &Seen) -> bool {
+fn would_deny(seen: &CheckStep) -> bool {
     match seen {
-        Seen::Command { command } => command.is_none(),
-        Seen::TokenCommands { listed, .. } => !listed,
-        Seen::Grants { granted_by, .. } => granted_by.is_none(),
-        Seen::Request { .. }
-        | Seen::Path { .. }
-        | Seen::Lookup { .. }
-        | Seen::Token { .. }
-        | Seen::Form { .. }
-        | Seen::Kind { .. }
-        | Seen::Issuer { .. }
-        | Seen::Audience { .. }
-        | Seen::Key { .. }
-        | Seen::Pace { .. }
-        | Seen::Signature
-        | Seen::Claims { .. }
-        | Seen::Binding { .. }
-        | Seen::Begin { .. }
-        | Seen::Expiry { .. }
-        | Seen::Lifetime { .. }
-        | Seen::Revocation { .. }
-        | Seen::State { .. }
-        | Seen::Status { .. }
-        | Seen::Credential { .. }
-        | Seen::Body { .. }
-        | Seen::Room { .. } => false,
+        CheckStep::Command { command } => command.is_none(),
+        CheckStep::TokenCommands { listed, .. } => !listed,
+        CheckStep::Grants { granted_by, .. } => granted_by.is_none(),
+        CheckStep::Request { .. }
+        | CheckStep::Path { .. }
+        | CheckStep::Lookup { .. }
+        | CheckStep::Token { .. }
+        | CheckStep::Form { .. }
+        | CheckStep::Kind { .. }
+        | CheckStep::Issuer { .. }
+        | CheckStep::Audience { .. }
+        | CheckStep::Key { .. }
+        | CheckStep::Pace { .. }
+        | CheckStep::Signature
+        | CheckStep::Claims { .. }
+        | CheckStep::Binding { .. }
+        | CheckStep::Begin { .. }
+        | CheckStep::Expiry { .. }
+        | CheckStep::Lifetime { .. }
+        | CheckStep::Revocation { .. }
+        | CheckStep::State { .. }
+        | CheckStep::Status { .. }
+        | CheckStep::Credential { .. }
+        | CheckStep::Body { .. }
+        | CheckStep::Room { .. } => false,
     }
 }

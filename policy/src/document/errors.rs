@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::read::At;
-use crate::limits;
+use crate::primitives::limits;
 
 /// One mistake in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::errors::Errors;
-use crate::limits;
-use crate::time::parse_seconds;
+use crate::primitives::limits;
+use crate::primitives::pattern::Pattern;
+use crate::primitives::time::parse_seconds;
 
 /// A place in the document: the way from its root, borrowed from the readers on the stack.
 #[derive(Clone, Copy, Debug)]
@@ -265,4 +266,18 @@ pub(crate) fn each<'v, T>(
 
 pub(crate) fn strings<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<&'v str>> {
     each(value, at, errors, string)
+}
+
+/// A [`Pattern`].
+pub(crate) fn pattern(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
+    let text = string(value, at, errors)?;
+    let parsed = Pattern::parse(text);
+    if parsed.is_none() {
+        errors.add_with_help(
+            at,
+            format!("`{text}` is not a pattern"),
+            format!("`*` stands only at the end; at most {} bytes", limits::IDENTIFIER_BYTES),
+        );
+    }
+    parsed
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use chaperone_policy::{Answer, Decision, Exchange, Failure, Fetch, Head, News, Policy, Timestamp, Worker};
 
-use super::{Marked, NOW, ask, head};
+use super::{Marked, NOW, ask, context, head};
 
 pub fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(NOW + seconds)
@@ -33,6 +33,6 @@ pub fn open(policy: &Rc<Policy>, worker: &mut Worker, token: &str) -> Exchange {
     let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: &headers, ..Head::default() };
-    assert!(matches!(exchange.request(&head, worker, at(0), &Marked), Decision::Forward(_)));
+    assert!(matches!(exchange.request(&head, worker, &context(policy, at(0))), Decision::Forward(_)));
     exchange
 }

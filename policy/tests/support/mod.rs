@@ -11,7 +11,7 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_policy::{
-    Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Timestamp, VerificationKey, VerifySignature, Worker,
+    Context, Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Timestamp, VerificationKey, VerifySignature, Worker,
 };
 use serde_json::{Value, json};
 
@@ -79,6 +79,11 @@ impl VerifySignature for Marked {
     }
 }
 
+/// What a decision goes by at this instant, when this is the newest policy.
+pub fn context(newest: &Rc<Policy>, now: Timestamp) -> Context<'_> {
+    Context { now, newest, verifier: &Marked }
+}
+
 pub fn worker() -> Worker {
     Worker::new([7; 16], [9; 32], BTreeMap::from([("ORDERS_TOKEN".to_owned(), Secret::new("upstream-secret".to_owned()))]))
 }
@@ -139,14 +144,14 @@ pub fn ask_from(
     let decision = exchange.request(
         &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer, ..Head::default() },
         worker,
-        Timestamp::from_seconds(at),
-        &Marked,
+        &context(policy, Timestamp::from_seconds(at)),
     );
     let reason = exchange.reason().map(|reason| reason.code().to_owned());
     let record = exchange.record(&End { response_code: Some(200), ..End::default() }).expect("judged");
     let record = serde_json::from_str(&record).unwrap();
     match decision {
         Decision::Forward(permit) => Answer { reason, forwarded: Some(permit.edits().clone()), denied: None, record },
+        Decision::Hold(need) => panic!("it waits for {need:?}"),
         Decision::Refuse(denial) => {
             assert_eq!(reason.as_deref(), Some(denial.reason().code()));
             let response = denial.response();

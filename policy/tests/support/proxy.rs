@@ -7,7 +7,7 @@ use std::time::Duration;
 use chaperone_policy::{Decision, Exchange, Head, LocalState, Policy, Reason, Timestamp, Worker};
 use serde_json::{Value, json};
 
-use super::{Marked, NOW, claims, document, head, token, with, worker};
+use super::{NOW, claims, context, document, head, token, with, worker};
 
 /// A proxy: its workers, what they share, and its time.
 pub struct Proxy {
@@ -65,8 +65,9 @@ impl Proxy {
         let mut exchange = Exchange::begin(Rc::clone(policy));
         let head = Head { headers: &headers, source_address: source.map(str::as_bytes), ..Head::default() };
         let now = self.now();
-        let reason = match exchange.request(&head, &mut self.workers[worker], now, &Marked) {
+        let reason = match exchange.request(&head, &mut self.workers[worker], &context(policy, now)) {
             Decision::Forward(permit) => permit.observed(),
+            Decision::Hold(need) => panic!("it waits for {need:?}"),
             Decision::Refuse(denial) => Some(denial.reason()),
         };
         (exchange, reason)

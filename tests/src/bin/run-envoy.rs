@@ -30,9 +30,9 @@ async fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => run().await,
         ["install"] => println!("{}", install::envoy().display()),
-        ["build-trapping"] => println!("{}", wasm::trapping().display()),
+        ["build-for-tests"] => println!("{}", wasm::for_tests().display()),
         _ => {
-            eprintln!("usage: run-envoy [install | build-trapping]");
+            eprintln!("usage: run-envoy [install | build-for-tests]");
             return ExitCode::from(2);
         }
     }

@@ -1,7 +1,9 @@
 //! The core itself, without wasm and without a proxy.
 
 use super::{Ran, Seen};
-use chaperone_policy::{Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker};
+use chaperone_policy::{
+    Context, Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker,
+};
 use policy_host::{
     cases::{Action, Case, Plan, check},
     replay::{Decision, Outcome, Request, client_reason, peer},
@@ -74,7 +76,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
         body: request.has_body(),
         peer: peer(&properties),
     };
-    let answer = exchange.request(&head, worker, now, &RustCrypto);
+    let answer = exchange.request(&head, worker, &Context { now, newest: policy, verifier: &RustCrypto });
     let record = exchange.record(&End::default()).expect("a judged request has a record");
     let record: Value = serde_json::from_str(&record).expect("the record is JSON");
     let said = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -99,6 +101,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             outcome.upstream_bytes = Some(request.body.len() as u64);
             outcome.upstream_headers = Some(fields.iter().map(|(name, value)| (lossy(name), lossy(value))).collect());
         }
+        Answer::Hold(need) => panic!("no document can make a request wait: {need:?}"),
         Answer::Refuse(denial) => {
             let response = denial.response();
             outcome.upstream_bytes = Some(0);

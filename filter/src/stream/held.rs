@@ -1,0 +1,126 @@
+//! A stream whose request waits for what its decision needs: nothing of it has gone on.
+
+use std::rc::Rc;
+
+use chaperone_policy::{Context, Decision, Denial, End, Exchange, Given, Lineage, Need, Timestamp, WholeBody};
+
+use super::permitted::Permitted;
+use super::{With, apply, edit, refuse, seal};
+use crate::abi::{self, Buffer, Failed, Map};
+use crate::fields;
+
+/// A request that waits. The proxy keeps its head and what has come of its body.
+pub(crate) struct Held {
+    pub(super) exchange: Exchange,
+    pub(super) lineage: Rc<Lineage>,
+    /// Bytes of the head, and of trailers.
+    pub(super) head: u64,
+    /// Bytes of the body that have come.
+    pub(super) body: usize,
+    /// All of the request has come.
+    pub(super) ended: bool,
+}
+
+/// What becomes of a request that waits.
+pub(super) enum Next {
+    /// It still does.
+    Waits(Held),
+    /// It goes on.
+    Passes(Permitted),
+    /// It has been answered.
+    Answered,
+}
+
+impl Held {
+    /// A piece of its body; `size` counts all that has come.
+    pub(super) fn body(mut self, size: usize, last: bool, with: &mut With<'_>) -> Next {
+        self.body = size;
+        self.ended |= last;
+        self.look(with)
+    }
+
+    /// Its trailers, which end it. What must not be in them is taken off at once.
+    pub(super) fn trailers(mut self, with: &mut With<'_>) -> Next {
+        let stripped = edit(Map::RequestTrailers, &mut self.head, |trailers| self.exchange.request_trailer_edits(trailers));
+        if stripped.is_err() {
+            return self.refuse(None, with);
+        }
+        self.ended = true;
+        self.look(with)
+    }
+
+    /// Whether what has come of the body is what was waited for.
+    fn look(self, with: &mut With<'_>) -> Next {
+        let Some(Need::Body { most_bytes }) = self.exchange.waits_for() else { return Next::Waits(self) };
+        if self.body > most_bytes {
+            return self.resume(&Given::TooLarge, now(), with);
+        }
+        if !self.ended {
+            return Next::Waits(self);
+        }
+        let body = if self.body == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::RequestBody, self.body) };
+        match body {
+            Ok(body) if body.len() == self.body => self.resume(&Given::Body(WholeBody::of_ended(&body)), now(), with),
+            // Half of a body is none.
+            Ok(_) | Err(Failed) => self.refuse(None, with),
+        }
+    }
+
+    /// From the tick, which must have made the host's calls be about this stream.
+    pub(super) fn tick(self, now: Result<Timestamp, Failed>, with: &mut With<'_>) -> Next {
+        let next = if self.lineage.is_abandoned() {
+            let mut held = self;
+            let denial = held.exchange.orphan(with.worker);
+            held.refuse(Some(denial), with)
+        } else {
+            self.resume(&Given::Nothing, now, with)
+        };
+        match next {
+            Next::Passes(permitted) if abi::continue_request().is_err() => {
+                // Nothing has gone on: held for good, and answered.
+                let Permitted { exchange, lineage, up, .. } = permitted;
+                Held { exchange, lineage, head: up, body: 0, ended: true }.refuse(None, with)
+            }
+            Next::Waits(_) | Next::Passes(_) | Next::Answered => next,
+        }
+    }
+
+    fn resume(mut self, given: &Given<'_>, now: Result<Timestamp, Failed>, with: &mut With<'_>) -> Next {
+        let map = abi::header_map(Map::RequestHeaders);
+        let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
+        let (Ok(headers), Ok(now)) = (headers, now) else { return self.refuse(None, with) };
+        let newest = self.lineage.newest();
+        let context = Context { now, newest: &newest, verifier: with.crypto };
+        match self.exchange.resume(given, &headers, with.worker, &context) {
+            Decision::Hold(_) => Next::Waits(self),
+            Decision::Refuse(denial) => self.refuse(Some(denial), with),
+            Decision::Forward(permit) if apply(Map::RequestHeaders, permit.edits()).is_ok() => {
+                with.metrics.decided(self.exchange.reason());
+                let Self { exchange, lineage, head, body, ended } = self;
+                Next::Passes(Permitted::new(exchange, lineage, head + body as u64, ended))
+            }
+            // Half of the edits may be done: what wears our prefix is no longer known to be ours.
+            Decision::Forward(_) => self.refuse(None, with),
+        }
+    }
+
+    /// Answers it; without a denial because the proxy failed us.
+    fn refuse(mut self, denial: Option<Denial>, with: &mut With<'_>) -> Next {
+        let denial = denial.unwrap_or_else(|| self.exchange.fail(with.worker));
+        refuse(&self.exchange, &denial, with);
+        Next::Answered
+    }
+
+    /// It will not be decided any more: the client has gone, or the proxy has answered it, with this status. On record all the same.
+    pub(super) fn gave_up(mut self, status: Option<u16>, with: &mut With<'_>) {
+        let newest = self.lineage.newest();
+        let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };
+        let _ = self.exchange.resume(&Given::Gone, &[], with.worker, &context);
+        with.metrics.decided(self.exchange.reason());
+        seal(&self.exchange, &End { response_code: status, bytes_up: Some(self.head + self.body as u64), bytes_down: None });
+    }
+}
+
+fn now() -> Result<Timestamp, Failed> {
+    abi::now().map(Timestamp::from_nanos)
+}

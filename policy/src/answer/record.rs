@@ -1,0 +1,265 @@
+//! The audit record: one JSON object in the form of OCSF API Activity (class 6003), schema version 1.6.0.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use crate::decide::admission::Cut;
+use crate::decide::check::Findings;
+use crate::http::head::{Head, values};
+use crate::primitives::ascii::push_visible;
+use crate::primitives::json::Line;
+use crate::primitives::reason::Reason;
+use crate::primitives::time::Timestamp;
+use crate::rules::binding::Bindings;
+use crate::rules::policy::Rules;
+use crate::state::session::Session;
+use crate::state::sessions::Ending;
+use crate::state::worker::Stamp;
+
+/// How a request was judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    Allowed,
+    Denied(Reason),
+    Observed(Reason),
+}
+
+impl Outcome {
+    pub(crate) fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Allowed => None,
+            Self::Denied(reason) | Self::Observed(reason) => Some(reason),
+        }
+    }
+}
+
+/// Names out of the policy that judged a request. Shared, not borrowed: the record is written when that policy may be gone.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    policy: Option<(Rc<str>, Rc<str>)>,
+    pub(crate) command: Option<Rc<str>>,
+    grant: Option<Rc<str>>,
+    /// How the credential that was given is called.
+    pub(crate) credential: Option<Rc<str>>,
+}
+
+impl Named {
+    pub(crate) fn of(rules: Option<&Rules>, findings: &Findings, outcome: Outcome) -> Self {
+        let Some(rules) = rules else { return Self::default() };
+        let given = matches!(outcome, Outcome::Allowed) && !findings.unmediated && rules.enforces();
+        Self {
+            policy: Some((Rc::clone(&rules.name), Rc::clone(&rules.revision))),
+            command: findings
+                .command
+                .and_then(|command| rules.commands.get(command.0 as usize))
+                .map(|command| Rc::clone(&command.name)),
+            grant: findings.grant.and_then(|grant| rules.grants.all().get(grant)).map(|grant| Rc::clone(&grant.name)),
+            credential: rules.credential.as_ref().filter(|_| given).map(|credential| Rc::clone(&credential.reference)),
+        }
+    }
+}
+
+/// What is kept of a request's head for its record.
+#[derive(Debug, Default)]
+pub(crate) struct RequestFacts {
+    at: Timestamp,
+    /// Method, path and address, one after the other: one allocation for all three.
+    text: String,
+    method_ends: usize,
+    path_ends: usize,
+    port: Option<u16>,
+}
+
+/// What is known when an exchange is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// The status that the client got; `None` when it got none.
+    pub response_code: Option<u16>,
+    /// Bytes of the request, head and body.
+    pub bytes_up: Option<u64>,
+    /// Bytes of the response, head and body.
+    pub bytes_down: Option<u64>,
+}
+
+impl RequestFacts {
+    pub(crate) fn of(head: &Head<'_>, at: Timestamp) -> Self {
+        let first = |name| values(head.headers, name).next().unwrap_or_default();
+        // Without the query: it may hold secrets, and takes no part in the decision.
+        let path = first(":path").split(|byte| *byte == b'?').next().unwrap_or_default();
+        let mut text = String::with_capacity(96);
+        push_visible(&mut text, first(":method"));
+        let method_ends = text.len();
+        push_visible(&mut text, path);
+        let path_ends = text.len();
+        let address = head.source_address.and_then(|address| std::str::from_utf8(address).ok());
+        let with_port = address.and_then(|text| Some((text, text.parse::<SocketAddr>().ok()?.port())));
+        let port = with_port.map(|(_, port)| port);
+        let ip = match with_port {
+            // The text itself, which is quicker than writing the address anew.
+            Some((text, _)) => text.rsplit_once(':').map(|(ip, _)| ip.trim_start_matches('[').trim_end_matches(']')),
+            None => address.filter(|text| text.parse::<IpAddr>().is_ok()),
+        };
+        text.push_str(ip.unwrap_or_default());
+        Self { at, text, method_ends, path_ends, port }
+    }
+
+    fn method(&self) -> &str {
+        self.text.get(..self.method_ends).unwrap_or_default()
+    }
+
+    fn path(&self) -> &str {
+        self.text.get(self.method_ends..self.path_ends).unwrap_or_default()
+    }
+
+    fn ip(&self) -> &str {
+        self.text.get(self.path_ends..).unwrap_or_default()
+    }
+}
+
+/// Everything that a record is made of.
+#[derive(Debug)]
+pub(crate) struct Record<'r> {
+    pub(crate) stamp: &'r Stamp,
+    pub(crate) session: Option<&'r Session>,
+    /// What held of what its token is bound to.
+    pub(crate) bound: Bindings,
+    /// When the session ends, in Unix seconds.
+    pub(crate) ends: Option<u64>,
+    pub(crate) named: &'r Named,
+    pub(crate) outcome: Outcome,
+    /// What was allowed and then cut.
+    pub(crate) cut: Option<&'r Cut>,
+    /// What this request has ended its session for.
+    pub(crate) ended_now: Option<Ending>,
+    /// Fields of the response that had the credential.
+    pub(crate) echoed: &'r [Box<str>],
+    pub(crate) facts: &'r RequestFacts,
+    pub(crate) end: &'r End,
+}
+
+impl Record<'_> {
+    /// The record as one line of JSON.
+    pub(crate) fn to_json(&self) -> String {
+        const PRODUCT: &str = concat!(
+            r#","version":"1.6.0","product":{"name":"Chaperone","vendor_name":"Chaperone","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
+        );
+        const CLASS: u64 = 6003;
+        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, facts, end } = self;
+        let activity = activity(facts.method());
+        // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
+        let (severity, judged, code, decision) = match outcome {
+            // Allowed, and yet Failure: what began was not let end.
+            Outcome::Allowed if let Some(cut) = cut => {
+                (3, r#","action_id":1,"disposition_id":1,"status_id":2,"status_code":"#, cut.reason.code(), "allow")
+            }
+            Outcome::Allowed => (1, r#","action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow"),
+            Outcome::Denied(reason) => {
+                (3, r#","action_id":2,"disposition_id":2,"status_id":2,"status_code":"#, reason.code(), "deny")
+            }
+            Outcome::Observed(reason) => {
+                (2, r#","action_id":3,"disposition_id":17,"status_id":1,"status_code":"#, reason.code(), "observed-deny")
+            }
+        };
+        // High: a target that shows its credential to this caller may have shown it to others before.
+        let came_back = !echoed.is_empty() || code == Reason::CredentialEchoed.code();
+        let severity = if came_back { 4 } else { severity };
+        let mut line = Line(String::with_capacity(1536));
+        line.member(r#"{"metadata":{"uid":"#, stamp.audit_id.as_str());
+        line.raw(PRODUCT);
+        line.number(r#","type_uid":"#, CLASS * 100 + activity);
+        line.number(r#","activity_id":"#, activity);
+        line.number(r#","time":"#, facts.at.millis());
+        line.number(r#","severity_id":"#, severity);
+        line.member(judged, code);
+        let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
+        if let Some(because) = cut.map_or(revoked, |cut| cut.because.as_deref()) {
+            line.member(r#","status_detail":"#, because);
+        }
+        match session {
+            Some(session) => {
+                line.raw(r#","actor":{"#);
+                line.raw(&session.actor.actor);
+                let ends = ends.unwrap_or(session.claims.expires);
+                line.number("", Timestamp::from_seconds(ends).millis());
+                line.raw("}}");
+            }
+            // OCSF's 0: nobody was verified.
+            None => line.raw(r#","actor":{"user":{"type_id":0}}"#),
+        }
+        line.member(r#","api":{"operation":"#, named.command.as_deref().unwrap_or("unknown"));
+        line.member(r#"},"http_request":{"http_method":"#, facts.method());
+        line.member(r#","url":{"path":"#, facts.path());
+        line.raw("}}");
+        if let Some(code) = end.response_code {
+            line.number(r#","http_response":{"code":"#, code.into());
+            line.raw("}");
+        }
+        line.raw(r#","src_endpoint":{"#);
+        if !facts.ip().is_empty() {
+            line.member(r#""ip":"#, facts.ip());
+            if let Some(port) = facts.port {
+                line.number(r#","port":"#, port.into());
+            }
+        }
+        line.raw("}");
+        if let Some((name, revision)) = &named.policy {
+            line.member(r#","policy":{"uid":"#, name);
+            line.member(r#","version":"#, revision);
+            line.raw("}");
+        }
+        line.raw(r#","unmapped":{"#);
+        if let Some(session) = session {
+            line.raw(&session.actor.agents);
+        }
+        line.member(r#""decision":"#, decision);
+        if let Some(grant) = &named.grant {
+            line.member(r#","grant":"#, grant);
+        }
+        line.raw(r#","binding":""#);
+        bound.push_to(&mut line.0);
+        line.raw("\"");
+        if let Some(proxy) = &stamp.identity.proxy {
+            line.member(r#","proxy":"#, proxy);
+        }
+        line.member(r#","worker":"#, stamp.identity.worker.as_str());
+        line.number(r#","sequence":"#, stamp.sequence);
+        for (name, bytes) in [(r#","bytes_up":"#, end.bytes_up), (r#","bytes_down":"#, end.bytes_down)] {
+            if let Some(bytes) = bytes {
+                line.number(name, bytes);
+            }
+        }
+        if let Some(credential) = &named.credential {
+            line.member(r#","credential_ref":"#, credential);
+        }
+        for (index, name) in echoed.iter().enumerate() {
+            line.member(if index == 0 { r#","credential_echoed":["# } else { "," }, name);
+        }
+        if !echoed.is_empty() {
+            line.raw("]");
+        }
+        if let Some(ending) = ended_now.or(cut.and_then(|cut| cut.ended_now)) {
+            line.member(r#","ends_session":"#, ending.name());
+        }
+        if let Some(Cut { reason, because: _, policy, ended_now: _ }) = cut {
+            line.member(r#","ended_by":"#, reason.code());
+            if let Some(policy) = policy {
+                line.member(r#","ended_under":"#, policy);
+            }
+        }
+        line.raw("}}");
+        line.0
+    }
+}
+
+/// OCSF's activity for a method: Create, Read, Update, Delete, or Other.
+fn activity(method: &str) -> u64 {
+    match method {
+        "POST" => 1,
+        "GET" | "HEAD" | "OPTIONS" => 2,
+        "PUT" | "PATCH" => 3,
+        "DELETE" => 4,
+        _ => 99,
+    }
+}

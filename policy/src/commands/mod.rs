@@ -1,0 +1,4 @@
+//! Commands: the names under which requests are known to a policy, and the tree that finds them.
+
+pub(crate) mod read;
+pub(crate) mod router;

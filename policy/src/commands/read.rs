@@ -1,0 +1,259 @@
+//! The policy's commands, as documents write them.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::commands::router::{CommandId, Form, Part, Route, Router};
+use crate::document::{At, Errors, Object, boolean, each, name, one_of, string};
+use crate::http::host::host_of;
+use crate::http::path::{CanonicalPath, Spellings};
+
+/// A command by name.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: Rc<str>,
+    /// Needs no session and never gets a credential.
+    pub(crate) unmediated: bool,
+    #[cfg(any(test, feature = "hold-for-tests"))]
+    pub(crate) needs: Needs,
+}
+
+/// What a request of the command waits for: what no document can ask for yet, but in the tests' build.
+#[cfg(any(test, feature = "hold-for-tests"))]
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    pub(crate) body: Option<NeedsBody>,
+    /// Seconds after which the credential is there.
+    pub(crate) credential_after: Option<u64>,
+}
+
+#[cfg(any(test, feature = "hold-for-tests"))]
+#[derive(Debug)]
+pub(crate) struct NeedsBody {
+    pub(crate) most_bytes: usize,
+    /// The text that permits it.
+    pub(crate) has: String,
+}
+
+/// Reads the member `commands`: in the order of their names, with the tree that finds them.
+pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Vec<Command>, Router)> {
+    let Some(members) = value.as_object() else {
+        errors.add(at, "must be an object of commands by name");
+        return None;
+    };
+    let mut commands = Vec::with_capacity(members.len());
+    let mut router = Router::default();
+    for (key, matchers) in members {
+        let at = at.member(key);
+        let Some(key) = name(&Value::String(key.clone()), &at, errors).map(str::to_owned) else { continue };
+        let Ok(id) = u32::try_from(commands.len()).map(CommandId) else { continue };
+        commands.push(Command {
+            name: key.into(),
+            unmediated: false,
+            #[cfg(any(test, feature = "hold-for-tests"))]
+            needs: Needs::default(),
+        });
+        #[cfg(any(test, feature = "hold-for-tests"))]
+        let (matchers, needs) = read_needs(matchers, &at, errors);
+        #[cfg(any(test, feature = "hold-for-tests"))]
+        if let Some(command) = commands.last_mut() {
+            command.needs = needs;
+        }
+        let mut add = |value: &Value, at: &At<'_>, errors: &mut Errors| {
+            for (parts, route) in read_matcher(value, at, errors, id).unwrap_or_default() {
+                if let Err(other) = router.insert(&parts, route) {
+                    let other = commands.get(other.0 as usize).map_or("", |command| &*command.name);
+                    errors.add_with_help(
+                        at,
+                        format!("the same request could also be the command `{other}`"),
+                        "make one path strictly more specific, or tell them apart by method or host",
+                    );
+                }
+            }
+            Some(())
+        };
+        if matchers.is_array() {
+            each(matchers, &at, errors, add);
+        } else {
+            add(matchers, &at, errors);
+        }
+    }
+    Some((commands, router))
+}
+
+/// `{matchers: …, needs: {body: {most_bytes, has}, credential_after}}` in the place of the matchers.
+#[cfg(any(test, feature = "hold-for-tests"))]
+fn read_needs<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> (&'v Value, Needs) {
+    let Some((needs, matchers)) = value.get("needs").zip(value.get("matchers")) else { return (value, Needs::default()) };
+    let body = needs.get("body").map(|body| NeedsBody {
+        most_bytes: body.get("most_bytes").and_then(Value::as_u64).and_then(|most| most.try_into().ok()).unwrap_or(0),
+        has: body.get("has").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    });
+    if body.as_ref().is_some_and(|body| body.has.is_empty()) {
+        errors.add(at, "`needs.body` wants `most_bytes` and `has`");
+    }
+    (matchers, Needs { body, credential_after: needs.get("credential_after").and_then(Value::as_u64) })
+}
+
+fn read_matcher(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId) -> Option<Vec<(Vec<Part>, Route)>> {
+    let mut object = Object::open(value, at, errors)?;
+    let http = object.optional("http", errors, |value, at, errors| read_http(value, at, errors, command));
+    let grpc = object.optional("grpc", errors, |value, at, errors| read_grpc(value, at, errors, command));
+    object.unsupported("mcp", errors);
+    object.unsupported("sql", errors);
+    let kinds = ["http", "grpc", "mcp", "sql"].into_iter().filter(|kind| object.has(kind)).count();
+    object.finish(errors);
+    if kinds != 1 {
+        errors.add_with_help(at, "must have exactly one of `http` and `grpc`", "write several matchers as a list");
+        return None;
+    }
+    http.or(grpc)
+}
+
+fn read_http(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId) -> Option<Vec<(Vec<Part>, Route)>> {
+    let mut object = Object::open(value, at, errors)?;
+    let methods = object
+        .required("methods", "for example `methods: [GET]`", errors, |value, at, errors| each(value, at, errors, read_method));
+    let path = object.required("path", "for example `path: /v1/orders/{id}`", errors, read_path);
+    let hosts = object.optional("hosts", errors, |value, at, errors| each(value, at, errors, read_host));
+    let permit = object.optional("permit", errors, |value, at, errors| each(value, at, errors, read_spelling));
+    let upgrade = object.optional("upgrade", errors, boolean).unwrap_or(false);
+    let body = object.optional("body", errors, boolean);
+    if upgrade && body == Some(false) {
+        errors.add_with_help(
+            &at.member("body"),
+            "no body, and yet `upgrade: true`: after an upgrade anything may follow",
+            "remove one of them",
+        );
+    }
+    object.finish(errors);
+    let parts = path?;
+    let mut spellings = Spellings::default();
+    permit.into_iter().flatten().for_each(|spelling| spellings.add(spelling));
+    if !spellings.is_empty() && !parts.contains(&Part::Capture) {
+        errors.add_with_help(
+            &at.member("permit"),
+            "permits nothing: it holds inside `{captures}` only",
+            "remove it, or capture a segment",
+        );
+    }
+    let form = Form::Http { methods: methods?, upgrade, body };
+    Some(vec![(parts, Route { command, form, hosts: hosts.unwrap_or_default(), permit: spellings })])
+}
+
+fn read_grpc(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId) -> Option<Vec<(Vec<Part>, Route)>> {
+    let mut object = Object::open(value, at, errors)?;
+    let service = object.required("service", "for example `service: users.v1.Users`", errors, name);
+    let methods =
+        object.required("methods", "for example `methods: [Get]`", errors, |value, at, errors| each(value, at, errors, name));
+    object.finish(errors);
+    let literal = |text: &str| Part::Literal { canonical: text.into(), decoded: text.into() };
+    let service = literal(service?);
+    let route = |method: &str| {
+        let route = Route { command, form: Form::Grpc, hosts: Vec::new(), permit: Spellings::default() };
+        (vec![service.clone(), literal(method)], route)
+    };
+    Some(methods?.into_iter().map(route).collect())
+}
+
+fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    if matches!(text, "TRACE" | "CONNECT") {
+        errors.add(at, format!("{text} is always refused"));
+        return None;
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        let help = format!("methods are case-sensitive (RFC 9110 §9.1): write `{}`", text.to_ascii_uppercase());
+        errors.add_with_help(at, format!("`{text}` is not a method"), help);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    let bare = match host_of(text.as_bytes()) {
+        Some(host) => host == text.to_ascii_lowercase(),
+        None => false,
+    };
+    if !bare || text.contains('*') {
+        errors.add_with_help(
+            at,
+            format!("`{text}` is not a host name"),
+            "write the bare name, such as `orders.example`; the port never matters",
+        );
+        return None;
+    }
+    Some(text.to_ascii_lowercase())
+}
+
+fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spellings> {
+    const WORDS: &[(&str, Spellings)] = &[
+        ("encoded_slash", Spellings::ENCODED_SLASH),
+        ("semicolon", Spellings::SEMICOLON),
+        ("double_slash", Spellings::DOUBLE_SLASH),
+        ("double_encoding", Spellings::DOUBLE_ENCODING),
+    ];
+    one_of(value, at, errors, WORDS)
+}
+
+/// A path pattern: literal segments, `{id}` for one segment, `{*rest}` at the end for the remaining ones.
+fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part>> {
+    let text = string(value, at, errors)?;
+    let parsed = parse_path(text);
+    if let Err((message, help)) = &parsed {
+        errors.add_with_help(at, format!("`{text}` {message}"), *help);
+    }
+    parsed.ok()
+}
+
+fn parse_path(text: &str) -> Result<Vec<Part>, (&'static str, &'static str)> {
+    let Some(inner) = text.strip_prefix('/') else {
+        return Err(("is not an absolute path", "begin with `/`"));
+    };
+    let count = inner.split('/').count();
+    let mut parts = Vec::with_capacity(count);
+    let mut names: Vec<&str> = Vec::new();
+    for (index, part) in inner.split('/').enumerate() {
+        let capture = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        let Some(capture) = capture else {
+            parts.push(parse_literal(part, index + 1 == count)?);
+            continue;
+        };
+        let (name, rest) = capture.strip_prefix('*').map_or((capture, false), |name| (name, true));
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(("has a capture without a proper name", "write `{id}` or, at the end, `{*rest}`"));
+        }
+        if names.contains(&name) {
+            return Err(("names two captures alike", "give each its own name"));
+        }
+        if rest && index + 1 != count {
+            return Err(("has `{*rest}` before its end", "`{*rest}` takes all that is left, so it stands last"));
+        }
+        names.push(name);
+        parts.push(if rest { Part::Rest } else { Part::Capture });
+    }
+    Ok(parts)
+}
+
+fn parse_literal(text: &str, last: bool) -> Result<Part, (&'static str, &'static str)> {
+    const PLAIN: &str = "write the path as clients send it, without query, empty or dot segments";
+    if text.contains(['{', '}', '*', '?']) {
+        return Err((
+            "has a segment that is neither literal nor a capture",
+            "a capture takes a whole segment: `/{id}/`; `*` and `?` have no meaning here",
+        ));
+    }
+    if text.is_empty() && !last {
+        return Err(("has an empty segment", PLAIN));
+    }
+    let text = format!("/{text}");
+    let mut path = CanonicalPath::parse(text.as_bytes()).map_err(|_| ("is ambiguous", PLAIN))?;
+    match (path.spellings().is_empty(), path.segments.pop()) {
+        (true, Some(segment)) => {
+            Ok(Part::Literal { canonical: segment.canonical.into_owned(), decoded: segment.decoded.into_owned() })
+        }
+        (false, _) | (true, None) => Err(("is ambiguous", PLAIN)),
+    }
+}

@@ -1,0 +1,244 @@
+//! Which command a request is: a tree over path segments, so that the cost does not grow with the number of commands.
+//!
+//! Two commands that could match one request are a conflict, unless one path is strictly more specific: literal before
+//! `{id}` before `{*rest}`, segment by segment.
+
+use std::collections::HashMap;
+
+use crate::http::path::{CanonicalPath, Segment, Spellings};
+
+/// A command's place in the policy's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CommandId(pub(crate) u32);
+
+/// One segment of a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Literal {
+        canonical: Vec<u8>,
+        decoded: Vec<u8>,
+    },
+    /// `{id}`: one segment, never empty.
+    Capture,
+    /// `{*rest}`: the remaining segments, at least one, the first never empty.
+    Rest,
+}
+
+/// What, besides its path, makes a request a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) command: CommandId,
+    pub(crate) form: Form,
+    /// Lower-case host names; empty for any.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) permit: Spellings,
+}
+
+/// The transport form of a command.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    Http {
+        methods: Vec<String>,
+        upgrade: bool,
+        /// What the policy says of a body, if it says anything.
+        body: Option<bool>,
+    },
+    /// POST with a gRPC content type. The route takes every method of its path, so that gRPC-Web, Connect and its GET form
+    /// cannot reach the same method as some wider HTTP command.
+    Grpc,
+}
+
+impl Route {
+    fn takes_method(&self, method: &[u8]) -> bool {
+        match &self.form {
+            Form::Http { methods, .. } => methods.iter().any(|known| known.as_bytes() == method),
+            Form::Grpc => true,
+        }
+    }
+
+    fn takes_host(&self, host: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|known| known == host)
+    }
+
+    fn could_meet(&self, other: &Self) -> bool {
+        let methods = match (&self.form, &other.form) {
+            (Form::Http { methods: mine, .. }, Form::Http { methods: theirs, .. }) => {
+                mine.iter().any(|method| theirs.contains(method))
+            }
+            (Form::Grpc, Form::Http { .. } | Form::Grpc) | (Form::Http { .. }, Form::Grpc) => true,
+        };
+        let hosts = self.hosts.is_empty() || other.hosts.is_empty() || self.hosts.iter().any(|host| other.hosts.contains(host));
+        methods && hosts && self.command != other.command
+    }
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+pub(crate) enum Lookup<'r> {
+    Found(&'r Route),
+    /// No route has this method, host and path.
+    Missed,
+    /// The path has a spelling that the command does not permit where it stands, or differs from a command's literal only
+    /// in its escapes.
+    Ambiguous,
+}
+
+/// All routes of a policy.
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    root: Node,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    /// By decoded form, with the canonical form for the exact comparison.
+    literals: HashMap<Vec<u8>, (Vec<u8>, Node)>,
+    capture: Option<Box<Node>>,
+    rest: Vec<Route>,
+    here: Vec<Route>,
+}
+
+/// The most specific match so far of one walk.
+enum Walk<'r> {
+    Found { route: &'r Route, captured: usize },
+    Missed,
+    Ambiguous,
+}
+
+impl Router {
+    /// Adds a route, or names the command that it conflicts with.
+    pub(crate) fn insert(&mut self, parts: &[Part], route: Route) -> Result<(), CommandId> {
+        if let Some(other) = self.root.conflict(parts, &route, Specificity::default()) {
+            return Err(other);
+        }
+        let mut node = &mut self.root;
+        for part in parts {
+            node = match part {
+                Part::Literal { canonical, decoded } => {
+                    &mut node.literals.entry(decoded.clone()).or_insert_with(|| (canonical.clone(), Node::default())).1
+                }
+                Part::Capture => node.capture.get_or_insert_default(),
+                Part::Rest => {
+                    node.rest.push(route);
+                    return Ok(());
+                }
+            };
+        }
+        node.here.push(route);
+        Ok(())
+    }
+
+    /// The command's route for a request; `host` in lower case, without port.
+    pub(crate) fn find(&self, method: &[u8], host: &str, path: &CanonicalPath<'_>) -> Lookup<'_> {
+        match self.root.walk(&path.segments, method, host) {
+            Walk::Ambiguous => Lookup::Ambiguous,
+            Walk::Missed if path.spellings().is_empty() => Lookup::Missed,
+            Walk::Missed => Lookup::Ambiguous,
+            Walk::Found { route, captured } => {
+                // Literals have no doubtful spelling, so what is not in the rest stands in a capture.
+                let (front, rest) = path.segments.split_at(path.segments.len().saturating_sub(captured));
+                let permitted = front.iter().all(|segment| segment.spellings.within(route.permit));
+                if permitted && rest.iter().all(|segment| segment.spellings.is_empty()) {
+                    Lookup::Found(route)
+                } else {
+                    Lookup::Ambiguous
+                }
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Depth first, the more specific branch first: since routes that meet are comparable, the first hit is the most
+    /// specific. `captured` counts the segments that a `{*rest}` took.
+    fn walk(&self, segments: &[Segment<'_>], method: &[u8], host: &str) -> Walk<'_> {
+        let takes = |route: &&Route| route.takes_method(method) && route.takes_host(host);
+        let Some((segment, after)) = segments.split_first() else {
+            return self.here.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
+        };
+        if let Some((canonical, node)) = self.literals.get(&*segment.decoded) {
+            let deeper = node.walk(after, method, host);
+            match deeper {
+                Walk::Missed => {}
+                // `%2B` where a command says `+`: equal to some servers, not to others.
+                Walk::Found { .. } if **canonical != *segment.canonical => return Walk::Ambiguous,
+                Walk::Found { .. } | Walk::Ambiguous => return deeper,
+            }
+        }
+        if segment.canonical.is_empty() {
+            return Walk::Missed;
+        }
+        if let Some(node) = &self.capture {
+            match node.walk(after, method, host) {
+                Walk::Missed => {}
+                deeper @ (Walk::Found { .. } | Walk::Ambiguous) => return deeper,
+            }
+        }
+        self.rest.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: segments.len() })
+    }
+
+    /// A route in this subtree that could match a request of the new one, with neither path strictly more specific.
+    fn conflict(&self, parts: &[Part], new: &Route, so_far: Specificity) -> Option<CommandId> {
+        let among = |routes: &[Route], specificity: Specificity| {
+            let found = routes.iter().find(|route| route.could_meet(new));
+            found.filter(|_| !specificity.strict()).map(|route| route.command)
+        };
+        let Some((part, after)) = parts.split_first() else {
+            return among(&self.here, so_far);
+        };
+        match part {
+            Part::Literal { decoded, .. } => {
+                if let Some(found) = self.literals.get(decoded).and_then(|(_, node)| node.conflict(after, new, so_far)) {
+                    return Some(found);
+                }
+                if decoded.is_empty() {
+                    return None;
+                }
+                let found = self.capture.as_ref().and_then(|node| node.conflict(after, new, so_far.new_is_narrower()));
+                found.or_else(|| among(&self.rest, so_far.new_is_narrower()))
+            }
+            Part::Capture => {
+                let mut literals = self.literals.iter().filter(|(decoded, _)| !decoded.is_empty());
+                let found = literals.find_map(|(_, (_, node))| node.conflict(after, new, so_far.old_is_narrower()));
+                let found = found.or_else(|| self.capture.as_ref().and_then(|node| node.conflict(after, new, so_far)));
+                found.or_else(|| among(&self.rest, so_far.new_is_narrower()))
+            }
+            Part::Rest => {
+                if let Some(found) = among(&self.rest, so_far) {
+                    return Some(found);
+                }
+                let mut literals = self.literals.iter().filter(|(decoded, _)| !decoded.is_empty());
+                let found = literals.find_map(|(_, (_, node))| node.any(&among, so_far.old_is_narrower()));
+                found.or_else(|| self.capture.as_ref().and_then(|node| node.any(&among, so_far.old_is_narrower())))
+            }
+        }
+    }
+
+    fn any(&self, among: &impl Fn(&[Route], Specificity) -> Option<CommandId>, specificity: Specificity) -> Option<CommandId> {
+        let found = among(&self.here, specificity).or_else(|| among(&self.rest, specificity));
+        let found = found.or_else(|| self.literals.values().find_map(|(_, node)| node.any(among, specificity)));
+        found.or_else(|| self.capture.as_ref().and_then(|node| node.any(among, specificity)))
+    }
+}
+
+/// Which of two overlapping paths was narrower at some segment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Specificity {
+    new: bool,
+    old: bool,
+}
+
+impl Specificity {
+    fn new_is_narrower(self) -> Self {
+        Self { new: true, ..self }
+    }
+
+    fn old_is_narrower(self) -> Self {
+        Self { old: true, ..self }
+    }
+
+    /// Is exactly one of them narrower?
+    fn strict(self) -> bool {
+        self.new != self.old
+    }
+}

@@ -1,0 +1,402 @@
+//! The order of the checks: one function, from the head of a request to an allowance or exactly one reason.
+
+use std::rc::Rc;
+
+use crate::commands::read::Command;
+use crate::commands::router::{CommandId, Form, Lookup, Route};
+use crate::decide::authenticate::authenticate;
+use crate::decide::binding::{self, BindingError, Evidence};
+use crate::decide::context::Context;
+use crate::decide::need::{Given, Need};
+use crate::decide::trace::{CheckStep, Trace};
+use crate::http::credentials::token;
+use crate::http::head::{Head, Request};
+use crate::http::path::CanonicalPath;
+use crate::primitives::address::Address;
+use crate::primitives::reason::Reason;
+use crate::primitives::time::Timestamp;
+use crate::rules::binding::Bindings;
+use crate::rules::credential::Filled;
+use crate::rules::ending::Missing;
+use crate::rules::policy::{Policy, Rules};
+use crate::state::fetch::Entry;
+use crate::state::seats::{Room, Seat};
+use crate::state::session::{Authenticated, Session};
+use crate::state::sessions::{Ending, StateQuery};
+use crate::state::worker::Worker;
+
+#[cfg(any(test, feature = "hold-for-tests"))]
+mod hold_for_tests;
+
+/// What was found on the way, also when the way ended in a denial: the record shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) command: Option<CommandId>,
+    /// The command needs no session.
+    pub(crate) unmediated: bool,
+    /// Set once signature and binding are verified, so that nobody is recorded as somebody else.
+    pub(crate) authenticated: Option<Authenticated>,
+    /// What the token was bound to, and is shown to be.
+    pub(crate) bound: Bindings,
+    /// Place of the grant that allowed it.
+    pub(crate) grant: Option<usize>,
+    /// When the session ends under this policy and grant, in Unix seconds.
+    pub(crate) ends: Option<u64>,
+    /// Until when the status list that was asked says anything, in Unix seconds.
+    pub(crate) status_until: Option<u64>,
+    /// The first denial that the policy only observes.
+    pub(crate) observed: Option<Reason>,
+    /// What this very request has ended its session for.
+    pub(crate) ended_now: Option<Ending>,
+    /// The upstream's credential, filled in.
+    pub(crate) credential: Option<Filled>,
+    /// Its place among what is under way; of what is denied nobody keeps it.
+    pub(crate) seat: Option<Seat>,
+    /// Whether something follows the head, and whether it may.
+    body: Body,
+    /// Which check is next, of those that can wait.
+    next: Next,
+    /// Since when it waits; `None` where it never has.
+    pub(crate) held_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Body {
+    there: bool,
+    accepted: bool,
+}
+
+/// The checks that can wait for something, in their order. What is before the next one is not checked again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    #[default]
+    Body,
+    Command,
+    Credential,
+    Room,
+}
+
+impl Findings {
+    /// Records a denial that the policy observes; any other ends the checks.
+    fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
+        if !rules.observed.contains(&reason) {
+            return Err(reason);
+        }
+        self.observed.get_or_insert(reason);
+        Ok(())
+    }
+}
+
+/// Judges a request by its head; `None` when nothing is left to ask.
+pub(crate) fn check(
+    policy: &Rc<Policy>,
+    worker: &mut Worker,
+    head: &Head<'_>,
+    context: &Context<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<Option<Need>, Reason> {
+    let rules = policy.rules().ok_or(Reason::NoPolicy)?;
+    worker.observe(context.now);
+
+    trace.saw(|| CheckStep::head(head));
+    let request = Request::read(head)?;
+    let path = CanonicalPath::parse(request.path).map_err(|_| Reason::AmbiguousRequest)?;
+    trace.saw(|| CheckStep::path(&path));
+    let route = match rules.router.find(request.method, &request.host, &path) {
+        Lookup::Found(route) => Some(route).filter(|route| has_form(route, &request)),
+        Lookup::Missed => None,
+        Lookup::Ambiguous => return Err(Reason::AmbiguousRequest),
+    };
+    findings.command = route.map(|route| route.command);
+    let command = route.and_then(|route| rules.commands.get(route.command.0 as usize));
+    let unmediated = command.is_some_and(|command| command.unmediated);
+    trace.saw(|| CheckStep::Lookup { command: command.map(|command| command.name.to_string()), unmediated });
+    findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request) };
+    if unmediated {
+        findings.unmediated = true;
+        may_have_body(findings.body, trace)?;
+        let (all, address) = (Rc::clone(&worker.unmediated), Address::read(head.source_address));
+        let rooms = all.room(rules.allowances.unmediated_streams, address);
+        findings.seat = Some(all.sit(address));
+        return rooms.into_iter().try_for_each(|room| has_room(room, trace)).map(|()| None);
+    }
+
+    trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
+    let token = token(head.headers, &rules.tokens.sources)?;
+    let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
+    let session = Rc::clone(&authenticated.session);
+    let tally = Rc::clone(worker.tally(&session));
+    // Only a proof needs to know where it comes from.
+    let address = Address::read(head.source_address.filter(|_| rules.session.bind.wants_proofs()));
+    let (peer, headers, method) = (head.peer.as_ref(), head.headers, request.method);
+    let evidence = Evidence { peer, headers, method, path: &path, token, address, tally: &tally };
+    let bound = binding::check(rules, &session.claims, &evidence, worker, context);
+    trace.saw(|| CheckStep::Binding {
+        required: rules.session.bind.required.names().collect(),
+        confirmation: binding::confirmation_members(&authenticated.token.payload),
+        fault: bound.err().map(BindingError::text),
+    });
+    findings.bound = bound.map_err(BindingError::reason)?;
+    findings.authenticated = Some(authenticated);
+    is_live(rules, &session, context.now, worker.latest(), findings, trace)?;
+    has_status(rules, &session, worker, findings, trace)?;
+    goes_on(rules, &session, worker, head, findings, trace)?;
+    proceed(rules, &session, worker, &Given::Nothing, findings, trace)
+}
+
+/// Judges what of a session's request is left to be judged, each part once; `None` when nothing is left to ask.
+pub(crate) fn proceed(
+    rules: &Rules,
+    session: &Session,
+    worker: &mut Worker,
+    given: &Given<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<Option<Need>, Reason> {
+    let command = findings.command.and_then(|id| Some((id, rules.commands.get(id.0 as usize)?)));
+    if findings.next == Next::Body {
+        if let Some(need) = body_is_missing(command, given)? {
+            return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
+        }
+        findings.next = Next::Command;
+    }
+    if findings.next == Next::Command {
+        authorize_command(rules, session, command, worker.latest(), findings, trace)?;
+        findings.next = Next::Credential;
+    }
+    if findings.next == Next::Credential {
+        if let Some(need) = credential_is_missing(command, worker.latest(), findings) {
+            return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
+        }
+        // An observed denial is let through without a credential: it was never allowed to use it.
+        if let (Some(credential), None) = (&rules.credential, findings.observed) {
+            let filled = credential.fill(worker.environment());
+            trace.saw(|| CheckStep::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
+            findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
+        }
+        findings.next = Next::Room;
+    }
+    // Last, so that it tells nobody anything and counts only what would be let through.
+    may_have_body(findings.body, trace)?;
+    take_seat(rules, session, worker, findings, trace)?;
+    Ok(None)
+}
+
+#[cfg(any(test, feature = "hold-for-tests"))]
+use hold_for_tests::{body_is_missing, credential_is_missing};
+
+/// Documents cannot ask for a body yet.
+#[cfg(not(any(test, feature = "hold-for-tests")))]
+fn body_is_missing(_: Option<(CommandId, &Command)>, _: &Given<'_>) -> Result<Option<Need>, Reason> {
+    Ok(None)
+}
+
+/// Documents cannot ask for a credential yet that is not at hand.
+#[cfg(not(any(test, feature = "hold-for-tests")))]
+fn credential_is_missing(_: Option<(CommandId, &Command)>, _: Timestamp, _: &Findings) -> Option<Need> {
+    None
+}
+
+/// The body by the rules of another policy, for the command of this name: of one that has come between. What it asks for and has
+/// not come cannot be waited for any more; the caller may try again.
+pub(crate) fn agrees_on_body(rules: &Rules, command: Option<&str>, given: &Given<'_>) -> Result<(), Reason> {
+    match body_is_missing(command.and_then(|name| rules.command(name)), given)? {
+        Some(_) => Err(Reason::Overloaded),
+        None => Ok(()),
+    }
+}
+
+/// One seat for a request, taken when it is let through or begins to wait.
+fn take_seat(
+    rules: &Rules,
+    session: &Session,
+    worker: &mut Worker,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    if findings.seat.is_some() {
+        return Ok(());
+    }
+    let tally = Rc::clone(worker.tally(session));
+    let room = tally.room(rules.allowances.streams_per_session);
+    findings.seat = Some(tally.sit());
+    has_room(room, trace)
+}
+
+/// `overloaded`: there is no seat left for one more. Where that is only observed it has taken one all the same.
+fn has_room(room: Room, trace: &mut impl Trace) -> Result<(), Reason> {
+    trace.saw(|| CheckStep::Room { of: room.of, taken: room.taken, most: room.most });
+    if room.is_there() { Ok(()) } else { Err(Reason::Overloaded) }
+}
+
+/// `overloaded`: something follows the head of a command that has no body.
+fn may_have_body(Body { there, accepted }: Body, trace: &mut impl Trace) -> Result<(), Reason> {
+    trace.saw(|| CheckStep::Body { there, accepted });
+    if there && !accepted { Err(Reason::Overloaded) } else { Ok(()) }
+}
+
+/// A stream that waits for a body costs its sender nothing, so that commands which anybody can send are without, unless the policy
+/// says so.
+fn accepts_body(route: Option<&Route>, unmediated: bool, request: &Request<'_>) -> bool {
+    route.is_none_or(|route| match route.form {
+        Form::Http { body, .. } => body.unwrap_or(!unmediated || request.upgrade),
+        // A message is in the body.
+        Form::Grpc => true,
+    })
+}
+
+/// `session_ended`, `idle`: by what the workers of the proxy share. Observing ends nothing.
+fn goes_on(
+    rules: &Rules,
+    session: &Session,
+    worker: &mut Worker,
+    head: &Head<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let Some(query) = StateQuery::of(rules, session, &worker.sessions) else { return Ok(()) };
+    let context = rules.state.contexts.of(head).map_err(|Missing| Reason::InternalError)?;
+    let entered = worker.sessions.enter(&query, context);
+    trace.saw(|| CheckStep::State { stopped: entered.as_ref().err().map(|stop| stop.reason.code()) });
+    entered.map_err(|stop| {
+        findings.ended_now = stop.ended_now;
+        stop.reason
+    })
+}
+
+/// May the session use the command? Asked of a request, and again of a stream that is open.
+pub(crate) fn authorize_command(
+    rules: &Rules,
+    session: &Session,
+    command: Option<(CommandId, &Command)>,
+    latest: Timestamp,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    trace.saw(|| CheckStep::Command { command: command.map(|(_, command)| command.name.to_string()) });
+    let Some((command, named)) = command else {
+        // What is none of the commands is in no token and in no grant: nothing is left to check.
+        return findings.deny(Reason::UnknownCommand, rules);
+    };
+    let listed = match session.claims.commands.is_absent() {
+        true => !rules.session.token_commands_required,
+        false => session.claims.commands.hold(&named.name),
+    };
+    trace.saw(|| CheckStep::token_commands(&session.claims.commands, rules.session.token_commands_required, listed));
+    if !listed {
+        findings.deny(Reason::CommandNotInToken, rules)?;
+    }
+    let granted = is_granted(rules, session, command, latest, findings);
+    trace.saw(|| CheckStep::Grants {
+        granted_by: findings.grant.and_then(|place| rules.grants.all().get(place)).map(|grant| grant.name.to_string()),
+        ends: findings.ends,
+    });
+    granted
+}
+
+/// Is the request's form that of the route? gRPC-Web and Connect are not gRPC, and an upgrade leaves HTTP behind.
+fn has_form(route: &Route, request: &Request<'_>) -> bool {
+    match route.form {
+        Form::Http { upgrade, .. } => upgrade || !request.upgrade,
+        Form::Grpc => request.method == b"POST" && request.grpc && !request.upgrade,
+    }
+}
+
+/// `not_yet_valid`, `expired`, `lifetime_exceeded`, `revoked`.
+pub(crate) fn is_live(
+    rules: &Rules,
+    session: &Session,
+    now: Timestamp,
+    latest: Timestamp,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let claims = &session.claims;
+    let skew = rules.session.clock_skew;
+    trace.saw(|| CheckStep::Begin {
+        now: now.seconds(),
+        not_before: claims.not_before,
+        issued: claims.issued,
+        started: claims.started,
+        clock_skew: skew,
+    });
+    // The clock itself, not the latest instant: one that went ahead and came back must not open early what begins later.
+    let begins = claims.not_before.unwrap_or(0).max(claims.issued).max(claims.started);
+    if now.seconds().saturating_add(skew) < begins {
+        return Err(Reason::NotYetValid);
+    }
+    let over = |end: u64| latest.seconds() >= end.saturating_add(skew);
+    trace.saw(|| CheckStep::Expiry { now: latest.seconds(), expires: claims.expires, clock_skew: skew });
+    if over(claims.expires) {
+        return Err(Reason::Expired);
+    }
+    let longest = claims.started.saturating_add(rules.session.max_lifetime);
+    findings.ends = Some(claims.expires.min(longest));
+    trace.saw(|| CheckStep::Lifetime {
+        token: claims.expires.saturating_sub(claims.issued),
+        session: latest.seconds().saturating_sub(claims.started),
+        longest: rules.session.max_lifetime,
+    });
+    if claims.expires.saturating_sub(claims.issued) > rules.session.max_lifetime || over(longest) {
+        return Err(Reason::LifetimeExceeded);
+    }
+    trace.saw(|| CheckStep::Revocation { named: session.revoked.is_some(), because: session.revoked.clone().flatten() });
+    if session.revoked.is_some() {
+        return Err(Reason::Revoked);
+    }
+    Ok(())
+}
+
+/// `status_unavailable`, or `revoked` once more: what the issuer itself says of the token by now.
+pub(crate) fn has_status(
+    rules: &Rules,
+    session: &Session,
+    worker: &Worker,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<(), Reason> {
+    let Some(reference) = &session.status else {
+        trace.saw(|| CheckStep::Status { list: None, index: None, value: None });
+        return Ok(());
+    };
+    let issuer = rules.tokens.issuers.get(&session.claims.issuer);
+    let entry = issuer.map_or(Entry::Unavailable, |issuer| worker.sources.entry(issuer, reference, worker.latest()));
+    let value = match entry {
+        Entry::Is(value, _) => Some(value),
+        Entry::Unavailable => None,
+    };
+    trace.saw(|| CheckStep::Status { list: Some(reference.list.uri.to_string()), index: Some(reference.index), value });
+    match entry {
+        Entry::Is(0, until) => {
+            findings.status_until = Some(until);
+            Ok(())
+        }
+        // Suspended, or whatever an application means by others: not valid (§7.1).
+        Entry::Is(..) => Err(Reason::Revoked),
+        Entry::Unavailable => Err(Reason::StatusUnavailable),
+    }
+}
+
+/// `command_not_granted`, or `lifetime_exceeded` when every grant of the command has run out for this session.
+fn is_granted(
+    rules: &Rules,
+    session: &Session,
+    command: CommandId,
+    latest: Timestamp,
+    findings: &mut Findings,
+) -> Result<(), Reason> {
+    let mut reason = Reason::CommandNotGranted;
+    for &place in &session.grants {
+        let Some(grant) = rules.grants.all().get(place).filter(|grant| grant.allows(command)) else { continue };
+        let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
+        if end.is_some_and(|end| latest.seconds() >= end.saturating_add(rules.session.clock_skew)) {
+            reason = Reason::LifetimeExceeded;
+            continue;
+        }
+        findings.grant = Some(place);
+        findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+        return Ok(());
+    }
+    findings.deny(reason, rules)
+}

@@ -1,0 +1,10 @@
+//! What is decided about a request, and about a stream that is open.
+
+pub(crate) mod admission;
+pub(crate) mod authenticate;
+pub(crate) mod binding;
+pub(crate) mod check;
+pub(crate) mod context;
+pub(crate) mod echo;
+pub(crate) mod need;
+pub(crate) mod trace;

@@ -1,0 +1,44 @@
+//! What a decision waits for.
+
+/// What is not there yet, and without which a request cannot be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The whole of its body.
+    Body {
+        /// A longer one need not be kept: the answer is [`Given::TooLarge`].
+        most_bytes: usize,
+    },
+    /// The credential for the upstream.
+    Credential,
+}
+
+/// A whole body: evidence that nothing is decided on the beginning of one.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeBody<'b>(&'b [u8]);
+
+impl<'b> WholeBody<'b> {
+    /// Takes all bytes of a body that has ended, with its trailers or without.
+    #[must_use]
+    pub fn of_ended(bytes: &'b [u8]) -> Self {
+        Self(bytes)
+    }
+
+    #[cfg_attr(not(any(test, feature = "hold-for-tests")), expect(dead_code, reason = "no document can ask for a body yet"))]
+    pub(crate) fn bytes(self) -> &'b [u8] {
+        self.0
+    }
+}
+
+/// What has become of a [`Need`].
+#[derive(Clone, Copy, Debug)]
+pub enum Given<'g> {
+    /// Nothing has come but time, or something that may have been it: a held request is to be asked about again and again, as an
+    /// open stream is.
+    Nothing,
+    /// The body.
+    Body(WholeBody<'g>),
+    /// A body that is longer than the need's bound.
+    TooLarge,
+    /// Whatever it was, it will not come: the client has gone.
+    Gone,
+}

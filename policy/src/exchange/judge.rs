@@ -1,0 +1,324 @@
+//! The part of an exchange that comes to a decision.
+
+use std::rc::Rc;
+
+use super::{Decision, Exchange, Held, Judged, Permit, Stage};
+use crate::answer::denial::Denial;
+use crate::answer::record::{Named, Outcome, RequestFacts};
+use crate::decide::admission::{Admission, Cut};
+use crate::decide::check::{Findings, agrees_on_body, check, proceed};
+use crate::decide::context::Context;
+use crate::decide::echo::{Carried, Watch};
+use crate::decide::need::{Given, Need};
+use crate::decide::trace::Trace;
+use crate::http::edits::Edits;
+use crate::http::head::{Head, Headers, Request};
+use crate::primitives::limits;
+use crate::primitives::reason::Reason;
+use crate::rules::credential::Filled;
+use crate::rules::policy::Policy;
+use crate::rules::upstream::Bodies;
+use crate::state::session::Authenticated;
+use crate::state::sessions::StateQuery;
+use crate::state::worker::Worker;
+
+/// A request as far as it is known, when it comes to a decision.
+struct Found<'h> {
+    policy: Rc<Policy>,
+    findings: Findings,
+    facts: RequestFacts,
+    headers: &'h Headers<'h>,
+    /// Names of fields that brought the upstream's credential along.
+    taken: Vec<&'h [u8]>,
+}
+
+impl Exchange {
+    pub(super) fn judge(
+        &mut self,
+        head: &Head<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+        trace: &mut impl Trace,
+    ) -> Decision {
+        worker.observe(context.now);
+        let policy = match &self.stage {
+            Stage::Begun(policy) => Rc::clone(policy),
+            Stage::Held(_) | Stage::Judged(_) => return Decision::Refuse(self.fail(worker)),
+        };
+        let mut findings = Findings::default();
+        let carried = carried(&policy, worker, head.headers);
+        // Nothing is decided by what is ours.
+        let asked = match &carried {
+            Some(carried) => Head { headers: &carried.kept, ..*head },
+            None => *head,
+        };
+        let mut result = check(&policy, worker, &asked, context, &mut findings, trace);
+        let in_target = carried.as_ref().filter(|carried| !carried.in_target.is_empty());
+        if result.is_ok() && in_target.is_some() {
+            result = Err(Reason::CredentialEchoed);
+        }
+        let facts = match in_target {
+            Some(carried) => RequestFacts::of(&Head { headers: &carried.shown(), ..*head }, context.now),
+            None => RequestFacts::of(head, context.now),
+        };
+        let taken = carried.map(|carried| carried.taken).unwrap_or_default();
+        let found = Found { policy, findings, facts, headers: head.headers, taken };
+        match result {
+            Ok(Some(need)) => self.hold(found, need, worker),
+            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context),
+        }
+    }
+
+    /// The same, for a request that has been held.
+    pub(super) fn take_up(
+        &mut self,
+        given: &Given<'_>,
+        headers: &Headers<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+    ) -> Decision {
+        worker.observe(context.now);
+        let held = match std::mem::replace(&mut self.stage, Stage::Begun(Rc::new(Policy::deny_all()))) {
+            Stage::Held(held) => *held,
+            other @ (Stage::Begun(_) | Stage::Judged(_)) => {
+                self.stage = other;
+                return Decision::Refuse(self.fail(worker));
+            }
+        };
+        let Held { policy, mut findings, facts, need, since } = held;
+        let taken = carried(&policy, worker, headers).map(|carried| carried.taken).unwrap_or_default();
+        let waited = worker.latest().since(since);
+        let result = match given {
+            Given::Gone => Err(unmet(need)),
+            Given::Nothing if waited >= limits::HELD => Err(unmet(need)),
+            Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, given, worker, &mut findings),
+        };
+        let overtaken = match result {
+            Ok(Some(_)) => still_waits(&policy, &findings, worker, context).err(),
+            Ok(None) | Err(_) => None,
+        };
+        let found = Found { policy, findings, facts, headers, taken };
+        match result {
+            Ok(Some(need)) if overtaken.is_none() => self.hold(found, need, worker),
+            Ok(_) | Err(_) => self.conclude(found, result.map(drop), overtaken, given, worker, context),
+        }
+    }
+
+    fn hold(&mut self, found: Found<'_>, need: Need, worker: &Worker) -> Decision {
+        let Found { policy, mut findings, facts, .. } = found;
+        let since = *findings.held_since.get_or_insert(worker.latest());
+        self.stage = Stage::Held(Box::new(Held { policy, findings, facts, need, since }));
+        Decision::Hold(need)
+    }
+
+    /// Everything has been asked of the policy that the request began under: what the newest says is asked, unless that denies it
+    /// already, and the answer made.
+    fn conclude(
+        &mut self,
+        found: Found<'_>,
+        result: Result<(), Reason>,
+        overtaken: Option<Cut>,
+        given: &Given<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+    ) -> Decision {
+        let Found { policy, mut findings, facts, headers, taken } = found;
+        count_denial(&policy, worker, result, &mut findings);
+        let mut outcome = match (result, findings.observed) {
+            (Ok(()), None) => Outcome::Allowed,
+            (Ok(()), Some(reason)) => Outcome::Observed(reason),
+            (Err(reason), _) if only_observes(&policy, reason) => Outcome::Observed(reason),
+            (Err(reason), _) => Outcome::Denied(reason),
+        };
+        let mut named = Named::of(policy.rules(), &findings, outcome);
+        let (mut admission, mut cut) = (None, None);
+        if !matches!(outcome, Outcome::Denied(_)) {
+            let observed = outcome.reason();
+            let mut admitted = Admission::of(&policy, &worker.sources, &findings, observed, named.command.clone());
+            let asked = || still_admits(&mut admitted, &findings, given, worker, context);
+            match overtaken.map_or_else(asked, Err) {
+                Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
+                Err(denied) => {
+                    outcome = Outcome::Denied(denied.reason);
+                    named.credential = None;
+                    cut = Some(denied);
+                }
+            }
+        }
+        let stamp = worker.next_stamp();
+        let audit_id = stamp.audit_id;
+        let audit_id = audit_id.as_str();
+        let mut watch = None;
+        let decision = match outcome {
+            Outcome::Denied(reason) => {
+                // By which policy it was denied.
+                let rules = if cut.is_some() { context.newest.rules() } else { policy.rules() };
+                let grpc = Request::seems_grpc(headers);
+                Decision::Refuse(Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc))
+            }
+            Outcome::Allowed | Outcome::Observed(_) => {
+                let observed = outcome.reason();
+                if let (Some(authenticated), Some(ends), None) = (&findings.authenticated, findings.ends, observed) {
+                    worker.note_live(&authenticated.session, ends, context.now);
+                }
+                let enforced = policy.rules().filter(|rules| rules.enforces());
+                let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
+                let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, headers, audit_id);
+                watch = given.zip(enforced).map(|(given, rules)| Watch::new(given, rules.echoes));
+                Decision::Forward(Permit { edits, observed })
+            }
+        };
+        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let session = authenticated.map(|authenticated| authenticated.session);
+        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, watch };
+        self.stage = Stage::Judged(Box::new(judged));
+        decision
+    }
+
+    /// A denial for what is no matter of the policy, whatever was decided before.
+    pub(super) fn deny(&mut self, reason: Reason, worker: &mut Worker) -> Denial {
+        let denied = Outcome::Denied(reason);
+        let (rules, findings, facts) = match &mut self.stage {
+            Stage::Begun(policy) => (policy.rules(), Findings::default(), RequestFacts::of(&Head::default(), worker.latest())),
+            Stage::Held(held) => (held.policy.rules(), std::mem::take(&mut held.findings), std::mem::take(&mut held.facts)),
+            Stage::Judged(judged) => {
+                judged.outcome = denied;
+                judged.named.credential = None;
+                judged.admission = None;
+                judged.watch = None;
+                return Denial::new(reason, None, self.strip.prefix(), judged.stamp.audit_id.as_str(), false);
+            }
+        };
+        let named = Named::of(rules, &findings, denied);
+        let stamp = worker.next_stamp();
+        let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), false);
+        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let session = authenticated.map(|authenticated| authenticated.session);
+        let (admission, cut, watch) = (None, None, None);
+        let judged = Judged { stamp, session, bound, ends, named, outcome: denied, facts, admission, cut, ended_now, watch };
+        self.stage = Stage::Judged(Box::new(judged));
+        denial
+    }
+
+    /// First what must go, then what is ours. In observe token and body pass untouched. `given`: the credential that it gets;
+    /// `taken`: fields that brought one along.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what was found")]
+    fn request_edits(
+        &self,
+        policy: &Policy,
+        findings: &Findings,
+        given: Option<&Filled>,
+        taken: &[&[u8]],
+        observed: Option<Reason>,
+        headers: &Headers<'_>,
+        audit_id: &str,
+    ) -> Edits {
+        let mut edits = Edits::with_room();
+        let prefix = self.strip.prefix();
+        edits.strip_forged(headers, prefix);
+        let Some(rules) = policy.rules() else { return edits };
+        if rules.enforces() {
+            edits.strip_overrides(headers);
+            edits.strip_tokens(headers, &self.strip);
+            taken.iter().for_each(|name| edits.remove(name));
+            if let (Some(credential), Some(given)) = (&rules.credential, given) {
+                edits.strip_named(headers, &credential.header);
+                edits.put(&credential.header, given.value());
+                if rules.echoes == Bodies::Cut {
+                    edits.ask_uncoded(headers);
+                }
+                edits.replace_removed(headers);
+            }
+        }
+        let mut set = |name: &str, value: &str| edits.put_audit(prefix, name, value);
+        if let Some(Authenticated { session, .. }) = &findings.authenticated {
+            set("session", &session.claims.session);
+            set("subject", &session.claims.subject);
+            // With one issuer its name says nothing; with several the same subject can be two.
+            if rules.tokens.issuers.len() > 1 {
+                set("issuer", &session.claims.issuer);
+            }
+            if let Some(agent) = session.claims.agents.first() {
+                set("agent", agent);
+            }
+        }
+        if let Some(command) = findings.command.and_then(|command| rules.commands.get(command.0 as usize)) {
+            set("command", &command.name);
+        }
+        set("decision", if observed.is_some() { "observed-deny" } else { "allow" });
+        if let Some(reason) = observed {
+            set("reason", reason.code());
+        }
+        if let Some(ends) = findings.ends {
+            set("expires-at", &ends.to_string());
+        }
+        set("audit-id", audit_id);
+        set("policy", &rules.label);
+        edits
+    }
+}
+
+/// What was held is judged where it was left.
+fn go_on(policy: &Policy, given: &Given<'_>, worker: &mut Worker, findings: &mut Findings) -> Result<Option<Need>, Reason> {
+    let rules = policy.rules().ok_or(Reason::NoPolicy)?;
+    let authenticated = findings.authenticated.clone().ok_or(Reason::InternalError)?;
+    proceed(rules, &authenticated.session, worker, given, findings, &mut ())
+}
+
+/// What waits is denied as soon as it could not be let through any more.
+fn still_waits(policy: &Rc<Policy>, findings: &Findings, worker: &mut Worker, context: &Context<'_>) -> Result<(), Cut> {
+    let command = policy.rules().zip(findings.command).and_then(|(rules, command)| rules.commands.get(command.0 as usize));
+    let command = command.map(|command| Rc::clone(&command.name));
+    Admission::of(policy, &worker.sources, findings, findings.observed, command).reauthorize(context.newest, worker, false)
+}
+
+/// Asks the newest policy where it is another one, which the proxy may be about to go over to, and everything that was asked
+/// before a request was held.
+fn still_admits(
+    admission: &mut Admission,
+    findings: &Findings,
+    given: &Given<'_>,
+    worker: &mut Worker,
+    context: &Context<'_>,
+) -> Result<(), Cut> {
+    let same = admission.is_by(context.newest);
+    if same && findings.held_since.is_none() {
+        return Ok(());
+    }
+    admission.reauthorize(context.newest, worker, false)?;
+    match context.newest.rules().filter(|rules| !same && rules.enforces()) {
+        Some(rules) => agrees_on_body(rules, admission.command(), given).map_err(|reason| Cut::by(rules, reason)),
+        None => Ok(()),
+    }
+}
+
+/// The upstream's credential, as far as the request itself brings it along.
+fn carried<'h>(policy: &Policy, worker: &Worker, headers: &'h Headers<'h>) -> Option<Carried<'h>> {
+    let credential = policy.rules().filter(|rules| rules.enforces())?.credential.as_ref()?;
+    Carried::find(headers, credential, worker.environment())
+}
+
+/// What was waited for has not come, or will not.
+fn unmet(need: Need) -> Reason {
+    match need {
+        // Half of a request is none.
+        Need::Body { .. } => Reason::AmbiguousRequest,
+        Need::Credential => Reason::CredentialUnavailable,
+    }
+}
+
+/// Only what an established session wanted to do counts against it (the reasons of status 403), never what came before.
+fn count_denial(policy: &Policy, worker: &mut Worker, result: Result<(), Reason>, findings: &mut Findings) {
+    if let (Err(reason), Some(rules), Some(authenticated)) = (result, policy.rules(), &findings.authenticated)
+        && reason.status() == 403
+        && let Some(query) = StateQuery::of(rules, &authenticated.session, &worker.sessions)
+    {
+        findings.ended_now = worker.sessions.denied(&query);
+    }
+}
+
+/// In observe every denial is only recorded, except that nothing was judged.
+fn only_observes(policy: &Policy, reason: Reason) -> bool {
+    let observes = policy.rules().is_some_and(|rules| !rules.enforces());
+    observes && !matches!(reason, Reason::NoPolicy | Reason::InternalError)
+}

@@ -1,0 +1,95 @@
+//! A request's head, read once: what the checks look at, or why it has no single reading.
+
+use std::borrow::Cow;
+
+use crate::http::host::host_of;
+use crate::http::peer::Peer;
+use crate::primitives::limits;
+use crate::primitives::reason::Reason;
+
+/// Header fields in the order in which they came: names and values as bytes, pseudo headers among them.
+pub type Headers<'h> = [(&'h [u8], &'h [u8])];
+
+/// The head of a request, as the proxy has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head<'h> {
+    /// All header fields.
+    pub headers: &'h Headers<'h>,
+    /// The peer's address with its port, such as `10.0.0.7:4711` or `[::1]:4711`.
+    pub source_address: Option<&'h [u8]>,
+    /// Something follows the head: it does not end the request.
+    pub body: bool,
+    /// The peer's certificate, where the connection has one; needed only as far as [`crate::Exchange::peer_wanted`] says.
+    pub peer: Option<Peer<'h>>,
+}
+
+/// The parts of a head that decide which command it is.
+#[derive(Debug)]
+pub(crate) struct Request<'h> {
+    pub(crate) method: &'h [u8],
+    pub(crate) path: &'h [u8],
+    /// Lower case, without port; empty when the request names none.
+    pub(crate) host: Cow<'h, str>,
+    pub(crate) upgrade: bool,
+    pub(crate) grpc: bool,
+}
+
+/// The values of every header with this name, in any case.
+pub(crate) fn values<'h>(headers: &'h Headers<'h>, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
+    headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+}
+
+/// The only value; `Err` when there are several.
+fn single<'h>(headers: &'h Headers<'h>, name: &'h str) -> Result<Option<&'h [u8]>, Reason> {
+    let mut found = values(headers, name);
+    match (found.next(), found.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Reason::AmbiguousRequest),
+    }
+}
+
+impl<'h> Request<'h> {
+    pub(crate) fn read(head: &Head<'h>) -> Result<Self, Reason> {
+        let headers = head.headers;
+        if headers.len() > limits::HEADERS {
+            return Err(Reason::AmbiguousRequest);
+        }
+        let method = single(headers, ":method")?.filter(|method| is_method(method)).ok_or(Reason::AmbiguousRequest)?;
+        if matches!(method, b"TRACE" | b"CONNECT") {
+            return Err(Reason::AmbiguousRequest);
+        }
+        let path = single(headers, ":path")?.ok_or(Reason::AmbiguousRequest)?;
+        single(headers, ":scheme")?;
+        let authority = single(headers, ":authority")?;
+        let named = single(headers, "host")?;
+        // RFC 9113 §8.3.1: a Host that differs from :authority is somebody's second opinion.
+        let host = match (authority, named) {
+            (Some(authority), Some(named)) if !authority.eq_ignore_ascii_case(named) => return Err(Reason::AmbiguousRequest),
+            (Some(authority), _) => host_of(authority).ok_or(Reason::AmbiguousRequest)?,
+            (None, Some(named)) => host_of(named).ok_or(Reason::AmbiguousRequest)?,
+            (None, None) => Cow::Borrowed(""),
+        };
+        let upgrade = values(headers, "upgrade").next().is_some() || values(headers, ":protocol").next().is_some();
+        let grpc = single(headers, "content-type").is_ok_and(|kind| kind.is_some_and(is_grpc));
+        Ok(Self { method, path, host, upgrade, grpc })
+    }
+
+    /// For denials of heads that could not be read: does the caller speak gRPC?
+    pub(crate) fn seems_grpc(headers: &Headers<'_>) -> bool {
+        headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(b"content-type") && is_grpc(value))
+    }
+}
+
+/// A token of RFC 9110 §5.6.2, and upper case as every registered method is: `get` is no `GET`.
+fn is_method(method: &[u8]) -> bool {
+    !method.is_empty() && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+}
+
+/// `application/grpc`, alone or with a message format (`+proto`) or parameters; gRPC-Web is another protocol.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"application/grpc";
+    match content_type.split_at_checked(NAME.len()) {
+        Some((name, rest)) => name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
+}

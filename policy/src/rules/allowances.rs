@@ -1,0 +1,59 @@
+//! The member `limits` of a policy: how much of a worker anybody may have.
+
+use serde_json::Value;
+
+use crate::document::{At, Errors, Object, whole_number};
+use crate::primitives::limits;
+
+/// What a policy lets callers have at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowances {
+    /// Signature checks a second.
+    pub(crate) verifications_per_second: u32,
+    /// Exchanges of one session under way.
+    pub(crate) streams_per_session: u32,
+    /// Exchanges under way that need no session.
+    pub(crate) unmediated_streams: u32,
+}
+
+impl Default for Allowances {
+    fn default() -> Self {
+        Self {
+            verifications_per_second: limits::VERIFICATIONS_PER_SECOND,
+            streams_per_session: limits::STREAMS_PER_SESSION,
+            unmediated_streams: limits::UNMEDIATED_STREAMS,
+        }
+    }
+}
+
+impl Allowances {
+    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut object = Object::open(value, at, errors)?;
+        object.unsupported("body_bytes", errors);
+        let default = Self::default();
+        let mut number = |name, most, default| {
+            let number = object.optional(name, errors, |value, at, errors| read_number(value, at, errors, most));
+            number.unwrap_or(default)
+        };
+        let read = Self {
+            verifications_per_second: number(
+                "verifications_per_second",
+                limits::VERIFICATIONS_MOST,
+                default.verifications_per_second,
+            ),
+            streams_per_session: number("streams_per_session", limits::STREAMS_MOST, default.streams_per_session),
+            unmediated_streams: number("unmediated_streams", limits::STREAMS_MOST, default.unmediated_streams),
+        };
+        object.finish(errors);
+        Some(read)
+    }
+}
+
+fn read_number(value: &Value, at: &At<'_>, errors: &mut Errors, most: u32) -> Option<u32> {
+    let number = whole_number(value, at, errors)?;
+    let fitting = u32::try_from(number).ok().filter(|number| (1..=most).contains(number));
+    if fitting.is_none() {
+        errors.add(at, format!("must be from 1 to {most}"));
+    }
+    fitting
+}

@@ -1,0 +1,194 @@
+//! Whose tokens are accepted, and where a request may carry one: the member `tokens`.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::document::{At, Errors, Object, each, one_of, string, strings};
+use crate::http::credentials::{Scheme, Source};
+use crate::primitives::limits;
+use crate::rules::endpoint::{Endpoint, read_endpoint};
+use crate::rules::status::Status;
+use crate::token::claims::ClaimPaths;
+use crate::token::jws::media_type;
+use crate::token::keys::{Algorithm, KeySet, read_algorithms};
+
+/// The member `tokens`.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) sources: Vec<Source>,
+    /// RFC 9728 §5.1, for the challenge.
+    pub(crate) resource_metadata: Option<String>,
+    pub(crate) issuers: HashMap<String, Issuer>,
+}
+
+/// One issuer and what is expected of its tokens.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) audiences: Vec<String>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// In comparable form; `None` when any `typ` will do.
+    pub(crate) types: Option<Vec<String>>,
+    pub(crate) keys: Keys,
+    pub(crate) claims: ClaimPaths,
+    pub(crate) status: Option<Status>,
+}
+
+/// Where the issuer's keys are.
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// In the document.
+    Inline(KeySet),
+    /// With the issuer, which may change them at any time.
+    Endpoint(Endpoint),
+}
+
+impl Tokens {
+    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut object = Object::open(value, at, errors)?;
+        let sources = object.optional("from", errors, |value, at, errors| each(value, at, errors, read_source));
+        let resource_metadata = object.optional("resource_metadata", errors, |value, at, errors| {
+            let text = string(value, at, errors)?;
+            if !text.starts_with("https://")
+                || text.bytes().any(|byte| !(0x21..=0x7e).contains(&byte) || matches!(byte, b'"' | b'\\'))
+            {
+                errors.add(at, "must be an https URL (RFC 9728 §3)");
+            }
+            Some(text.to_owned())
+        });
+        let list = object.required("issuers", "list who issues session tokens", errors, |value, at, errors| {
+            each(value, at, errors, read_issuer)
+        });
+        object.finish(errors);
+        let list = list?;
+        bound_what_is_fetched(&list, &at.member("issuers"), errors);
+        let mut issuers = HashMap::new();
+        for (name, issuer) in list {
+            if issuers.contains_key(&name) {
+                errors.add_with_help(
+                    &at.member("issuers"),
+                    format!("the issuer `{name}` stands twice"),
+                    "put all its keys and audiences in one place",
+                );
+            }
+            issuers.insert(name, issuer);
+        }
+        let default = || vec![Source { header: "authorization".to_owned(), scheme: Some(Scheme::Bearer) }];
+        Some(Self { sources: sources.unwrap_or_else(default), resource_metadata, issuers })
+    }
+}
+
+fn bound_what_is_fetched(issuers: &[(String, Issuer)], at: &At<'_>, errors: &mut Errors) {
+    let endpoints = issuers.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count();
+    let statuses = || issuers.iter().filter_map(|(_, issuer)| issuer.status.as_ref());
+    if endpoints + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
+        errors.add(at, format!("more than {} key sets and status lists to fetch", limits::SOURCES));
+    }
+    if statuses().map(|status| status.lists.len() * status.most_bytes).sum::<usize>() > limits::STATUS_LISTS_BYTES {
+        errors.add_with_help(
+            at,
+            format!("status lists of more than {} bytes in all", limits::STATUS_LISTS_BYTES),
+            "lower `max_bytes`, or name fewer lists",
+        );
+    }
+}
+
+fn read_source(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Source> {
+    let mut object = Object::open(value, at, errors)?;
+    let header = object.required("header", "for example `header: authorization`", errors, read_header_name);
+    let scheme = object.optional("scheme", errors, |value, at, errors| {
+        one_of(value, at, errors, &[("Bearer", Scheme::Bearer), ("DPoP", Scheme::DPoP)])
+    });
+    object.finish(errors);
+    let header = header?;
+    if header == "authorization" && scheme.is_none() {
+        errors.add_with_help(at, "`authorization` without `scheme`", "add `scheme: Bearer` or `scheme: DPoP`");
+    }
+    if header == "cookie" {
+        errors.add_with_help(at, "tokens are never read from cookies", "browsers send them unasked; use a header of its own");
+    }
+    Some(Source { header, scheme })
+}
+
+/// A header's name, in lower case (RFC 9110 §5.1).
+pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    // What frames, routes or upgrades a message is not ours to take off or set.
+    const TAKEN: [&str; 11] = [
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ];
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let taken = TAKEN.iter().any(|name| text.eq_ignore_ascii_case(name)) || text.to_ascii_lowercase().starts_with("x-chaperone-");
+    if !text.bytes().all(good) || text.len() > 64 || taken {
+        errors.add_with_help(at, format!("`{text}` cannot be used as a header here"), "use letters, digits and `-`");
+        return None;
+    }
+    Some(text.to_ascii_lowercase())
+}
+
+fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(String, Issuer)> {
+    let mut object = Object::open(value, at, errors)?;
+    let name = object.required("issuer", "the `iss` claim of its tokens", errors, string);
+    let audiences = object.required(
+        "audiences",
+        "the `aud` claim of tokens that are for you; without it a token for somebody else would do",
+        errors,
+        strings,
+    );
+    let algorithms = object.required("algorithms", "for example `algorithms: [ES256]`", errors, read_algorithms);
+    let types = object.optional("types", errors, strings);
+    // When the algorithms themselves are wrong, that the keys do not fit them is no second mistake.
+    let accepted = algorithms.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| Algorithm::all().collect());
+    let keys = object.required(
+        "keys",
+        "`keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`",
+        errors,
+        |value, at, errors| read_keys(value, at, errors, name, &accepted),
+    );
+    let claims = object.optional("claims", errors, ClaimPaths::read);
+    let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
+    object.finish(errors);
+    let issuer = Issuer {
+        audiences: audiences?.into_iter().map(str::to_owned).collect(),
+        algorithms: algorithms?,
+        types: types.map(|types| types.into_iter().map(media_type).collect()),
+        keys: keys?,
+        claims: claims.unwrap_or_default(),
+        status,
+    };
+    Some((name?.to_owned(), issuer))
+}
+
+fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, accepted: &[Algorithm]) -> Option<Keys> {
+    let mut object = Object::open(value, at, errors)?;
+    let endpoint = object.optional("endpoint", errors, |value, at, errors| read_endpoint(value, at, errors, issuer, accepted));
+    let inline = if object.has("endpoint") {
+        if object.has("jwks") {
+            errors.add_with_help(
+                at,
+                "both `jwks` and `endpoint`: which keys the issuer has must be said in one place",
+                "keep `endpoint` if the issuer rotates its keys, `jwks` if not",
+            );
+        }
+        object.optional("jwks", errors, |value, at, errors| KeySet::read(value, at, errors, accepted))
+    } else {
+        object.required(
+            "jwks",
+            "the issuer's public keys (RFC 7517 §5), or `endpoint` to have them fetched",
+            errors,
+            |value, at, errors| KeySet::read(value, at, errors, accepted),
+        )
+    };
+    object.finish(errors);
+    endpoint.map(Keys::Endpoint).or(inline.map(Keys::Inline))
+}

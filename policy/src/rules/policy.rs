@@ -1,0 +1,319 @@
+//! A compiled policy: immutable, and either the rules of a good document or the refusal of everything.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::commands::read::{self as commands, Command};
+use crate::commands::router::{CommandId, Router};
+use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, string, whole_number};
+use crate::http::credentials::{Scheme, Source};
+use crate::http::edits::Strip;
+use crate::http::names::{HEADER_PREFIX, PROOF_HEADER};
+use crate::http::peer::PeerWanted;
+use crate::primitives::json;
+use crate::primitives::limits;
+use crate::primitives::reason::Reason;
+use crate::rules::allowances::Allowances;
+use crate::rules::credential::Credential;
+use crate::rules::ending::StateRules;
+use crate::rules::grants::{self, Grants};
+use crate::rules::issuers::{Issuer, Tokens};
+use crate::rules::revision::revision;
+use crate::rules::revocations::Revocations;
+use crate::rules::session::SessionRules;
+use crate::rules::upstream::{Bodies, Upstream};
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    rules: Option<Rules>,
+    strip: Rc<Strip>,
+}
+
+/// What a good document says.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) name: Rc<str>,
+    pub(crate) revision: Rc<str>,
+    /// `name@` and the first 12 digits of the revision.
+    pub(crate) label: Box<str>,
+    pub(crate) generation: u64,
+    pub(crate) mode: Mode,
+    /// Reasons that are recorded and not enforced.
+    pub(crate) observed: Vec<Reason>,
+    pub(crate) tokens: Tokens,
+    pub(crate) session: SessionRules,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) router: Router,
+    pub(crate) grants: Grants,
+    pub(crate) revoked: Revocations,
+    pub(crate) credential: Option<Credential>,
+    /// What is done about bodies with it.
+    pub(crate) echoes: Bodies,
+    pub(crate) allowances: Allowances,
+    pub(crate) state: StateRules,
+}
+
+/// Whether denials are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Enforce,
+    Observe,
+}
+
+impl Policy {
+    /// Compiles a policy document in JSON.
+    ///
+    /// # Errors
+    /// All mistakes of the document, each with its place.
+    pub fn compile(text: &[u8]) -> Result<Self, DocumentErrors> {
+        let mut errors = Errors::default();
+        let rules = Rules::compile(text, &mut errors);
+        match rules {
+            Some((rules, strip)) if errors.is_empty() => Ok(Self { rules: Some(rules), strip: Rc::new(strip) }),
+            Some(_) | None => {
+                if errors.is_empty() {
+                    errors.add(&At::ROOT, "not a policy");
+                }
+                Err(errors.into_document_errors())
+            }
+        }
+    }
+
+    /// The policy before the first good document: nothing passes, whatever the mode will be.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Self { rules: None, strip: Rc::default() }
+    }
+
+    /// The policy's name, unless it is [`Policy::deny_all`].
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.rules.as_ref().map(|rules| &*rules.name)
+    }
+
+    /// SHA-256 in hex over the document's canonical form without `generation`.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.rules.as_ref().map(|rules| &*rules.revision)
+    }
+
+    /// The document's `generation`; 0 when it has none.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.rules.as_ref().map_or(0, |rules| rules.generation)
+    }
+
+    /// Do both say the same, `generation` included?
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.revision().is_some() && self.revision() == other.revision() && self.generation() == other.generation()
+    }
+
+    /// `session.orphaned_streams`: how long streams go on while the newest policy cannot be asked. For ever while it only
+    /// observes; not at all without a policy.
+    pub(crate) fn orphaned_streams(&self) -> Duration {
+        match &self.rules {
+            Some(rules) if rules.enforces() => rules.session.orphaned_streams,
+            Some(_) => Duration::MAX,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// The names of the commands and of the grants, for coverage and completion.
+    pub fn command_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rules| &rules.commands).map(|command| &*command.name)
+    }
+
+    /// The names of the grants.
+    pub fn grant_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rules| rules.grants.all()).map(|grant| &*grant.name)
+    }
+
+    /// By name, in no order.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = (&str, &Issuer)> {
+        self.rules.iter().flat_map(|rules| &rules.tokens.issuers).map(|(name, issuer)| (name.as_str(), issuer))
+    }
+
+    pub(crate) fn rules(&self) -> Option<&Rules> {
+        self.rules.as_ref()
+    }
+
+    /// What must go from messages; known also before the first good document.
+    pub(crate) fn strip(&self) -> Rc<Strip> {
+        Rc::clone(&self.strip)
+    }
+}
+
+impl Rules {
+    fn compile(text: &[u8], errors: &mut Errors) -> Option<(Self, Strip)> {
+        let root = At::ROOT;
+        if text.len() > limits::DOCUMENT_BYTES {
+            errors.add_with_help(
+                &root,
+                format!("larger than {} bytes", limits::DOCUMENT_BYTES),
+                "put mass revocations into a status list",
+            );
+            return None;
+        }
+        let value = match json::parse(text, limits::DOCUMENT_JSON_DEPTH) {
+            Ok(value) => value,
+            Err(error) => {
+                errors.add(&root, format!("not acceptable JSON: {error}"));
+                return None;
+            }
+        };
+        let mut object = Object::open(&value, &root, errors)?;
+        object.required("version", "write `version: 1`", errors, |value, at, errors| {
+            let version = whole_number(value, at, errors)?;
+            if version != 1 {
+                errors.add_with_help(at, format!("version {version} is not known"), "write `version: 1`");
+            }
+            Some(())
+        });
+        let policy_name = object.required("name", "the policy's name stands in audit headers and records", errors, name);
+        let generation = object.optional("generation", errors, whole_number).unwrap_or(0);
+        let mode = object.optional("mode", errors, |value, at, errors| {
+            one_of(value, at, errors, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
+        });
+        let observed = object.optional("observe", errors, |value, at, errors| list(value, at, errors, read_observed));
+        let tokens = object.required("tokens", "say whose tokens are accepted: `tokens: {issuers: [...]}`", errors, Tokens::read);
+        let session = object.required("session", "write `session: {max_lifetime: 15m}`", errors, SessionRules::read);
+        if let (Some(tokens), Some(session)) = (&tokens, &session) {
+            session.bind.check_sources(&tokens.sources, &root.member("session"), errors);
+        }
+        let commands = object.required("commands", "name the commands that requests can be", errors, commands::read);
+        let names = || commands.as_ref().map(|(commands, _)| commands.as_slice()).unwrap_or_default();
+        let unmediated = object.optional("unmediated", errors, |value, at, errors| {
+            list(value, at, errors, |value, at, errors| grants::read_allowed(value, at, errors, names()))
+        });
+        let issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        let grants = object.required(
+            "grants",
+            "without grants nothing is allowed; write `grants: []` for that",
+            errors,
+            |value, at, errors| list(value, at, errors, |value, at, errors| grants::read(value, at, errors, names(), &issuers)),
+        );
+        let revoked = object.optional("revoked", errors, Revocations::read);
+        let state = object.optional("end_session_when", errors, StateRules::read);
+        let upstream = object.optional("upstream", errors, Upstream::read);
+        let allowances = object.optional("limits", errors, Allowances::read);
+        let header_prefix = object.optional("audit", errors, |value, at, errors| {
+            let mut object = Object::open(value, at, errors)?;
+            let prefix = object.optional("header_prefix", errors, read_header_prefix);
+            object.finish(errors);
+            prefix
+        });
+        let mut grant_names = BTreeSet::new();
+        for grant in grants.iter().flatten() {
+            if !grant_names.insert(&grant.name) {
+                errors.add(
+                    &root.member("grants"),
+                    format!("two grants are called `{}`: the record could not tell them apart", grant.name),
+                );
+            }
+        }
+        object.finish(errors);
+
+        let (mut commands, router) = commands?;
+        for id in unmediated.into_iter().flatten().flatten() {
+            if let Some(command) = commands.get_mut(id.0 as usize) {
+                command.unmediated = true;
+            }
+        }
+        let Upstream { credential, echoes, forward_token } = upstream.unwrap_or_default();
+        let mode = mode.unwrap_or(Mode::Enforce);
+        let tokens = tokens?;
+        let session = session?;
+        let state = StateRules { idle_timeout: session.idle_timeout, ..state.unwrap_or_default() };
+        let strip = Strip {
+            prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
+            enforced: mode == Mode::Enforce,
+            tokens: if forward_token { Vec::new() } else { carriers(&tokens.sources) },
+            credential: credential.as_ref().map(|credential| credential.header.clone()),
+        };
+        let (policy_name, revision) = (policy_name?, revision(&value));
+        let rules = Self {
+            name: policy_name.into(),
+            label: format!("{policy_name}@{}", revision.get(..12).unwrap_or_default()).into(),
+            revision: revision.into(),
+            generation,
+            mode,
+            observed: observed.unwrap_or_default(),
+            tokens,
+            session,
+            commands,
+            router,
+            grants: Grants::new(grants?),
+            revoked: revoked.unwrap_or_default(),
+            credential,
+            echoes,
+            allowances: allowances.unwrap_or_default(),
+            state,
+        };
+        Some((rules, strip))
+    }
+
+    /// What of the peer's certificate a request is judged by.
+    pub(crate) fn peer_wanted(&self) -> PeerWanted {
+        let bound = self.session.bind.peer_wanted();
+        PeerWanted { certificate_sha256: bound.certificate_sha256 || self.state.contexts.certificate, ..bound }
+    }
+
+    /// How long a token that is valid now can be so at the most, in seconds.
+    pub(crate) fn longest_token(&self) -> u64 {
+        self.session.max_lifetime.saturating_add(self.session.clock_skew)
+    }
+
+    /// The command of this name; `None` where the policy has none.
+    pub(crate) fn command(&self, name: &str) -> Option<(CommandId, &Command)> {
+        let place = self.commands.binary_search_by(|command| (*command.name).cmp(name)).ok()?;
+        Some((CommandId(u32::try_from(place).ok()?), self.commands.get(place)?))
+    }
+
+    /// Are denials carried out, and credentials given?
+    pub(crate) fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+}
+
+/// The headers that a token comes in: its own, and that of the proof which came with it.
+fn carriers(sources: &[Source]) -> Vec<Source> {
+    let proof = sources.iter().any(|source| source.scheme == Some(Scheme::DPoP));
+    let proof = proof.then(|| Source { header: PROOF_HEADER.to_owned(), scheme: None });
+    sources.iter().cloned().chain(proof).collect()
+}
+
+fn read_observed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Reason> {
+    let words: Vec<(&'static str, Reason)> = Reason::ALL.into_iter().map(|reason| (reason.code(), reason)).collect();
+    let reason = one_of(value, at, errors, &words)?;
+    if !reason.can_be_observed() {
+        errors.add_with_help(
+            at,
+            format!("`{reason}` is always enforced"),
+            "only what an established session may do (the reasons of status 403) can be observed",
+        );
+    }
+    Some(reason)
+}
+
+fn read_header_prefix(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    let text = string(value, at, errors)?;
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.starts_with("x-") || !text.ends_with('-') || !(4..=32).contains(&text.len()) || !text.bytes().all(good) {
+        // Every request loses what begins with it: a short or common prefix would take other people's headers.
+        errors.add_with_help(
+            at,
+            format!("`{text}` cannot be the prefix"),
+            "4 to 32 lower-case letters, digits and `-`, from `x-` to `-`",
+        );
+        return None;
+    }
+    if ["x-forwarded-", "x-envoy-", "x-request-"].iter().any(|taken| text.starts_with(taken) || taken.starts_with(text)) {
+        errors.add(at, format!("`{text}` belongs to the proxy"));
+        return None;
+    }
+    Some(text.to_owned())
+}

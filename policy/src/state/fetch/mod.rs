@@ -1,0 +1,93 @@
+//! What a policy names and others publish, key sets and status lists, fetched while the worker lives. The core says what is due
+//! and judges what came; whoever has a network does the fetching.
+
+mod keys;
+mod list;
+mod report;
+mod schedule;
+mod sources;
+
+use std::time::Duration;
+
+use crate::primitives::limits;
+use crate::rules::endpoint::{Endpoint, ListId, Target};
+
+pub use report::{Failure, Kind, News, Report};
+pub(crate) use sources::{Entry, Sources};
+
+/// A GET that is due: through a cluster of the proxy, never by a name that somebody resolves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// To be given back with the answer.
+    pub ticket: Ticket,
+    /// The proxy's cluster.
+    pub cluster: String,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`, with its query.
+    pub path: String,
+    /// `accept`.
+    pub accept: &'static str,
+    /// How long the answer may take, all in all.
+    pub timeout: Duration,
+    /// A longer body is not to be read: the answer is [`Answer::TooLarge`].
+    pub most_bytes: usize,
+}
+
+impl Fetch {
+    fn keys(ticket: Ticket, endpoint: &Endpoint) -> Self {
+        let accept = "application/jwk-set+json, application/json";
+        Self::of(ticket, &endpoint.id.target, accept, endpoint.timeout, limits::KEY_SET_BYTES)
+    }
+
+    fn list(ticket: Ticket, list: &ListId, most_bytes: usize) -> Self {
+        Self::of(ticket, &list.target, "application/statuslist+jwt", limits::STATUS_TIMEOUT, most_bytes)
+    }
+
+    fn of(ticket: Ticket, target: &Target, accept: &'static str, timeout: Duration, most_bytes: usize) -> Self {
+        let Target { cluster, authority, path } = target;
+        Self { ticket, cluster: cluster.clone(), authority: authority.clone(), path: path.clone(), accept, timeout, most_bytes }
+    }
+}
+
+/// Names one fetch of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(u64);
+
+/// What came of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// A response, whole.
+    Response {
+        /// Its status.
+        status: u16,
+        /// Its body.
+        body: &'a [u8],
+    },
+    /// A response whose body is longer than [`Fetch::most_bytes`].
+    TooLarge,
+    /// None: no such cluster, nobody listens, the connection broke, its time ran out.
+    Nothing,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    /// To be fetched.
+    pub fetches: Vec<Fetch>,
+    /// Fetches that were begun and of which nobody ever told: given up.
+    pub lost: Vec<Report>,
+}
+
+/// Figures of what was fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchCounts {
+    /// Key sets that came and were good, since the VM began.
+    pub keys_fetched: u64,
+    /// Fetches of key sets that failed, for whatever reason.
+    pub keys_failed: u64,
+    /// Status lists that came and were good.
+    pub lists_fetched: u64,
+    /// Fetches of status lists that failed.
+    pub lists_failed: u64,
+}

@@ -1,0 +1,264 @@
+//! All that one worker has fetched. It survives config changes: what is held is found by issuer and place, not by policy.
+
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use super::list::{Expected, List, longest_body};
+use super::schedule::Schedule;
+use super::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket, keys};
+use crate::primitives::limits;
+use crate::primitives::time::Timestamp;
+use crate::rules::endpoint::{Endpoint, KeysId, ListId};
+use crate::rules::issuers::{Issuer, Keys};
+use crate::rules::policy::Policy;
+use crate::rules::status::Reference;
+use crate::token::keys::{KeySet, VerifySignature};
+
+pub(crate) struct Sources {
+    keys: HashMap<KeysId, Source<KeysHeld>>,
+    lists: HashMap<ListId, Source<List>>,
+    /// Counts the changes of what is held. Whatever was judged before the last one is judged again.
+    epoch: u64,
+    tickets: u64,
+    /// Shortens this worker's intervals, so that a fleet that was started at once does not fetch at once for ever.
+    salt: u64,
+    counts: FetchCounts,
+}
+
+struct Source<T> {
+    schedule: Schedule,
+    held: Option<T>,
+    /// By whose keys, and within which bound, what is under way is to be judged.
+    asked_by: Option<(Weak<Policy>, usize)>,
+}
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Self { schedule: Schedule::default(), held: None, asked_by: None }
+    }
+}
+
+struct KeysHeld {
+    set: KeySet,
+    /// As it came: another policy may accept other algorithms of the same set.
+    document: Box<[u8]>,
+}
+
+/// What a status list says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// This value, until this instant in Unix seconds.
+    Is(u8, u64),
+    /// Nothing: no list, an old one, one of a key that is gone, or one that does not reach as far.
+    Unavailable,
+}
+
+impl Sources {
+    pub(crate) fn new(seed: &[u8; 32]) -> Self {
+        let salt = seed.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self { keys: HashMap::new(), lists: HashMap::new(), epoch: 0, tickets: 0, salt, counts: FetchCounts::default() }
+    }
+
+    /// Another number means that what is held has changed.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The issuer's keys; `None` while none have come.
+    pub(crate) fn keys_of<'k>(&'k self, issuer: &'k Issuer) -> Option<&'k KeySet> {
+        match &issuer.keys {
+            Keys::Inline(set) => Some(set),
+            Keys::Endpoint(endpoint) => self.keys.get(&endpoint.id)?.held.as_ref().map(|held| &held.set),
+        }
+    }
+
+    /// A key that the issuer does not have was asked for: it may have a new one.
+    pub(crate) fn miss_key(&self, issuer: &Issuer) {
+        if let Keys::Endpoint(endpoint) = &issuer.keys
+            && let Some(source) = self.keys.get(&endpoint.id)
+        {
+            source.schedule.hasten();
+        }
+    }
+
+    /// What the list says of a token of this issuer.
+    pub(crate) fn entry(&self, issuer: &Issuer, reference: &Reference, latest: Timestamp) -> Entry {
+        let Some(source) = self.lists.get(&reference.list) else { return Entry::Unavailable };
+        let Some(list) = source.held.as_ref().filter(|list| list.holds(self.keys_of(issuer), latest)) else {
+            // Not because its time ran out: then it is being fetched anyway.
+            source.schedule.hasten();
+            return Entry::Unavailable;
+        };
+        match list.entry(reference.index) {
+            Some(value) => Entry::Is(value, list.until()),
+            None => {
+                // A token that is newer than the list.
+                source.schedule.hasten();
+                Entry::Unavailable
+            }
+        }
+    }
+
+    /// What is to be fetched now for this policy. Each fetch counts as begun.
+    pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
+        let mut due = Due::default();
+        for (name, issuer) in policy.issuers() {
+            if let Keys::Endpoint(endpoint) = &issuer.keys {
+                self.keys_due(name, endpoint, now, &mut due);
+            }
+            // Without keys a list could not be believed.
+            if let Some(status) = issuer.status.as_ref().filter(|_| self.keys_of(issuer).is_some()) {
+                for list in status.lists.values() {
+                    self.list_due(policy, list, status.most_bytes, now, &mut due);
+                }
+            }
+        }
+        due
+    }
+
+    fn keys_due(&mut self, name: &str, endpoint: &Endpoint, now: Timestamp, due: &mut Due) {
+        let Endpoint { id, refresh, timeout } = endpoint;
+        let source = self.keys.entry(id.clone()).or_default();
+        if source.schedule.gave_up(*timeout, now) {
+            self.counts.keys_failed += 1;
+            due.lost.push(Report::new(Kind::Keys, name, &id.target, Err(Failure::NoAnswer)));
+        }
+        if source.schedule.is_due(*refresh, self.salt, now) {
+            self.tickets += 1;
+            let ticket = Ticket(self.tickets);
+            source.schedule.begin(ticket, now);
+            due.fetches.push(Fetch::keys(ticket, endpoint));
+        }
+    }
+
+    fn list_due(&mut self, policy: &Rc<Policy>, id: &ListId, most_bytes: usize, now: Timestamp, due: &mut Due) {
+        let source = self.lists.entry(id.clone()).or_default();
+        if source.schedule.gave_up(limits::STATUS_TIMEOUT, now) {
+            self.counts.lists_failed += 1;
+            due.lost.push(Report::new(Kind::List, &id.issuer, &id.target, Err(Failure::NoAnswer)));
+        }
+        let refresh = source.held.as_ref().map_or(limits::STATUS_REFRESH, List::refresh);
+        if source.schedule.is_due(refresh, self.salt, now) {
+            self.tickets += 1;
+            let ticket = Ticket(self.tickets);
+            source.schedule.begin(ticket, now);
+            source.asked_by = Some((Rc::downgrade(policy), most_bytes));
+            due.fetches.push(Fetch::list(ticket, id, longest_body(most_bytes)));
+        }
+    }
+
+    pub(in crate::state) fn take_keys(&mut self, ticket: Ticket, answer: Answer<'_>, now: Timestamp) -> Option<Report> {
+        let (id, source) = self.keys.iter_mut().find(|(_, source)| source.schedule.awaits(ticket))?;
+        let result = keys::read(answer, &id.algorithms).map(|(set, document)| {
+            let changed = source.held.as_ref().is_none_or(|held| held.set != set);
+            self.epoch += u64::from(changed);
+            let usable = set.len();
+            source.held = Some(KeysHeld { set, document });
+            News::Keys { usable, changed }
+        });
+        source.schedule.end(result.is_ok(), now);
+        *if result.is_ok() { &mut self.counts.keys_fetched } else { &mut self.counts.keys_failed } += 1;
+        Some(Report::new(Kind::Keys, &id.issuer, &id.target, result))
+    }
+
+    pub(in crate::state) fn take_list(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer<'_>,
+        now: Timestamp,
+        latest: Timestamp,
+        verifier: &dyn VerifySignature,
+    ) -> Option<Report> {
+        let (id, source) = self.lists.iter().find(|(_, source)| source.schedule.awaits(ticket))?;
+        let id = id.clone();
+        let result = self.read_list(&id, source, answer, (now, latest), verifier);
+        let source = self.lists.get_mut(&id)?;
+        source.asked_by = None;
+        let result = result.map(|list| {
+            let changed = source.held.as_ref().is_none_or(|held| !held.says_the_same(&list));
+            // Open streams go on by how long the list before was to be believed.
+            let sooner = source.held.as_ref().is_some_and(|held| list.until() < held.until());
+            self.epoch += u64::from(changed || sooner);
+            let entries = list.entries();
+            source.held = Some(list);
+            News::List { entries, changed }
+        });
+        source.schedule.end(result.is_ok(), now);
+        *if result.is_ok() { &mut self.counts.lists_fetched } else { &mut self.counts.lists_failed } += 1;
+        Some(Report::new(Kind::List, &id.issuer, &id.target, result))
+    }
+
+    fn read_list(
+        &self,
+        id: &ListId,
+        source: &Source<List>,
+        answer: Answer<'_>,
+        (now, latest): (Timestamp, Timestamp),
+        verifier: &dyn VerifySignature,
+    ) -> Result<List, Failure> {
+        // Without the policy that asked for it, nobody says whose list it should be.
+        let asked_by = source.asked_by.as_ref().and_then(|(policy, most_bytes)| Some((policy.upgrade()?, *most_bytes)));
+        let (policy, most_bytes) = asked_by.ok_or(Failure::NoAnswer)?;
+        let (name, issuer) = policy.issuers().find(|(name, _)| *name == &*id.issuer).ok_or(Failure::NoAnswer)?;
+        let keys = self.keys_of(issuer).ok_or(Failure::KeyUnknown)?;
+        let held = source.held.as_ref();
+        let expected = Expected { name, issuer, keys, uri: &id.uri, most_bytes, held, now, latest };
+        let result = List::read(answer, &expected, verifier);
+        if matches!(result, Err(Failure::KeyUnknown)) {
+            self.miss_key(issuer);
+        }
+        result
+    }
+
+    pub(in crate::state) fn awaits(&self, ticket: Ticket) -> bool {
+        self.keys.values().any(|source| source.schedule.awaits(ticket))
+            || self.lists.values().any(|source| source.schedule.awaits(ticket))
+    }
+
+    pub(in crate::state) fn hold_for(&mut self, policies: &[Rc<Policy>]) {
+        let mut keys: HashMap<KeysId, Source<KeysHeld>> = HashMap::new();
+        let mut lists = HashMap::new();
+        for (_, issuer) in policies.iter().flat_map(|policy| policy.issuers()) {
+            if let Keys::Endpoint(Endpoint { id, .. }) = &issuer.keys
+                && !keys.contains_key(id)
+            {
+                let source = self.keys.remove(id).or_else(|| self.same_place(id, &keys)).unwrap_or_default();
+                keys.insert(id.clone(), source);
+            }
+            for id in issuer.status.iter().flat_map(|status| status.lists.values()) {
+                if !lists.contains_key(id) {
+                    lists.insert(id.clone(), self.lists.remove(id).unwrap_or_default());
+                }
+            }
+        }
+        (self.keys, self.lists) = (keys, lists);
+        self.epoch += 1;
+    }
+
+    /// What is known of the same place under other algorithms, read again for these.
+    fn same_place(&self, id: &KeysId, kept: &HashMap<KeysId, Source<KeysHeld>>) -> Option<Source<KeysHeld>> {
+        let same = |other: &KeysId| other.issuer == id.issuer && other.target == id.target;
+        let mut known = self.keys.iter().chain(kept).filter(|(other, _)| same(other));
+        known.find_map(|(_, Source { schedule, held, .. })| {
+            let (set, document) = keys::parse(&held.as_ref()?.document, &id.algorithms).ok()?;
+            Some(Source { schedule: schedule.of_another(), held: Some(KeysHeld { set, document }), asked_by: None })
+        })
+    }
+
+    pub(in crate::state) fn counts(&self) -> FetchCounts {
+        self.counts
+    }
+
+    pub(in crate::state) fn oldest_keys(&self) -> Option<Timestamp> {
+        oldest(self.keys.values())
+    }
+
+    pub(in crate::state) fn oldest_list(&self) -> Option<Timestamp> {
+        oldest(self.lists.values())
+    }
+}
+
+/// When the oldest of what is held came.
+fn oldest<'s, T: 's>(sources: impl Iterator<Item = &'s Source<T>>) -> Option<Timestamp> {
+    sources.filter(|source| source.held.is_some()).filter_map(|source| source.schedule.succeeded()).min()
+}

@@ -1,0 +1,12 @@
+//! What a worker remembers.
+
+pub(crate) mod fetch;
+pub(crate) mod lineage;
+pub(crate) mod pace;
+pub(crate) mod proofs;
+pub(crate) mod seats;
+pub(crate) mod session;
+pub(crate) mod sessions;
+pub(crate) mod tally;
+pub(crate) mod verified;
+pub(crate) mod worker;

@@ -1,0 +1,38 @@
+//! A session, as a worker remembers it with a verified token.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+
+use crate::rules::status::Reference;
+use crate::state::sessions::StateKey;
+use crate::state::tally::Tally;
+use crate::state::verified::Verified;
+use crate::token::actor::Actor;
+use crate::token::claims::Claims;
+
+/// What a verified token means under one policy. Nothing here depends on the time.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) claims: Claims,
+    /// An entry of `revoked` that names it, by its `because`.
+    pub(crate) revoked: Option<Option<String>>,
+    /// Where its issuer says whether it still is one.
+    pub(crate) status: Option<Reference>,
+    /// Places of the grants whose conditions hold, in the document's order.
+    pub(crate) grants: Vec<usize>,
+    /// The end under which the worker has it among the live ones; 0 when it has not been noted.
+    pub(crate) noted: Cell<u64>,
+    /// Where what the workers share of it is.
+    pub(crate) key: StateKey,
+    /// Its part of audit records.
+    pub(crate) actor: Actor,
+    /// What the worker counts of it, looked up when it is first needed.
+    pub(crate) tally: OnceCell<Rc<Tally>>,
+}
+
+/// A verified token and what the policy of the moment makes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) token: Rc<Verified>,
+    pub(crate) session: Rc<Session>,
+}

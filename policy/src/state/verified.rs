@@ -1,0 +1,282 @@
+//! Tokens whose signature has been checked, so that it is not checked with every request.
+//!
+//! Nothing here is a verdict: a kept token is judged again whenever the policy is another one, and one that was pushed out is
+//! verified again. So who pushes out whom is a matter of speed alone, and one caller must not slow down the others: a session
+//! keeps its newest few, and of all others the ones go that have not been used since they were last looked at.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::{DefaultHasher, RandomState};
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::rc::{Rc, Weak};
+
+use serde_json::{Map, Value};
+
+use crate::primitives::limits;
+use crate::primitives::time::Timestamp;
+use crate::rules::policy::Policy;
+use crate::state::session::Session;
+use crate::state::tally::Tally;
+use crate::token::jws::Header;
+use crate::token::keys::KeyFingerprint;
+
+/// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since.
+pub(crate) struct Verified {
+    pub(crate) header: Header,
+    pub(crate) payload: Map<String, Value>,
+    pub(crate) fingerprint: KeyFingerprint,
+    judged: RefCell<Option<Judged>>,
+    /// It was presented again since the hand last came by.
+    used: Cell<bool>,
+}
+
+/// What the last policy that saw a token made of it, and the epoch of the keys that had been fetched by then.
+struct Judged {
+    /// The weak pointer keeps the old policy's address from being used again, not its rules.
+    by: Weak<Policy>,
+    epoch: u64,
+    session: Rc<Session>,
+}
+
+/// Its payload is the session's, and nobody else's to print.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").finish_non_exhaustive()
+    }
+}
+
+impl Verified {
+    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint) -> Self {
+        Self { header, payload, fingerprint, judged: RefCell::new(None), used: Cell::new(false) }
+    }
+
+    pub(crate) fn session_under(&self, policy: &Rc<Policy>, epoch: u64) -> Option<Rc<Session>> {
+        let judged = self.judged.borrow();
+        let judged = judged.as_ref()?;
+        (std::ptr::eq(judged.by.as_ptr(), Rc::as_ptr(policy)) && judged.epoch == epoch).then(|| Rc::clone(&judged.session))
+    }
+
+    pub(crate) fn remember(&self, policy: &Rc<Policy>, epoch: u64, session: &Rc<Session>) {
+        *self.judged.borrow_mut() = Some(Judged { by: Rc::downgrade(policy), epoch, session: Rc::clone(session) });
+    }
+
+    fn expires(&self) -> u64 {
+        self.payload.get("exp").and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+/// Tokens by their whole text: no digest of it could be made to collide.
+#[derive(Default)]
+pub(crate) struct VerifiedTokens {
+    by_text: HashMap<Rc<[u8]>, Kept, HashTheTail>,
+    /// All of them in the order of the hand; an empty place is also in `free`.
+    places: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    hand: usize,
+    bytes: usize,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+}
+
+struct Kept {
+    verified: Rc<Verified>,
+    place: usize,
+}
+
+struct Slot {
+    text: Rc<[u8]>,
+    verified: Rc<Verified>,
+    session: Rc<Tally>,
+}
+
+impl VerifiedTokens {
+    pub(crate) fn get(&self, token: &[u8]) -> Option<Rc<Verified>> {
+        let kept = self.by_text.get(token)?;
+        kept.verified.used.set(true);
+        Some(Rc::clone(&kept.verified))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_text.len()
+    }
+
+    /// Keeps a token, which may push out others: an older one of its session where that has its share, and those that nobody
+    /// has used for a round of the hand.
+    pub(crate) fn keep(&mut self, token: &[u8], verified: Rc<Verified>, session: &Rc<Tally>, now: Timestamp) {
+        // The same text under another key: the older one is of no use any more.
+        if let Some(place) = self.by_text.get(token).map(|kept| kept.place) {
+            self.let_go(place);
+        }
+        let oldest = |session: &Tally| {
+            let kept = session.kept.borrow();
+            kept.front().copied().filter(|_| kept.len() >= limits::TOKENS_OF_A_SESSION)
+        };
+        while let Some(place) = oldest(session) {
+            self.let_go(place);
+        }
+        while !self.has_room(token.len()) {
+            if !self.turn(now) {
+                return;
+            }
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        let Some(empty) = self.places.get_mut(place) else { return };
+        let text: Rc<[u8]> = token.into();
+        *empty = Some(Slot { text: Rc::clone(&text), verified: Rc::clone(&verified), session: Rc::clone(session) });
+        self.bytes += text.len();
+        session.kept.borrow_mut().push_back(place);
+        self.by_text.insert(text, Kept { verified, place });
+    }
+
+    /// Moves the hand on (second chance, or clock: F. J. Corbató, 1968): what was used since it last came by stays for
+    /// another round, anything else goes. False when there is nothing left.
+    fn turn(&mut self, now: Timestamp) -> bool {
+        if self.by_text.is_empty() {
+            return false;
+        }
+        let place = self.hand;
+        self.hand = if place + 1 < self.places.len() { place + 1 } else { 0 };
+        if let Some(Some(Slot { verified, .. })) = self.places.get(place) {
+            let stays = verified.used.replace(false) && verified.expires() > now.seconds();
+            if !stays {
+                self.let_go(place);
+            }
+        }
+        true
+    }
+
+    fn let_go(&mut self, place: usize) {
+        let Some(Slot { text, verified: _, session }) = self.places.get_mut(place).and_then(Option::take) else {
+            // Never: but a session that named such a place would be asked for ever.
+            return;
+        };
+        self.free.push(place);
+        self.bytes -= text.len();
+        self.by_text.remove(&text);
+        session.kept.borrow_mut().retain(|kept| *kept != place);
+    }
+
+    fn has_room(&self, size: usize) -> bool {
+        self.by_text.len() < limits::VERIFIED_TOKENS && self.bytes + size <= limits::VERIFIED_TOKEN_BYTES
+    }
+}
+
+/// Hashes the last 32 bytes of a text with the standard library's keyed hash: a token ends with its signature, and of the tokens
+/// that are kept, whose signatures hold, no caller can make two end alike. All of it is compared all the same.
+#[derive(Default)]
+pub(crate) struct HashTheTail(RandomState);
+
+pub(crate) struct TailHasher(DefaultHasher);
+
+impl BuildHasher for HashTheTail {
+    type Hasher = TailHasher;
+
+    fn build_hasher(&self) -> TailHasher {
+        TailHasher(self.0.build_hasher())
+    }
+}
+
+impl Hasher for TailHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes.last_chunk::<32>().map_or(bytes, <[u8; 32]>::as_slice));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::keys::{Algorithm, VerificationKey};
+
+    const NOW: u64 = 1_795_428_000;
+    const MANY: usize = limits::VERIFIED_TOKENS;
+
+    struct Bench {
+        tokens: VerifiedTokens,
+        key: KeyFingerprint,
+        now: Timestamp,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let jwk = serde_json::json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
+            let key = VerificationKey::embedded(&jwk, Algorithm::Es256).unwrap().fingerprint();
+            Self { tokens: VerifiedTokens::default(), key, now: Timestamp::from_seconds(NOW) }
+        }
+
+        fn keep(&mut self, text: &[u8], session: &Rc<Tally>, expires: u64) {
+            let header = Header { algorithm: None, key_id: None, typ: None, critical: false };
+            let payload = Map::from_iter([("exp".to_owned(), Value::from(expires))]);
+            let verified = Rc::new(Verified::new(header, payload, self.key));
+            self.tokens.keep(text, verified, session, self.now);
+            // What the parts say of each other.
+            let filled = self.tokens.places.iter().flatten();
+            assert_eq!(filled.clone().count(), self.tokens.len());
+            assert_eq!(filled.map(|place| place.text.len()).sum::<usize>(), self.tokens.bytes);
+            assert_eq!(self.tokens.places.len(), self.tokens.len() + self.tokens.free.len());
+        }
+
+        fn has(&mut self, text: &[u8]) -> bool {
+            self.tokens.get(text).is_some()
+        }
+    }
+
+    fn text(number: usize) -> Vec<u8> {
+        format!("{number:064}").into_bytes()
+    }
+
+    #[test]
+    fn a_session_keeps_its_newest_few_and_pushes_out_nobody_else() {
+        let mut bench = Bench::new();
+        let (one, other) = (Rc::new(Tally::default()), Rc::new(Tally::default()));
+        bench.keep(b"other", &other, NOW + 1);
+        for number in 0..4300 {
+            bench.keep(&text(number), &one, NOW + 600);
+        }
+        assert!(bench.has(b"other"));
+        assert_eq!(bench.tokens.len(), 1 + limits::TOKENS_OF_A_SESSION);
+        let newest = 4300 - limits::TOKENS_OF_A_SESSION;
+        assert!(!bench.has(&text(newest - 1)) && (newest..4300).all(|number| bench.has(&text(number))));
+        // The same text once more, under another key say, is one token.
+        bench.keep(&text(4299), &other, NOW + 600);
+        assert_eq!((one.kept.borrow().len(), other.kept.borrow().len()), (limits::TOKENS_OF_A_SESSION - 1, 2));
+    }
+
+    #[test]
+    fn what_is_used_stays_and_what_is_not_or_has_run_out_goes() {
+        let mut bench = Bench::new();
+        let session = |_| Rc::new(Tally::default());
+        for number in 0..MANY {
+            bench.keep(&text(number), &session(number), if number == 1 { NOW } else { NOW + 600 });
+        }
+        for flood in 0..3 * MANY {
+            assert!(bench.has(&text(0)), "after {flood}");
+            if flood == 0 {
+                assert!(bench.has(&text(1)));
+            }
+            bench.keep(&text(MANY + flood), &session(flood), NOW + 600);
+            assert_eq!(bench.tokens.len(), MANY);
+        }
+        assert!(!bench.has(&text(1)), "used, and of no use any more");
+        assert!(!bench.has(&text(2)));
+    }
+
+    #[test]
+    fn long_tokens_are_bounded_by_their_bytes() {
+        let mut bench = Bench::new();
+        let long = |number: usize| [text(number), vec![b'x'; limits::TOKEN_BYTES - 64]].concat();
+        for number in 0..2000 {
+            bench.keep(&long(number), &Rc::new(Tally::default()), NOW + 600);
+        }
+        assert_eq!(bench.tokens.len(), limits::VERIFIED_TOKEN_BYTES / limits::TOKEN_BYTES);
+        assert!(bench.has(&long(1999)));
+    }
+}

@@ -1,0 +1,273 @@
+//! All mutable state of one VM: verified tokens, fetched keys, live sessions, the pace of signature checks, the seats of what is
+//! under way, the highest time seen.
+//!
+//! It survives config changes, so nothing in it is a verdict of a policy that may be gone: a kept token is judged again
+//! whenever the policy is another one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::primitives::limits;
+use crate::primitives::time::Timestamp;
+use crate::rules::credential::Secret;
+use crate::rules::policy::Policy;
+use crate::state::fetch::{Answer, Due, FetchCounts, Report, Sources, Ticket};
+use crate::state::pace::Pace;
+use crate::state::proofs::ProofMemory;
+use crate::state::seats::Unmediated;
+use crate::state::session::Session;
+use crate::state::sessions::{Sessions, SharedState};
+use crate::state::tally::{Tallies, Tally};
+use crate::state::verified::VerifiedTokens;
+use crate::token::keys::VerifySignature;
+
+/// The state of one VM.
+pub struct Worker {
+    identity: Rc<Identity>,
+    /// Makes audit ids and the places of sessions unguessable; never shown.
+    seed: [u8; 32],
+    sequence: u64,
+    /// The second audit id of the last digest.
+    spare: Option<AuditId>,
+    latest: Timestamp,
+    environment: BTreeMap<String, Secret>,
+    pub(crate) tokens: VerifiedTokens,
+    pub(crate) pace: Pace,
+    pub(crate) tallies: Tallies,
+    /// The exchanges that need no session.
+    pub(crate) unmediated: Rc<Unmediated>,
+    pub(crate) sources: Sources,
+    pub(crate) proofs: ProofMemory,
+    live: LiveSessions,
+    pub(crate) sessions: Sessions,
+}
+
+impl Worker {
+    /// A worker with an id and a seed, both random and new for each VM, and the environment that credentials come from.
+    #[must_use]
+    pub fn new(id: [u8; 16], seed: [u8; 32], environment: BTreeMap<String, Secret>) -> Self {
+        Self {
+            identity: Rc::new(Identity { worker: AuditId::of(&id), proxy: None }),
+            seed,
+            sequence: 0,
+            spare: None,
+            latest: Timestamp::default(),
+            environment,
+            tokens: VerifiedTokens::default(),
+            pace: Pace::default(),
+            tallies: Tallies::default(),
+            unmediated: Rc::default(),
+            sources: Sources::new(&seed),
+            proofs: ProofMemory::default(),
+            live: LiveSessions::default(),
+            sessions: Sessions::new(&seed),
+        }
+    }
+
+    /// Gives it what the workers of its proxy share. Without, whatever a policy wants to know of that is a denial.
+    pub fn share(&mut self, state: Rc<dyn SharedState>) {
+        self.sessions.share(state);
+    }
+
+    /// A policy that is going to be served: sessions that were ended under any policy stay so, whatever its name and rules are.
+    pub fn adopt(&mut self, policy: &Policy) {
+        if let Some(rules) = policy.rules() {
+            self.sessions.adopt(rules.longest_token());
+        }
+    }
+
+    /// Begins a round over the open streams ([`crate::Exchange::recheck`]): until the next one, what the workers share is read
+    /// once.
+    pub fn sweep(&mut self) {
+        self.sessions.sweep();
+    }
+
+    /// Names the proxy (its node id) for the records from now on.
+    pub fn name_proxy(&mut self, name: &str) {
+        self.identity = Rc::new(Identity { worker: self.identity.worker, proxy: Some(name.into()) });
+    }
+
+    /// Takes what the clock says.
+    pub(crate) fn observe(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
+    }
+
+    /// The latest instant seen, the epoch before there was any: a clock that steps back opens nothing that was closed.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    pub(crate) fn environment(&self) -> &BTreeMap<String, Secret> {
+        &self.environment
+    }
+
+    /// The identity of the next exchange.
+    pub(crate) fn next_stamp(&mut self) -> Stamp {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let audit_id = self.spare.take().unwrap_or_else(|| {
+            // One digest has room for two ids, and hashing is among the dearest things that a request costs here.
+            let digest = Sha256::new().chain_update(self.seed).chain_update(sequence.to_be_bytes()).finalize();
+            let (first, second) = digest.as_slice().split_at(16);
+            self.spare = Some(AuditId::of(second));
+            AuditId::of(first)
+        });
+        Stamp { identity: Rc::clone(&self.identity), sequence, audit_id }
+    }
+
+    /// What this worker counts of a session.
+    pub(crate) fn tally<'s>(&mut self, session: &'s Session) -> &'s Rc<Tally> {
+        session.tally.get_or_init(|| self.tallies.of(&session.claims.issuer, &session.claims.session))
+    }
+
+    pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
+        self.live.note(session, ends, now.seconds());
+    }
+
+    /// Counts since the VM began, and what is held now; for metrics.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            token_hits: self.tokens.hits,
+            token_misses: self.tokens.misses,
+            kept_tokens: self.tokens.len() as u64,
+            live_sessions: self.live.by_end.len() as u64,
+        }
+    }
+}
+
+/// What is fetched.
+impl Worker {
+    /// What is to be fetched now for this policy, as the clock says it. Each fetch counts as begun, and must be told of with
+    /// [`Worker::fetched`]; one that never is counts as failed when its time has run out.
+    pub fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
+        self.sources.due(policy, now)
+    }
+
+    /// Takes what came of a fetch. `None` when nobody waits for it any more. Until something good has come, what was held before
+    /// is held.
+    pub fn fetched(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer<'_>,
+        now: Timestamp,
+        verifier: &dyn VerifySignature,
+    ) -> Option<Report> {
+        self.observe(now);
+        let latest = self.latest();
+        self.sources.take_keys(ticket, answer, now).or_else(|| self.sources.take_list(ticket, answer, now, latest, verifier))
+    }
+
+    /// Is this fetch still waited for?
+    #[must_use]
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.sources.awaits(ticket)
+    }
+
+    /// From now on only what these policies name is held: to be called whenever a policy has come. A key set that is held
+    /// already serves a policy that names the same issuer and endpoint from the first request on.
+    pub fn hold_for(&mut self, policies: &[Rc<Policy>]) {
+        self.sources.hold_for(policies);
+    }
+
+    /// Figures since the VM began.
+    #[must_use]
+    pub fn fetch_counts(&self) -> FetchCounts {
+        self.sources.counts()
+    }
+
+    /// How long ago the oldest of the fetched key sets came; `None` when there is none.
+    #[must_use]
+    pub fn age_of_keys(&self, now: Timestamp) -> Option<Duration> {
+        Some(now.since(self.sources.oldest_keys()?))
+    }
+
+    /// The same for status lists.
+    #[must_use]
+    pub fn age_of_lists(&self, now: Timestamp) -> Option<Duration> {
+        Some(now.since(self.sources.oldest_list()?))
+    }
+}
+
+/// Figures of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests whose token needed no signature check.
+    pub token_hits: u64,
+    /// Signature checks.
+    pub token_misses: u64,
+    /// Tokens that are kept.
+    pub kept_tokens: u64,
+    /// Sessions that were allowed something and have not reached their end.
+    pub live_sessions: u64,
+}
+
+/// Who the worker is, for records.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) worker: AuditId,
+    pub(crate) proxy: Option<Rc<str>>,
+}
+
+/// The identity of one exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) identity: Rc<Identity>,
+    pub(crate) sequence: u64,
+    pub(crate) audit_id: AuditId,
+}
+
+/// 128 bits as 32 hex digits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditId([u8; 32]);
+
+impl AuditId {
+    /// Of 16 bytes; what is missing is 0.
+    fn of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [b'0'; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        Self(text)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Sessions that were allowed something, until their end. For a metric alone.
+#[derive(Default)]
+struct LiveSessions {
+    ends: HashMap<(Box<str>, Box<str>), u64>,
+    by_end: BTreeSet<(u64, Box<str>, Box<str>)>,
+}
+
+impl LiveSessions {
+    fn note(&mut self, session: &Session, ends: u64, now: u64) {
+        while self.by_end.first().is_some_and(|(end, _, _)| *end <= now) {
+            if let Some((_, issuer, session)) = self.by_end.pop_first() {
+                self.ends.remove(&(issuer, session));
+            }
+        }
+        // It is there until its end, and was noted with this very end: the usual case, without a look into the maps.
+        if session.noted.replace(ends) == ends && ends > now {
+            return;
+        }
+        let key = (Box::from(session.claims.issuer.as_str()), Box::from(session.claims.session.as_str()));
+        match self.ends.get(&key).copied() {
+            Some(known) if known == ends => return,
+            Some(known) => drop(self.by_end.remove(&(known, key.0.clone(), key.1.clone()))),
+            None if self.ends.len() >= limits::LIVE_SESSIONS => return,
+            None => {}
+        }
+        self.by_end.insert((ends, key.0.clone(), key.1.clone()));
+        self.ends.insert(key, ends);
+    }
+}
