@@ -4,7 +4,7 @@ use crate::{
     scenario,
     stages::{Message, Ran, run_stream},
 };
-use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Policy, RustCrypto, Secret, Timestamp, Worker};
+use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, Policy, RustCrypto, Secret, Timestamp, Worker};
 use policy_host::host::{
     self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, Plugin, VmOptions, as_received,
 };
@@ -116,10 +116,11 @@ impl Pair {
             peer: peer(&message.properties),
         };
         let mut exchange = Exchange::begin(Rc::clone(&self.policy));
-        let decision = exchange.request(&head, &mut self.core, now, &RustCrypto);
+        let decision = exchange.request(&head, &mut self.core, &Context { now, newest: &self.policy, verifier: &RustCrypto });
         let mut native =
             Native { upstream: None, upstream_trailers: None, client: None, client_trailers: None, denial: None, exchange };
         match decision {
+            Decision::Hold(need) => panic!("no document can make a request wait: {need:?}"),
             Decision::Refuse(denial) => native.denial = Some(denial),
             Decision::Forward(permit) => {
                 let exchange = &mut native.exchange;
