@@ -63,7 +63,9 @@ pub use echo::Passage;
 pub use edits::Edits;
 pub use exchange::{Decision, Exchange, Permit};
 pub use fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
-pub use keys::{Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, VerificationKey, VerifySignature, known_answers};
+pub use keys::{
+    Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, UnknownAlgorithm, VerificationKey, VerifySignature, known_answers,
+};
 pub use lineage::{Heard, Lineage, VmId};
 pub use policy::{HEADER_PREFIX, Policy};
 pub use reason::Reason;
