@@ -72,6 +72,6 @@ pub use reason::Reason;
 pub use record::End;
 pub use request::{Head, Headers};
 pub use sessions::{LocalState, SharedState, Unavailable};
-pub use time::Timestamp;
+pub use time::{Timestamp, parse_seconds};
 pub use trace::{ConditionSeen, Explanation, GrantSeen, Identity, Place, Seen};
 pub use worker::{Counts, Worker};
