@@ -19,7 +19,7 @@ use crate::limits;
 
 pub use algorithm::UnknownAlgorithm;
 pub use known_answers::{KnownAnswer, known_answers};
-pub(crate) use thumbprint::thumbprint;
+pub use thumbprint::thumbprint;
 
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037 that a policy can accept. There is no `none` and no HMAC to accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,17 +58,8 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
 
 impl Algorithm {
     /// All of them are here, those whose keys are cheap to make first.
-    pub const ALL: [Self; 9] = [
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
 
     /// The algorithm with this name in a JWS header; names are case-sensitive (RFC 7515 §4.1.1).
     #[must_use]

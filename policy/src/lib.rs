@@ -65,6 +65,7 @@ pub use exchange::{Decision, Exchange, Permit};
 pub use fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
 pub use keys::{
     Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, UnknownAlgorithm, VerificationKey, VerifySignature, known_answers,
+    thumbprint,
 };
 pub use lineage::{Heard, Lineage, VmId};
 pub use policy::{HEADER_PREFIX, Policy};
