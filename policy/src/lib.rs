@@ -58,7 +58,7 @@ mod worker;
 pub use binding::{Peer, PeerWanted};
 pub use credential::Secret;
 pub use denial::{Denial, Response};
-pub use document::{DocumentError, DocumentErrors};
+pub use document::{DocumentError, DocumentErrors, kind as json_kind, nearest as nearest_name};
 pub use echo::Passage;
 pub use edits::Edits;
 pub use exchange::{Decision, Exchange, Permit};
