@@ -68,6 +68,7 @@ pub use keys::{
     thumbprint,
 };
 pub use lineage::{Heard, Lineage, VmId};
+pub use pattern::Pattern;
 pub use policy::{HEADER_PREFIX, Policy};
 pub use reason::Reason;
 pub use record::End;
