@@ -37,6 +37,7 @@ pub mod limits;
 mod lineage;
 mod pace;
 mod path;
+mod path_pattern;
 mod pattern;
 mod policy;
 mod reason;
@@ -68,6 +69,7 @@ pub use keys::{
     thumbprint,
 };
 pub use lineage::{Heard, Lineage, VmId};
+pub use path_pattern::PathPattern;
 pub use pattern::Pattern;
 pub use policy::{HEADER_PREFIX, Policy};
 pub use reason::Reason;
