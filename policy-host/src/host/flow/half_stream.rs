@@ -14,7 +14,7 @@ pub(in crate::host) enum Iteration {
 
 /// One direction of a stream.
 #[derive(Debug, Default)]
-pub(in crate::host) struct Way {
+pub(in crate::host) struct HalfStream {
     pub(in crate::host) iteration: Iteration,
     /// The head has arrived; it is kept in the VM's stream, where the filter can change it.
     pub(in crate::host) begun: bool,

@@ -6,8 +6,8 @@ use super::stream::{BodyOf, Part};
 use super::{Headers, MapType, StreamId, Trap, Vm};
 use std::sync::Arc;
 
-/// What came of asking the filter.
-pub(super) enum Asked {
+/// What a callback came to.
+pub(super) enum CallbackResult {
     /// What it answered; `stopped`: it asked for a local reply, so that the answer does not count.
     Action { action: u32, stopped: bool },
     /// It has no such callback.
@@ -76,31 +76,31 @@ impl Vm {
     }
 
     /// The callback for a map that was put there.
-    pub(super) fn ask_about_map(&mut self, stream: StreamId, part: Part, end_of_stream: bool) -> Asked {
-        let Some(state) = self.stream_mut(stream) else { return Asked::Failed };
+    pub(super) fn ask_about_map(&mut self, stream: StreamId, part: Part, end_of_stream: bool) -> CallbackResult {
+        let Some(state) = self.stream_mut(stream) else { return CallbackResult::Failed };
         let count = part.slot(state).as_ref().map_or(0, |map| map.entries().len());
         let (count, end, context) = (u32::try_from(count).unwrap_or(u32::MAX), u32::from(end_of_stream), stream.context);
         let called = self.call_map(context, part, count, end);
-        self.asked(called.ok())
+        self.result_of(called.ok())
     }
 
     /// The callback for a body that was put there.
-    pub(super) fn ask_about_body(&mut self, stream: StreamId, of: BodyOf, end_of_stream: bool) -> Asked {
-        let Some(state) = self.stream_mut(stream) else { return Asked::Failed };
+    pub(super) fn ask_about_body(&mut self, stream: StreamId, of: BodyOf, end_of_stream: bool) -> CallbackResult {
+        let Some(state) = self.stream_mut(stream) else { return CallbackResult::Failed };
         let length = of.slot(state).as_ref().map_or(0, Vec::len);
         let (length, end, context) = (u32::try_from(length).unwrap_or(u32::MAX), u32::from(end_of_stream), stream.context);
         let called = match of {
             BodyOf::Request => self.call(context, |e| e.request_body.clone(), (context, length, end)),
             BodyOf::Response => self.call(context, |e| e.response_body.clone(), (context, length, end)),
         };
-        self.asked(called.ok())
+        self.result_of(called.ok())
     }
 
-    fn asked(&self, called: Option<Option<u32>>) -> Asked {
+    fn result_of(&self, called: Option<Option<u32>>) -> CallbackResult {
         match called {
-            None => Asked::Failed,
-            Some(None) => Asked::NoCallback,
-            Some(Some(action)) => Asked::Action { action, stopped: self.store.data().stop_iteration },
+            None => CallbackResult::Failed,
+            Some(None) => CallbackResult::NoCallback,
+            Some(Some(action)) => CallbackResult::Action { action, stopped: self.store.data().stop_iteration },
         }
     }
 }
