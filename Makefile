@@ -43,14 +43,18 @@ wasm: wasm-target ## build target/wasm32-wasip1/wasm/chaperone.wasm
 	@$(CARGO) build --locked --quiet -p chaperone-filter --target wasm32-wasip1 --profile wasm
 	@ls -l target/wasm32-wasip1/wasm/chaperone.wasm
 
-lint: wasm-target lint-tools ## formatting, clippy for both targets, licences and sources of the dependencies
+lint: wasm-target lint-tools ## formatting, clippy for all targets, licences and sources of the dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p chaperone-filter --target wasm32-wasip1 -- -D warnings
+	$(CARGO) clippy --locked -p chaperone-authoring --target wasm32-unknown-unknown -- -D warnings
 	$(CARGO_DENY) --locked check bans licenses sources
 
+# The filter's target, and the one of a page, for which `authoring` must build.
 wasm-target:
-	@rustup target list --installed | grep -qx wasm32-wasip1 || { echo "==> adding the wasm32-wasip1 target"; rustup target add wasm32-wasip1; }
+	@for target in wasm32-wasip1 wasm32-unknown-unknown; do \
+		rustup target list --installed | grep -qx $$target || { echo "==> adding the $$target target"; rustup target add $$target; }; \
+	done
 
 # The test-only build that can be made to trap and to wait. Its own folder: it can never be taken for the filter that ships.
 wasm-for-tests: wasm-target

@@ -2,8 +2,12 @@
 
 use crate::{
     host::{LogSink, Module},
+    replay::Filter,
+};
+use chaperone_authoring::{
+    outcome::{Decision, Outcome},
     published::Published,
-    replay::{Decision, Filter, Outcome, Request},
+    request::Request,
     token::{KeyError, RunKeys},
 };
 use jiff::Timestamp;

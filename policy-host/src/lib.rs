@@ -2,13 +2,12 @@
 
 pub mod cases;
 pub mod demo;
+pub mod draw;
 pub mod explain;
+pub mod files;
 pub mod host;
-pub mod published;
 pub mod render;
+pub mod replace;
 pub mod replay;
-pub mod revoke;
-pub mod schema;
 pub mod serve;
-pub mod source;
-pub mod token;
+pub mod site;

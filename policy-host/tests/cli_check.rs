@@ -78,7 +78,7 @@ fn a_policy_in_an_ecds_file_is_checked_and_errors_point_into_it() {
     let policy: Value = serde_json::from_str(
         &fs::read_to_string(folder.path().join("policy.yaml"))
             .map(|yaml| {
-                let document = policy_host::source::Document::parse("p.yaml", yaml).unwrap();
+                let document = chaperone_authoring::source::Document::parse("p.yaml", yaml).unwrap();
                 document.value().to_string()
             })
             .unwrap(),

@@ -1,10 +1,11 @@
 //! The examples, as their READMEs tell them: every shown command and record checked.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::source::{Document, PolicyDocument};
 use policy_host::{
+    files,
     host::{LogSink, Module},
     replay::Replay,
-    source::{Document, PolicyDocument},
 };
 use serde_json::Value;
 use std::{
@@ -83,7 +84,7 @@ fn what_the_readmes_show_is_what_happens() {
             assert!(is_in(&shown, seen), "{example}: {shown} is not in {seen}");
         }
 
-        let document = PolicyDocument::read(&workspace().join(&policy)).unwrap();
+        let document = files::policy(&workspace().join(&policy)).unwrap();
         for shown in blocks(&readme, "yaml") {
             let shown = Document::parse("README.md", shown).unwrap();
             let shown = shown.value()["revoked"].as_array().unwrap().clone();

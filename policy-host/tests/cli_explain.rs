@@ -1,7 +1,8 @@
 //! `explain` through the binary: an allowed request, and a denial at each stage of the checks.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use policy_host::token::{Alg, TestKey};
+use chaperone_authoring::token::TestKey;
+use chaperone_policy::Algorithm;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -70,7 +71,7 @@ fn a_token_that_is_missing() {
 
 #[test]
 fn a_signature_that_does_not_hold() {
-    let stranger = TestKey::generate(Alg::Es256).unwrap();
+    let stranger = TestKey::generate(Algorithm::Es256).unwrap();
     let token = stranger.sign(json!({"kid": "broker-2026-11"}), claims(json!({})));
     let mut forged = request("GET", "/v1/orders/7", None);
     forged["headers"] = json!([["authorization", format!("Bearer {token}")]]);

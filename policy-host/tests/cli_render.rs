@@ -1,7 +1,8 @@
 //! `policy-host render` as a user runs it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use policy_host::source::{Document, PolicyDocument};
+use chaperone_authoring::source::{Document, PolicyDocument};
+use policy_host::files;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -396,7 +397,7 @@ fn what_is_rendered_can_be_revoked() {
         fs::write(&path, render(arguments)).unwrap();
         let revoked = policy_host(&["revoke", path.to_str().unwrap(), "--session", "s-9"]);
         assert_eq!(revoked.status.code(), Some(0), "{revoked:?}");
-        let document = PolicyDocument::read(&path).unwrap();
+        let document = files::policy(&path).unwrap();
         assert_eq!(document.value()["revoked"][2]["session"], "s-9");
     }
 }

@@ -1,7 +1,8 @@
 //! `policy-host revoke` as an operator runs it: on files, several at once, interrupted, and on what it must not touch.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use policy_host::source::PolicyDocument;
+use chaperone_authoring::source::PolicyDocument;
+use policy_host::files;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -37,7 +38,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn policy(path: &Path) -> Value {
-    let document = PolicyDocument::read(path).unwrap_or_else(|findings| panic!("{findings}"));
+    let document = files::policy(path).unwrap_or_else(|findings| panic!("{findings}"));
     document.compile().unwrap_or_else(|findings| panic!("{findings}"));
     document.value().clone()
 }

@@ -1,7 +1,8 @@
 //! `policy-host revoke --from-log` as an operator runs it: on logs in each format, with what is not of this policy, broken or not there.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use policy_host::source::PolicyDocument;
+use chaperone_authoring::source::PolicyDocument;
+use policy_host::files;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -40,7 +41,7 @@ fn policy_text(folder: &Path) -> String {
 }
 
 fn revoked(folder: &Path) -> Vec<Value> {
-    let document = PolicyDocument::read(&folder.join("policy.yaml")).unwrap_or_else(|findings| panic!("{findings}"));
+    let document = files::policy(&folder.join("policy.yaml")).unwrap_or_else(|findings| panic!("{findings}"));
     document.compile().unwrap_or_else(|findings| panic!("{findings}"));
     document.value()["revoked"].as_array().unwrap().clone()
 }
@@ -138,7 +139,7 @@ fn what_is_covered_by_a_wider_entry_is_not_revoked_again_and_what_is_not_is() {
 }
 
 fn generation(folder: &Path) -> Value {
-    PolicyDocument::read(&folder.join("policy.yaml")).unwrap().value()["generation"].clone()
+    files::policy(&folder.join("policy.yaml")).unwrap().value()["generation"].clone()
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn a_patch_has_them_all_and_leaves_the_file_alone() {
 #[test]
 fn a_document_without_revocations_gets_the_list() {
     let folder = folder(&[ending("a-1", "s-1", "denials"), ending("a-2", "s-2", "idle")]);
-    let document = PolicyDocument::read(&folder.path().join("policy.yaml")).unwrap();
+    let document = files::policy(&folder.path().join("policy.yaml")).unwrap();
     let mut policy = document.value().clone();
     policy.as_object_mut().unwrap().remove("revoked");
     fs::write(folder.path().join("policy.json"), policy.to_string()).unwrap();

@@ -31,23 +31,28 @@ mod token;
 pub use answer::denial::{Denial, Response};
 pub use answer::explain::{ConditionSeen, Explanation, GrantSeen};
 pub use answer::record::End;
+pub use commands::path_pattern::PathPattern;
 pub use decide::context::Context;
 pub use decide::echo::Passage;
 pub use decide::need::{Given, Need, WholeBody};
 pub use decide::trace::{CheckStep, Identity, TokenLocation};
-pub use document::{DocumentError, DocumentErrors};
+pub use document::{DocumentError, DocumentErrors, kind as json_kind, nearest as nearest_name};
 pub use exchange::{Decision, Exchange, Permit};
 pub use http::edits::Edits;
 pub use http::head::{Head, Headers};
 pub use http::names::HEADER_PREFIX;
 pub use http::peer::{Peer, PeerWanted};
 pub use primitives::limits;
+pub use primitives::pattern::Pattern;
 pub use primitives::reason::Reason;
-pub use primitives::time::Timestamp;
+pub use primitives::time::{Timestamp, parse_seconds};
 pub use rules::credential::Secret;
 pub use rules::policy::Policy;
 pub use state::fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
 pub use state::lineage::{Heard, Lineage, VmId};
 pub use state::sessions::{LocalState, SharedState, Unavailable};
 pub use state::worker::{Counts, Worker};
-pub use token::keys::{Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, VerificationKey, VerifySignature, known_answers};
+pub use token::keys::{
+    Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, UnknownAlgorithm, VerificationKey, VerifySignature, known_answers,
+    thumbprint,
+};

@@ -4,11 +4,12 @@ use crate::{
     scenario,
     stages::{Message, Ran, run_stream},
 };
-use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, Policy, RustCrypto, Secret, Timestamp, Worker};
+use chaperone_policy::{
+    Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Timestamp, Worker,
+};
 use policy_host::host::{
     self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, Plugin, VmOptions, as_received,
 };
-use policy_host::replay::peer;
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -240,4 +241,14 @@ fn only_ours(ran: &Ran) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The peer's certificate as the filter reads it out of the properties of its connection.
+fn peer(properties: &Properties) -> Option<Peer<'_>> {
+    let PeerCertificate { sha256_digest, uri_san, valid, dns_san: _, subject: _ } = properties.tls.as_ref()?.peer.as_ref()?;
+    Some(Peer {
+        certificate_sha256: Some(sha256_digest.as_bytes()),
+        uri_san: uri_san.as_deref().map(str::as_bytes),
+        validated: Some(*valid),
+    })
 }

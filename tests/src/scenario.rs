@@ -1,6 +1,7 @@
 //! The policy of the end-to-end tests and the tokens for it: one issuer, two agents' grants, HTTP and gRPC commands.
 
-use policy_host::token::{Alg, TestKey};
+use chaperone_authoring::token::TestKey;
+use chaperone_policy::Algorithm;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,7 +27,7 @@ impl Scenario {
     /// When there is no randomness.
     #[must_use]
     pub fn new() -> Self {
-        let key = TestKey::generate(Alg::Es256).expect("randomness");
+        let key = TestKey::generate(Algorithm::Es256).expect("randomness");
         let policy = json!({
             "version": 1,
             "name": "orders",
@@ -99,7 +100,7 @@ impl Scenario {
     /// When there is no randomness.
     #[must_use]
     pub fn forged(&self, session: &str) -> String {
-        let stranger = TestKey::generate(Alg::Es256).expect("randomness");
+        let stranger = TestKey::generate(Algorithm::Es256).expect("randomness");
         stranger.sign(json!({"kid": self.key.kid()}), self.claims(session, json!({})))
     }
 

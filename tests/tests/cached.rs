@@ -4,16 +4,17 @@
 //! policies of its file in turn, by one worker; in the core and in the .wasm.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::{
+    cases::{Action, Clock, Plan},
+    outcome::Outcome,
+    request::Request,
+};
 use chaperone_policy::{Policy, Secret, Timestamp, Worker};
 use chaperone_tests::{
     drivers::{self, Seen},
     root, wasm,
 };
-use policy_host::{
-    cases::{Action, Clock, Plan},
-    host::Module,
-    replay::{Outcome, Request},
-};
+use policy_host::{files, host::Module};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,7 +47,7 @@ fn jobs(plan: &Plan) -> (BTreeMap<jiff::Timestamp, Vec<Job>>, Vec<Vec<u8>>) {
                 }
                 Action::Send { exchange, .. } => {
                     let job =
-                        Job { policy, request: (*exchange.request).clone(), what: format!("{}: {}", step.place, case.name) };
+                        Job { policy, request: (*exchange.request).clone(), what: format!("{}: {}", step.location, case.name) };
                     jobs.entry(step.at).or_default().push(job);
                 }
                 Action::Open { .. } | Action::Publish(_) | Action::Look(_) => {}
@@ -84,7 +85,7 @@ fn plans() -> Vec<Plan> {
     let listed = |dir: &str| std::fs::read_dir(root().join(dir)).unwrap().map(|entry| entry.unwrap().path());
     let corpus = listed("tests/corpus").filter(|path| path.to_string_lossy().ends_with(".cases.yaml"));
     let files = corpus.chain(listed("examples").map(|dir| dir.join("cases.yaml")));
-    let plans = files.map(|path| Plan::read(&path, Clock::AsWritten).unwrap_or_else(|findings| panic!("{findings}")));
+    let plans = files.map(|path| files::plan(&path, Clock::AsWritten).unwrap_or_else(|findings| panic!("{findings}")));
     // Where what came before is meant to count (uses, denials, proofs, what was fetched), no order is like another.
     let remembers = ["\"endpoint\":", "\"idle_timeout\":", "\"end_session_when\":", "\"dpop\":"];
     let plans: Vec<Plan> = plans

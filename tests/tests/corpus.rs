@@ -5,15 +5,20 @@
 //! `INSTA_UPDATE=always cargo test -p chaperone-tests --test corpus`.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::{
+    cases::{Case, Clock, Plan},
+    outcome::Decision,
+    request::Request,
+};
 use chaperone_policy::{End, Exchange, Policy, Reason, Timestamp, Worker};
 use chaperone_tests::{
     drivers::{self, Ran, Seen},
     root, wasm,
 };
 use policy_host::{
-    cases::{Case, Clock, Plan},
+    files,
     host::{LogSink, Module},
-    replay::{Decision, Filter, Request},
+    replay::Filter,
 };
 use std::{
     collections::BTreeMap,
@@ -34,7 +39,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path, clock: Clock) -> Plan {
-    Plan::read(path, clock).unwrap_or_else(|findings| panic!("{findings}"))
+    files::plan(path, clock).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

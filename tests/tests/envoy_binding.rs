@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chaperone_authoring::token::TestKey;
+use chaperone_policy::Algorithm;
 use chaperone_tests::{
     client::Call,
     envoy::{Envoy, Setup, Update},
@@ -11,7 +13,6 @@ use chaperone_tests::{
     upstream::Upstream,
     wasm,
 };
-use policy_host::token::{Alg, TestKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::{Duration, Instant};
@@ -180,7 +181,7 @@ async fn a_proof_is_for_one_request_and_taken_once() {
     let log = chaperone_tests::access_log::AccessLog(envoy.access_log());
     let bound = Bound { scenario, envoy, upstream, log };
     let client = authority.connector(None);
-    for alg in Alg::ALL {
+    for alg in Algorithm::ALL {
         let key = TestKey::generate(alg).expect("randomness");
         let token = bound.scenario.token_with("s-1", json!({"cnf": {"jkt": key.kid()}}));
         let send = |proof: &str| Call::get("/v1/orders").header("authorization", format!("DPoP {token}")).header("dpop", proof);
@@ -194,7 +195,7 @@ async fn a_proof_is_for_one_request_and_taken_once() {
             mismatch()
         );
     }
-    let key = TestKey::generate(Alg::Es256).expect("randomness");
+    let key = TestKey::generate(Algorithm::Es256).expect("randomness");
     let token = bound.scenario.token_with("s-1", json!({"cnf": {"jkt": key.kid()}}));
     let send = |proof: &str| Call::get("/v1/orders").header("authorization", format!("DPoP {token}")).header("dpop", proof);
     for (what, changed) in [
@@ -208,7 +209,7 @@ async fn a_proof_is_for_one_request_and_taken_once() {
     ] {
         assert_eq!(bound.ask(&client, &send(&proof(&key, &token, what, changed))).await, mismatch(), "another {what}");
     }
-    let stranger = TestKey::generate(Alg::Es256).expect("randomness");
+    let stranger = TestKey::generate(Algorithm::Es256).expect("randomness");
     assert_eq!(bound.ask(&client, &send(&proof(&stranger, &token, "key", json!({})))).await, mismatch(), "another key");
     let (head, _) = stranger_signs(&key, &stranger, &token);
     assert_eq!(bound.ask(&client, &send(&head)).await, mismatch(), "another key's signature");

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what `--nocapture` is for")]
 
+use chaperone_authoring::source::PolicyDocument;
 use chaperone_tests::{
     access_log::{AccessLog, Entry},
     client::Call,
@@ -13,7 +14,7 @@ use chaperone_tests::{
     upstream::Upstream,
     wasm,
 };
-use policy_host::source::PolicyDocument;
+use policy_host::files;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
@@ -60,7 +61,7 @@ async fn fleet(scenario: &Scenario, upstream: &Upstream) -> Vec<Envoy> {
 }
 
 fn revision(file: &Path) -> String {
-    let document = PolicyDocument::read(file).unwrap_or_else(|findings| panic!("{findings}"));
+    let document = files::policy(file).unwrap_or_else(|findings| panic!("{findings}"));
     let policy = document.compile().unwrap_or_else(|findings| panic!("{findings}"));
     policy.revision().expect("a revision").to_owned()
 }

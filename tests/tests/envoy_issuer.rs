@@ -2,6 +2,11 @@
 //! nobody else.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::{
+    source::{Document, PolicyDocument},
+    token::{TestKey, jwks},
+};
+use chaperone_policy::Algorithm;
 use chaperone_tests::{
     client::{Call, Protocol},
     mesh::Mesh,
@@ -11,11 +16,7 @@ use chaperone_tests::{
     upstream::{Answer, Upstream},
     wasm,
 };
-use policy_host::{
-    render::{Rendered, clusters},
-    source::{Document, PolicyDocument},
-    token::{Alg, TestKey, jwks},
-};
+use policy_host::render::{Rendered, clusters};
 use serde_json::json;
 use std::{
     fs,
@@ -24,7 +25,7 @@ use std::{
 
 /// Are the keys taken of who shows this certificate, where the policy names `host` and one authority is trusted?
 async fn taken(name: &str, host: &str, trusted: &Authority, shown: &Identity) -> bool {
-    let key = TestKey::generate(Alg::Es256).unwrap();
+    let key = TestKey::generate(Algorithm::Es256).unwrap();
     let keys = jwks([&key]).to_string();
     let issuer = Upstream::answering(move |_| Answer::ok(keys.clone())).await;
     let front = TlsFront::start(shown, issuer.address()).await;

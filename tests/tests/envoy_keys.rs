@@ -2,6 +2,8 @@
 //! when they are removed, with all that they signed; so do status lists.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::token::{TestKey, jwks, status_list};
+use chaperone_policy::Algorithm;
 use chaperone_tests::{
     client::{Call, Connection, Protocol, Reply},
     mesh::Mesh,
@@ -11,7 +13,6 @@ use chaperone_tests::{
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use policy_host::token::{Alg, TestKey, jwks, status_list};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -135,7 +136,7 @@ async fn until_asked(broker: &Upstream, times: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_come_rotate_and_go() {
-    let (old, new) = (TestKey::generate(Alg::Es256).unwrap(), TestKey::generate(Alg::Es256).unwrap());
+    let (old, new) = (TestKey::generate(Algorithm::Es256).unwrap(), TestKey::generate(Algorithm::Es256).unwrap());
     let (broker, published) = broker().await;
     let mesh = mesh("keys", &policy(), &broker).await;
     let call = |key: &TestKey| Call::get("/v1/orders").bearer(&signed(key, "s-1"));
@@ -207,7 +208,7 @@ fn with_status(key: &TestKey, session: &str, index: u64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_list_ends_a_session_and_its_streams() {
-    let key = TestKey::generate(Alg::Es256).unwrap();
+    let key = TestKey::generate(Algorithm::Es256).unwrap();
     let (broker, published) = broker().await;
     let mut policy = policy();
     policy["tokens"]["issuers"][0]["status"] = json!({"cluster": "broker", "uris": [format!("https://broker.example{LIST}")]});
@@ -250,7 +251,7 @@ async fn a_status_list_ends_a_session_and_its_streams() {
     still_open(&mut other).await;
 
     // A list by somebody else is none; when the last good one's time is over, nothing is known of anybody.
-    published.set(LIST, 200, list(&TestKey::generate(Alg::Es256).unwrap(), &[0, 0]));
+    published.set(LIST, 200, list(&TestKey::generate(Algorithm::Es256).unwrap(), &[0, 0]));
     let denied = until(&mesh, &fourth, 503).await;
     assert_eq!(mesh.log.record(denied.audit_id()).await.reason(), "status_unavailable");
     until_cut(&mut other).await;

@@ -2,6 +2,7 @@
 //! one proxy has ended by itself, its log ends on another.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::revoke::{Change, Endings, Entry, LogLine, Selectors, revise};
 use chaperone_tests::{
     client::{Call, Protocol, Reply},
     mesh::Mesh,
@@ -10,7 +11,7 @@ use chaperone_tests::{
     wasm,
 };
 use jiff::Timestamp;
-use policy_host::revoke::{Change, Endings, Entry, Exclusive, LogLine, Selectors, revise};
+use policy_host::replace::Exclusive;
 use serde_json::json;
 use std::{
     fs,

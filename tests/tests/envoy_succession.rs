@@ -1,6 +1,7 @@
 //! In a real Envoy with two workers: open streams are judged by whatever judges new requests, also when that is another VM.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::source::Document;
 use chaperone_tests::{
     access_log::AccessLog,
     client::{Call, Protocol},
@@ -13,7 +14,6 @@ use chaperone_tests::{
     upstream::{Answer, Upstream},
     wasm,
 };
-use policy_host::source::Document;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,

@@ -5,16 +5,14 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::print_stdout, reason = "the figures are what `--nocapture` is for")]
 
+use chaperone_authoring::token::{TestKey, jwks, status_list};
+use chaperone_policy::Algorithm;
 use chaperone_tests::{
     scenario::{CREDENTIAL, Scenario},
     target, wasm,
 };
-use policy_host::{
-    host::{
-        CalloutAnswer, CalloutRequest, CalloutResponse, Clock, Clusters, Module, Proxy, ProxyOptions, Request, Response,
-        VmOptions,
-    },
-    token::{Alg, TestKey, jwks, status_list},
+use policy_host::host::{
+    CalloutAnswer, CalloutRequest, CalloutResponse, Clock, Clusters, Module, Proxy, ProxyOptions, Request, Response, VmOptions,
 };
 use serde_json::{Value, json};
 use std::{
@@ -71,7 +69,7 @@ fn packed(seed: u64) -> Vec<u8> {
 
 impl Issuer {
     fn start() -> Self {
-        let key = TestKey::generate(Alg::Es256).unwrap();
+        let key = TestKey::generate(Algorithm::Es256).unwrap();
         let there = Arc::new(AtomicUsize::new(0));
         let clock = Clock::fixed(BEGAN * 1_000_000_000);
         let (signer, now, count) = (TestKey::clone(&key), clock.clone(), Arc::clone(&there));

@@ -1,9 +1,10 @@
 //! README.md is true: its policy compiles, its table of reasons is complete, its links lead somewhere, its targets exist.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::source::PolicyDocument;
 use chaperone_policy::Reason;
 use chaperone_tests::root;
-use policy_host::source::PolicyDocument;
+use policy_host::files;
 use std::{collections::BTreeSet, fs};
 
 fn readme() -> String {
@@ -26,11 +27,11 @@ fn its_policies_compile() {
     for policy in policies {
         let path = dir.path().join("policy.yaml");
         fs::write(&path, policy).unwrap();
-        let document = PolicyDocument::read(&path).unwrap_or_else(|findings| panic!("{findings}"));
+        let document = files::policy(&path).unwrap_or_else(|findings| panic!("{findings}"));
         document.compile().unwrap_or_else(|findings| panic!("{findings}"));
         // A member more, and it does not: the check above can fail.
         fs::write(&path, format!("{policy}\nnonsense: true\n")).unwrap();
-        assert!(PolicyDocument::read(&path).is_err() || PolicyDocument::read(&path).unwrap().compile().is_err());
+        assert!(files::policy(&path).is_err() || files::policy(&path).unwrap().compile().is_err());
     }
 }
 

@@ -1,13 +1,14 @@
 //! The JSON Schemas say what the core and the readers say, as far as a schema can; and the shipped files are current.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_policy::Policy;
-use chaperone_tests::{json_schema::verdicts, root};
-use policy_host::{
+use chaperone_authoring::{
     cases::{Clock, Plan},
     schema,
     source::Document,
 };
+use chaperone_policy::Policy;
+use chaperone_tests::{json_schema::verdicts, root};
+use policy_host::files;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -26,7 +27,7 @@ fn files(ending: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Value {
-    Document::read(path).unwrap_or_else(|findings| panic!("{findings}")).value().clone()
+    files::document(path).unwrap_or_else(|findings| panic!("{findings}")).value().clone()
 }
 
 fn all_valid(schema: &Value, files: &[PathBuf]) {
@@ -311,7 +312,7 @@ fn schema_and_reader_agree_about_wrong_cases() {
     for ((what, document), verdict) in documents.iter().zip(verdicts(&schema::cases(), &values)) {
         let path = folder.path().join("cases.yaml");
         fs::write(&path, document.to_string()).unwrap();
-        let read = Plan::read(&path, Clock::AsWritten);
+        let read = files::plan(&path, Clock::AsWritten);
         assert_eq!((read.is_ok(), verdict.is_none()), (*what == "good", *what == "good"), "{what}: {verdict:?}");
     }
 }

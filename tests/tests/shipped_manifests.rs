@@ -1,10 +1,11 @@
 //! What is rendered and shipped for proxies, shown to the real Envoy as far as that can look into it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use chaperone_authoring::source::{Document, PolicyDocument};
 use chaperone_tests::{install, mtls::Authority, root};
 use policy_host::{
+    files,
     render::{self, Bootstrap, Rendered},
-    source::{Document, PolicyDocument},
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
@@ -22,7 +23,7 @@ fn example() -> Rendered {
 }
 
 fn rendered(path: &str) -> Rendered {
-    let document = PolicyDocument::read(&root().join(path)).expect("a policy");
+    let document = files::policy(&root().join(path)).expect("a policy");
     Rendered::new(&document, None, "2026-11-24T00:00:00Z".parse().expect("an instant")).expect("a valid policy")
 }
 
@@ -87,7 +88,7 @@ fn patched(manifest: &Value) -> Value {
 #[test]
 fn envoy_takes_the_patches_that_istio_would_make() {
     let folder = tempfile::tempdir().expect("a folder");
-    let manifest = Document::read(&root().join("envoy/istio.yaml")).expect("valid YAML");
+    let manifest = files::document(&root().join("envoy/istio.yaml")).expect("valid YAML");
     let bootstrap = patched(manifest.value());
     validate(folder.path(), &bootstrap.to_string()).unwrap_or_else(|said| panic!("{said}"));
     let broken = bootstrap.to_string().replace("present_match", "presence_match");
@@ -98,7 +99,7 @@ fn envoy_takes_the_patches_that_istio_would_make() {
 fn the_policies_in_the_shipped_manifests_compile_and_their_images_cannot_be_pulled_unedited() {
     for file in ["envoy/istio.yaml", "envoy/envoy-gateway.yaml"] {
         let path = root().join(file);
-        let document = PolicyDocument::read(&path).unwrap_or_else(|findings| panic!("{findings}"));
+        let document = files::policy(&path).unwrap_or_else(|findings| panic!("{findings}"));
         let policy = document.compile().unwrap_or_else(|findings| panic!("{findings}"));
         assert_eq!(policy.name(), Some("agent-orders"));
         assert!(fs::read_to_string(&path).unwrap().contains(&"0".repeat(64)), "a digest that no image has");

@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+use chaperone_authoring::token::TestKey;
+use chaperone_policy::Algorithm;
 use chaperone_tests::{
     client::{Call, Protocol},
     mesh::Mesh,
@@ -11,16 +13,13 @@ use chaperone_tests::{
     upstream::Upstream,
     wasm,
 };
-use policy_host::{
-    host::{Clock, Module, Plugin, RootId, Shared, Status, Vm, VmOptions},
-    token::{Alg, TestKey},
-};
+use policy_host::host::{Clock, Module, Plugin, RootId, Shared, Status, Vm, VmOptions};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 const FOREIGN: &str = "proxy_call_foreign_function";
 /// Algorithms that the host knows.
-const HOST: [Alg; 5] = [Alg::Es256, Alg::Es384, Alg::Rs256, Alg::Rs384, Alg::Rs512];
+const HOST: [Algorithm; 5] = [Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512];
 
 /// Who is to check a signature when the host can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,18 +49,18 @@ fn vectors() -> &'static Vectors {
 
 fn make() -> Vectors {
     // One RSA key for its six algorithms: making one takes a second.
-    let rsa = TestKey::generate(Alg::Rs256).expect("randomness").private_jwk();
-    let stranger = TestKey::generate(Alg::Rs256).expect("randomness").private_jwk();
-    let of = |alg: Alg, rsa: &Value| {
+    let rsa = TestKey::generate(Algorithm::Rs256).expect("randomness").private_jwk();
+    let stranger = TestKey::generate(Algorithm::Rs256).expect("randomness").private_jwk();
+    let of = |alg: Algorithm, rsa: &Value| {
         let mut jwk = if is_rsa(alg) { rsa.clone() } else { TestKey::generate(alg).expect("randomness").private_jwk() };
         jwk["alg"] = json!(alg.name());
         jwk["kid"] = json!(alg.name());
         TestKey::from_jwk(&jwk).expect("a key")
     };
-    let keys: BTreeMap<Alg, TestKey> = Alg::ALL.map(|alg| (alg, of(alg, &rsa))).into();
+    let keys: BTreeMap<Algorithm, TestKey> = Algorithm::ALL.map(|alg| (alg, of(alg, &rsa))).into();
     let mut policy = Scenario::new().policy();
     let issuer = &mut policy["tokens"]["issuers"][0];
-    issuer["algorithms"] = json!(Alg::ALL.map(Alg::name));
+    issuer["algorithms"] = json!(Algorithm::ALL.map(Algorithm::name));
     issuer["keys"]["jwks"]["keys"] = keys.values().map(TestKey::public_jwk).collect();
     // Thousands of checks in a row are not what a limit of 200 a second is for.
     policy["limits"] = json!({"verifications_per_second": 10_000});
@@ -86,7 +85,7 @@ fn make() -> Vectors {
         let (other, _) = split(&signed("others"));
         add("of another token", format!("{other}.{}", B64.encode(&signature)), false, By::Host);
         match alg {
-            Alg::Es256 | Alg::Es384 => {
+            Algorithm::Es256 | Algorithm::Es384 => {
                 for (name, r, s) in spellings(*alg, &signature) {
                     add(name, raw(&[r, s].concat()), false, By::Nobody);
                 }
@@ -95,7 +94,7 @@ fn make() -> Vectors {
                 add("n - s, as valid as s", raw(&[r, &subtract(&order(*alg), s)].concat()), true, By::Host);
                 add("DER", raw(&der(r, s)), false, By::Nobody);
             }
-            Alg::Rs256 | Alg::Rs384 | Alg::Rs512 => {
+            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => {
                 let n = B64.decode(key.public_jwk()["n"].as_str().expect("n")).expect("base64url");
                 add("0", raw(&[0; 256]), false, By::Host);
                 add("1", raw(&[&[0; 255][..], &[1]].concat()), false, By::Host);
@@ -112,13 +111,13 @@ fn make() -> Vectors {
                     add(&format!("made as {of}"), token, false, By::Host);
                 }
             }
-            Alg::EdDsa | Alg::Ps256 | Alg::Ps384 | Alg::Ps512 => {}
+            Algorithm::EdDsa | Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => {}
         }
     }
     Vectors { policy, all }
 }
 
-fn is_rsa(alg: Alg) -> bool {
+fn is_rsa(alg: Algorithm) -> bool {
     alg.name().starts_with(['R', 'P'])
 }
 
@@ -133,8 +132,8 @@ fn split(token: &str) -> (String, Vec<u8>) {
 }
 
 /// The order of the curve's group (SEC 2 §2.4.2, §2.5.1).
-fn order(alg: Alg) -> Vec<u8> {
-    let text = if alg == Alg::Es256 {
+fn order(alg: Algorithm) -> Vec<u8> {
+    let text = if alg == Algorithm::Es256 {
         "_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE"
     } else {
         "________________________________x2NNgfQ3Ld9YGg2ySLCneuzsGWrMxSlz"
@@ -143,7 +142,7 @@ fn order(alg: Alg) -> Vec<u8> {
 }
 
 /// Signatures that are none, by r and s.
-fn spellings(alg: Alg, signature: &[u8]) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+fn spellings(alg: Algorithm, signature: &[u8]) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let n = order(alg);
     let (r, s) = signature.split_at(n.len());
     let (r, s, zero, most) = (r.to_vec(), s.to_vec(), vec![0; n.len()], vec![0xff; n.len()]);

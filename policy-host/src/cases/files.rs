@@ -1,6 +1,6 @@
 //! Which cases files are meant: those that are named, and those in folders that are named.
 
-use crate::source::{Finding, Findings};
+use chaperone_authoring::source::{Finding, Findings};
 use std::{
     collections::BTreeSet,
     fs,

@@ -5,7 +5,7 @@
 //! A few dozen files cost a few dozen microseconds.
 
 use super::files;
-use crate::source::{Document, Findings};
+use chaperone_authoring::source::Findings;
 use std::{
     collections::BTreeMap,
     fs,
@@ -113,7 +113,7 @@ impl Watch {
 
 /// The policy that a cases file names, whatever else is wrong with either.
 fn policy_of(path: &Path) -> Option<PathBuf> {
-    let document = Document::read(path).ok()?;
+    let document = crate::files::document(path).ok()?;
     Some(path.parent()?.join(document.value().get("policy")?.as_str()?))
 }
 

@@ -1,9 +1,10 @@
 //! `policy-host check`: is this a policy that the filter would take, and one that a reviewer would?
 
 use super::{Exit, Format, output};
+use chaperone_authoring::source::{Document, Findings, Lint, PolicyDocument, Target, wiring_alone};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use policy_host::source::{Document, Findings, Lint, PolicyDocument, Target, wiring_alone};
+use policy_host::files;
 use std::path::PathBuf;
 
 /// Check a policy: every mistake, and what a reviewer would ask about, each with its line and what to write instead.
@@ -50,7 +51,7 @@ The warnings by name: {}.",
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let file = match Document::read(&self.policy) {
+        let file = match files::document(&self.policy) {
             Ok(file) => file,
             Err(findings) => return self.report(Some(&findings), ""),
         };
@@ -65,7 +66,7 @@ impl Check {
                 Some(_) | None => return self.report(Some(&findings), ""),
             },
         };
-        let old = match self.against.as_deref().map(|old| PolicyDocument::read(old).and_then(|old| old.compile().map(|_| old))) {
+        let old = match self.against.as_deref().map(|old| files::policy(old).and_then(|old| old.compile().map(|_| old))) {
             None => None,
             Some(Ok(old)) => Some(old),
             Some(Err(findings)) => return self.report(Some(&findings), ""),

@@ -1,7 +1,7 @@
 //! `policy-host revoke --from-log`: reading the log, and saying what is in it.
 
 use super::{Exit, lines::Lines, output};
-use policy_host::revoke::{Endings, LogLine};
+use chaperone_authoring::revoke::{Endings, LogLine};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -1,13 +1,18 @@
 //! `policy-host explain`: each check of one request in order, with what it saw, and what would have allowed it.
 
 use super::{Exit, Format, output, replay, wasm};
+use chaperone_authoring::{
+    explain::{Checked, Explained, Verdict},
+    outcome::{Decision, Outcome},
+    recorded::Line,
+    source::{Finding, Findings, Severity, Source},
+};
 use chaperone_policy::{CheckStep, GrantSeen};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
-    explain::{Checked, ExplainError, Explained, Verdict, explain},
-    replay::{Decision, Line},
-    source::{Finding, Findings, Severity, Source, read_text},
+    explain::{ExplainError, explain},
+    files,
 };
 use serde_json::json;
 use std::{fmt::Write as _, io::stdout, path::PathBuf, sync::Arc};
@@ -43,7 +48,7 @@ impl Explain {
 
     fn explained(&self) -> Result<Exit, Exit> {
         let policy = replay::read(&self.policy)?;
-        let (name, text) = read_text(&self.request).map_err(|findings| output::invalid(&findings))?;
+        let (name, text) = files::text(&self.request).map_err(|findings| output::invalid(&findings))?;
         let line = Line::parse(text.trim_end()).map_err(|bad| {
             let source = Arc::new(Source::new(name, text.clone()));
             let range = Some(bad.offset..bad.offset);
@@ -61,30 +66,26 @@ impl Explain {
         let module = wasm::load(self.wasm.as_ref())?;
         let environment = wasm::environment(policy.value());
         let explained = explain(module, policy.value(), environment, wasm::log(), (line, &text), Timestamp::now());
-        let explained = explained.map_err(|error| match &error {
+        let (outcome, explained) = explained.map_err(|error| match &error {
             ExplainError::Replay(error) => replay::stopped(error),
-            ExplainError::Disagreement { .. } => {
+            ExplainError::Trapped(_) | ExplainError::Disagreement { .. } => {
                 output::diagnostic(&format!("policy-host: {error}"));
                 Exit::Trapped
             }
         })?;
-        if let Some(trap) = &explained.outcome.trap {
-            output::diagnostic(&format!("policy-host: {trap}"));
-            return Err(Exit::Trapped);
-        }
         let text = match self.format {
-            Format::Human => shown(&explained, &method, &path, Paint(output::colours(&stdout()))),
-            Format::Json => listed(&explained),
+            Format::Human => shown(&outcome, &explained, &method, &path, Paint(output::colours(&stdout()))),
+            Format::Json => listed(&outcome, &explained),
         };
-        Ok(match (output::result(&text), explained.outcome.decision) {
+        Ok(match (output::result(&text), outcome.decision) {
             (Exit::Fine, Decision::Deny) => Exit::Failed,
             (written, Decision::Allow | Decision::Deny) => written,
         })
     }
 }
 
-fn listed(explained: &Explained) -> String {
-    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
+fn listed(outcome: &Outcome, explained: &Explained) -> String {
+    let Explained { decision: _, reason: _, command, checks, grants, nearest, advice } = explained;
     let report = json!({
         "decision": outcome.decision, "reason": outcome.reason, "status": outcome.status, "client_reason": outcome.client_reason,
         "command": command, "session": outcome.session,
@@ -112,8 +113,8 @@ impl Paint {
     }
 }
 
-fn shown(explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> String {
-    let Explained { outcome, command, checks, grants, nearest, advice } = explained;
+fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], paint: Paint) -> String {
+    let Explained { decision: _, reason: _, command, checks, grants, nearest, advice } = explained;
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let request = clean(&format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path)));
     let mut text = match (&outcome.reason, outcome.status, outcome.decision) {

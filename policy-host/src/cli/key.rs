@@ -1,7 +1,7 @@
 //! A private key's file, as `token keygen` writes it.
 
 use super::{Exit, output};
-use policy_host::token::TestKey;
+use chaperone_authoring::token::TestKey;
 use std::path::Path;
 
 /// Reads it; what is wrong with it is told.

@@ -2,8 +2,8 @@
 //! progress bar.
 
 use super::{Exit, output};
+use chaperone_authoring::recorded::{BadLine, Line};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use policy_host::replay::{BadLine, Line};
 use std::{
     fs::File,
     io::{BufRead, BufReader, IsTerminal, Read, stderr, stdin, stdout},

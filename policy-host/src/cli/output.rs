@@ -1,7 +1,8 @@
 //! Results to stdout, diagnostics to stderr, colours only where somebody looks at them.
 
 use super::Exit;
-use policy_host::source::{Findings, Style};
+use chaperone_authoring::source::Findings;
+use policy_host::draw::{Style, draw};
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 /// Writes a result. Whoever closed the pipe has seen enough, which is no failure of ours.
@@ -27,7 +28,7 @@ pub(crate) fn failed(message: &str) -> Exit {
 
 /// Shows the mistakes of a document to people, and the exit code for them.
 pub(crate) fn invalid(findings: &Findings) -> Exit {
-    diagnostic(findings.draw(style()).trim_end());
+    diagnostic(draw(findings, style()).trim_end());
     Exit::Invalid
 }
 

@@ -1,11 +1,12 @@
 //! `policy-host render`: a policy in the form in which a proxy takes it.
 
 use super::{Exit, output};
+use chaperone_authoring::source::{Document, Findings, PolicyDocument};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
-    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Name, Names, Place, Rendered},
-    source::{Document, Findings, PolicyDocument},
+    files,
+    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Name, Names, Rendered, Workload},
 };
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ pub(crate) struct Istio {
     attach: AttachTo,
     /// Whose proxy: LABEL=VALUE of its pods (sidecar, gateway), Gateway/NAME (gateway, waypoint) or Service/NAME (waypoint).
     #[arg(long, value_name = "PLACE")]
-    at: Place,
+    at: Workload,
     /// The namespace of the objects.
     #[arg(long, default_value = "default", value_parser = namespace)]
     namespace: String,
@@ -160,9 +161,9 @@ impl Policy {
     /// The policy under its name, and the file in force.
     fn read(&self, name: Option<&Name>) -> Result<(Rendered, Option<PolicyDocument>), Exit> {
         let read = || {
-            let in_force = self.keep_revoked.as_deref().map(PolicyDocument::read).transpose()?;
+            let in_force = self.keep_revoked.as_deref().map(files::policy).transpose()?;
             let names = Names::choose(name, in_force.as_ref())?;
-            let rendered = Rendered::new(&PolicyDocument::read(&self.policy)?, in_force.as_ref(), Timestamp::now())?;
+            let rendered = Rendered::new(&files::policy(&self.policy)?, in_force.as_ref(), Timestamp::now())?;
             Ok((rendered.named(names), in_force))
         };
         read().map_err(|findings: Findings| output::invalid(&findings))
@@ -174,7 +175,7 @@ impl Policy {
         let invalid = |findings: Findings| output::invalid(&findings);
         let document = Document::parse("what is rendered", text.clone()).and_then(PolicyDocument::find).map_err(invalid)?;
         for other in beside.iter().filter(|other| !self.is_in_force(other)) {
-            let other = PolicyDocument::read(other).map_err(invalid)?;
+            let other = files::policy(other).map_err(invalid)?;
             if let Some(shared) = render::beside(&document, &other).map_err(invalid)? {
                 output::invalid(&shared.into());
             }
@@ -223,7 +224,7 @@ impl Render {
                     AttachTo::Gateway => Attach::Gateway,
                     AttachTo::Waypoint => Attach::Waypoint,
                 };
-                let options = IstioOptions { attach, place: at.clone(), namespace: namespace.clone(), image: image.clone() };
+                let options = IstioOptions { attach, workload: at.clone(), namespace: namespace.clone(), image: image.clone() };
                 let (rendered, in_force) = policy.read(None)?;
                 let text = render::istio(&rendered, &options).map_err(|message| {
                     output::diagnostic(&format!("error: {message}"));

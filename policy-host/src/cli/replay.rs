@@ -2,11 +2,12 @@
 
 use super::{Exit, Format, output, wasm};
 use crate::cli::lines::{Lines, Next};
+use chaperone_authoring::{outcome::Outcome, recorded::Line, source::PolicyDocument};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
-    replay::{Change, Comparison, Kind, Line, Outcome, Replay as Run, ReplayError, Verdict},
-    source::PolicyDocument,
+    files,
+    replay::{Change, Comparison, Kind, Replay as Run, ReplayError, Verdict},
 };
 use serde_json::json;
 use std::{
@@ -144,7 +145,7 @@ impl Replay {
 
 /// A policy that the filter would take.
 pub(crate) fn read(path: &Path) -> Result<PolicyDocument, Exit> {
-    let document = PolicyDocument::read(path).map_err(|findings| output::invalid(&findings))?;
+    let document = files::policy(path).map_err(|findings| output::invalid(&findings))?;
     document.compile().map_err(|findings| output::invalid(&findings))?;
     Ok(document)
 }

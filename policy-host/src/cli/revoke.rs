@@ -1,12 +1,13 @@
 //! `policy-host revoke`: end sessions, in the file that the proxy is given.
 
 use super::{Exit, Format, endings::FromLog, output};
-use clap::{Args, ValueEnum};
-use jiff::Timestamp;
-use policy_host::{
-    revoke::{Change, Entry, Exclusive, Nothing, Revision, Selectors, entries, patch, revise},
+use chaperone_authoring::{
+    revoke::{Change, Entry, Nothing, Revision, Selectors, entries, patch, revise},
     source::{Document, Findings, PolicyDocument},
 };
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use policy_host::{files, replace::Exclusive};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -165,7 +166,7 @@ impl Revoke {
     fn act(&self) -> Result<Exit, Exit> {
         let invalid = |findings: Findings| output::invalid(&findings);
         if self.list {
-            let document = PolicyDocument::read(&self.file).map_err(invalid)?;
+            let document = files::policy(&self.file).map_err(invalid)?;
             document.compile().map_err(invalid)?;
             return Ok(self.show(&document));
         }
@@ -182,10 +183,10 @@ impl Revoke {
             None => Wanted::Change(self.change()?),
         };
         // A file that cannot be compared with is no reason to learn that afterwards.
-        let old = self.against.as_deref().map(PolicyDocument::read).transpose().map_err(invalid)?;
+        let old = self.against.as_deref().map(files::policy).transpose().map_err(invalid)?;
         old.as_ref().map(PolicyDocument::compile).transpose().map_err(invalid)?;
         if self.emit == Some(Emit::Patch) {
-            let document = PolicyDocument::read(&self.file).map_err(invalid)?;
+            let document = files::policy(&self.file).map_err(invalid)?;
             let change = wanted.change(&document);
             return match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
                 Ok(revision) => {

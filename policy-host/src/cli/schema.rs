@@ -1,8 +1,8 @@
 //! `policy-host schema`: for editors.
 
 use super::{Exit, output};
+use chaperone_authoring::schema;
 use clap::{Args, ValueEnum};
-use policy_host::schema;
 
 /// Print the JSON Schema of policies or of cases files, with which an editor completes and checks them.
 #[derive(Debug, Args)]

@@ -1,15 +1,14 @@
 //! `policy-host serve`: the filter in front of real HTTP.
 
 use super::{Exit, output, wasm};
+use chaperone_authoring::{published::Published, source::PolicyDocument, token::RunKeys};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
+    files,
     host::{Clock, FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
-    published::Published,
     serve::{self, LogEntry, OnLog, Pool, ServeOptions, Upstream},
-    source::PolicyDocument,
-    token::RunKeys,
 };
 use std::{
     io::Write,
@@ -101,7 +100,7 @@ impl Serve {
 
     fn start_policy(&self) -> Result<Exit, Exit> {
         let path = self.policy.clone().unwrap_or_else(|| PathBuf::from(DEMO_POLICY));
-        let document = PolicyDocument::read(&path).map_err(|findings| output::invalid(&findings))?;
+        let document = files::policy(&path).map_err(|findings| output::invalid(&findings))?;
         document.compile().map_err(|findings| output::invalid(&findings))?;
         let module = wasm::load(self.wasm.as_ref())?;
         let mut environment = wasm::environment(document.value());

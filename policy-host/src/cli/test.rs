@@ -1,11 +1,15 @@
 //! `policy-host test`: cases files through the filter.
 
 use super::{Exit, output, wasm};
+use chaperone_authoring::{
+    cases::{Case, Clock, Plan},
+    source::{Finding, Findings},
+};
 use clap::{Args, ValueEnum};
 use policy_host::{
-    cases::{Case, Change, Clock, Palette, Plan, Report, Runner, Watch, find},
+    cases::{Change, Palette, Report, Runner, Watch, find},
+    files,
     host::Module,
-    source::{Finding, Findings},
 };
 use serde_json::json;
 use std::{
@@ -219,7 +223,7 @@ fn read(files: &[PathBuf]) -> (Vec<Plan>, Option<Findings>) {
     let mut wrong: Vec<Finding> = Vec::new();
     let mut plans = Vec::new();
     for file in files {
-        match Plan::read(file, Clock::AsWritten) {
+        match files::plan(file, Clock::AsWritten) {
             Ok(plan) => plans.push(plan),
             Err(findings) => {
                 for finding in findings.list() {

@@ -1,9 +1,10 @@
 //! `policy-host token`: keys and session tokens for testing.
 
 use super::{Exit, Format, output};
+use chaperone_authoring::token::{TestKey, inspect, jwks};
+use chaperone_policy::Algorithm;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use policy_host::token::{Alg, TestKey, inspect, jwks};
 use serde_json::{Map, Value, json};
 use std::{
     fs::OpenOptions,
@@ -27,7 +28,7 @@ What it prints is what a policy's `keys: {jwks: ...}` holds. An existing file is
 pub(crate) struct Keygen {
     /// ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384 or PS512.
     #[arg(long, default_value = "ES256")]
-    alg: Alg,
+    alg: Algorithm,
     /// Where the private key goes, readable by you alone.
     #[arg(long, default_value = "session-key.jwk")]
     out: PathBuf,
@@ -85,7 +86,7 @@ pub(crate) struct Inspect {
 }
 
 fn ttl(text: &str) -> Result<i64, String> {
-    let parsed = policy_host::token::seconds(text);
+    let parsed = chaperone_authoring::source::seconds(text);
     parsed.ok_or_else(|| "a whole number and a unit: 30s, 10m, 8h or 1d".to_owned())
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Exit, output};
 
+pub(crate) use chaperone_authoring::source::credential_variables;
 use policy_host::host::{ConfigureError, LogLevel, LogSink, Module, UpdateError};
-pub(crate) use policy_host::source::credential_variables;
 use serde_json::Value;
 use std::{env, path::PathBuf};
 

@@ -7,7 +7,7 @@
 //! [`Vm`]'s callbacks can also be called one by one, without all that.
 
 mod abi;
-mod ask;
+mod callback;
 mod callout;
 mod calls;
 mod clock;

@@ -77,11 +77,12 @@ pub(super) struct CalloutAnswered {
 #[derive(Debug)]
 pub(super) struct Effect {
     pub(super) stream: u32,
-    pub(super) wish: Wish,
+    pub(super) action: DeferredAction,
 }
 
+/// What a worker does about a stream when the callback that asked for it has returned.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(super) enum DeferredAction {
     ContinueRequest,
     ContinueResponse,
     Close,
@@ -168,7 +169,7 @@ pub(super) struct Stream {
     pub(super) continued: bool,
     /// `proxy_close_stream` was called.
     pub(super) closed: bool,
-    /// A worker drives it: wishes go to [`HostState::effects`].
+    /// A worker drives it: what is to be done about it goes to [`HostState::effects`].
     pub(super) driven: bool,
     /// Maps, by [`MapType`], that Envoy has taken away from the filter although the stream still has them.
     pub(super) hidden: [bool; 4],
@@ -256,11 +257,11 @@ impl HostState {
         }
     }
 
-    /// What the guest wants done about the stream that it speaks of, if that is one; `wish` says whether a worker has to do it.
-    pub(super) fn wish(&mut self, wish: impl FnOnce(&mut Stream) -> Option<Wish>) {
+    /// Does what the guest asks for about the stream that it speaks of, if that is one; `act` says what is left for a worker to do.
+    pub(super) fn defer(&mut self, act: impl FnOnce(&mut Stream) -> Option<DeferredAction>) {
         let id = self.context_id();
-        if let Some(wish) = self.stream_by_id(id).and_then(wish) {
-            self.effects.push_back(Effect { stream: id, wish });
+        if let Some(action) = self.stream_by_id(id).and_then(act) {
+            self.effects.push_back(Effect { stream: id, action });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The clusters through which a policy has an issuer's keys and status lists fetched, as Envoy's bootstrap has them.
 
 use super::{Endpoint, Rendered};
-use crate::source::quoted;
+use chaperone_authoring::source::quoted;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::Path};
 

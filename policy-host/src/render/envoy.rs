@@ -1,7 +1,7 @@
 //! Envoy itself: the shipped files with the placeholders filled in, so that what is printed is what the tests run.
 
 use super::{ClusterError, Names, Rendered, clusters};
-use crate::source::quoted;
+use chaperone_authoring::source::quoted;
 use serde_json::json;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 

@@ -3,7 +3,7 @@
 //! One document (a `List`), so that `check` and `revoke` read it as they read a policy.
 
 use super::{Image, Rendered};
-use crate::source::quoted;
+use chaperone_authoring::source::quoted;
 use serde_json::json;
 
 /// What an operator chooses about the manifest.

@@ -3,7 +3,7 @@
 //! One document (a `List`), so that `check` and `revoke` read it as they read a policy.
 
 use super::{Image, Rendered};
-use crate::source::quoted;
+use chaperone_authoring::source::quoted;
 use std::str::FromStr;
 
 /// Which proxy runs the filter.
@@ -19,7 +19,7 @@ pub enum Attach {
 
 /// Whose proxy it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Workload {
     /// The pods with this label.
     Label(String, String),
     /// The proxy of this object: a Gateway, or a Service behind a waypoint.
@@ -31,7 +31,7 @@ pub enum Place {
     },
 }
 
-impl FromStr for Place {
+impl FromStr for Workload {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -54,7 +54,7 @@ pub struct IstioOptions {
     /// Which proxy.
     pub attach: Attach,
     /// Whose.
-    pub place: Place,
+    pub workload: Workload,
     /// The namespace of all objects.
     pub namespace: String,
     /// The filter.
@@ -66,8 +66,8 @@ pub struct IstioOptions {
 /// # Errors
 /// When the kind of proxy cannot be found in that way.
 pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, String> {
-    let IstioOptions { attach, place, namespace, image } = options;
-    let target = place_of(*attach, place)?;
+    let IstioOptions { attach, workload, namespace, image } = options;
+    let target = selector_of(*attach, workload)?;
     let (mode, why) = match attach {
         Attach::Sidecar => ("SERVER", "what comes in: the workload's own calls are not sessions"),
         // Istio counts a gateway's traffic as CLIENT and a waypoint's as inbound: a match that is too narrow is no filter at all.
@@ -129,23 +129,23 @@ items:
 }
 
 /// The member of a spec that finds the proxy.
-fn place_of(attach: Attach, place: &Place) -> Result<String, String> {
-    match (attach, place) {
-        (Attach::Sidecar | Attach::Gateway, Place::Label(key, value)) => {
+fn selector_of(attach: Attach, workload: &Workload) -> Result<String, String> {
+    match (attach, workload) {
+        (Attach::Sidecar | Attach::Gateway, Workload::Label(key, value)) => {
             Ok(format!("selector:\n      matchLabels: {{ {}: {} }}", quoted(key), quoted(value)))
         }
-        (Attach::Gateway, Place::Target { kind: kind @ "Gateway", name })
-        | (Attach::Waypoint, Place::Target { kind: kind @ "Gateway", name }) => {
+        (Attach::Gateway, Workload::Target { kind: kind @ "Gateway", name })
+        | (Attach::Waypoint, Workload::Target { kind: kind @ "Gateway", name }) => {
             Ok(format!("targetRefs:\n    - {{ group: gateway.networking.k8s.io, kind: {kind}, name: {} }}", quoted(name)))
         }
-        (Attach::Waypoint, Place::Target { kind, name }) => {
+        (Attach::Waypoint, Workload::Target { kind, name }) => {
             Ok(format!("targetRefs:\n    - {{ group: \"\", kind: {kind}, name: {} }}", quoted(name)))
         }
-        (Attach::Sidecar, Place::Target { .. }) => Err("a sidecar is found by its pod's label: --at app=orders".to_owned()),
-        (Attach::Gateway, Place::Target { .. }) => {
+        (Attach::Sidecar, Workload::Target { .. }) => Err("a sidecar is found by its pod's label: --at app=orders".to_owned()),
+        (Attach::Gateway, Workload::Target { .. }) => {
             Err("a gateway is found by its label or its name: --at istio=ingressgateway or --at Gateway/edge".to_owned())
         }
-        (Attach::Waypoint, Place::Label(..)) => {
+        (Attach::Waypoint, Workload::Label(..)) => {
             Err("a waypoint takes no labels: --at Gateway/waypoint, or --at Service/orders for one service behind it".to_owned())
         }
     }

@@ -11,13 +11,12 @@ pub use clusters::{ClusterError, clusters};
 pub use envoy::{Bootstrap, Endpoint, bootstrap, ecds};
 pub use envoy_gateway::{GatewayOptions, envoy_gateway};
 pub use image::{Image, ImageError};
-pub use istio::{Attach, IstioOptions, Place, istio};
+pub use istio::{Attach, IstioOptions, Workload, istio};
 pub use names::{Name, Names, beside};
 
-use crate::{
+use chaperone_authoring::{
     revoke::{entries, next_generation},
-    source::{Findings, PolicyDocument, credential_variables, printable},
-    token::seconds,
+    source::{Findings, PolicyDocument, credential_variables, printable, seconds},
 };
 use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! What Envoy tells the filter of one listener from that of another by. Open streams are found again by it, so that it stays as it is.
 
-use crate::source::{Finding, Findings, Lint, Named, PolicyDocument, Severity};
+use chaperone_authoring::source::{Finding, Findings, Lint, Named, PolicyDocument, Severity};
 use std::str::FromStr;
 
 /// The names of a rendered filter.

@@ -1,6 +1,6 @@
 //! What another policy would change: two outcomes of each request, kept where they differ, by kind of difference.
 
-use super::{Decision, Outcome};
+use chaperone_authoring::outcome::{Decision, Outcome};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,12 @@
 //! The filter in a local proxy with a clock that can be set: requests in, outcomes out.
 
-use super::{Decision, Outcome, Request, client_reason};
 use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
-use crate::published::{Published, Site};
+use crate::site::Site;
+use chaperone_authoring::{
+    outcome::{Decision, Outcome, client_reason},
+    published::Published,
+    request::Request,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
@@ -27,7 +31,7 @@ impl Filter {
         log: LogSink,
     ) -> Result<Self, Trap> {
         let clock = Clock::fixed(nanoseconds(at));
-        let (clusters, site) = Published::default().clusters(clock.clone());
+        let (clusters, site) = Site::clusters(Published::default(), clock.clone());
         let vm = VmOptions {
             vm_id: "chaperone".into(),
             environment,
@@ -92,7 +96,7 @@ impl Filter {
 
     fn exchange(&mut self, worker: usize, request: Request) -> Exchange {
         let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
-        self.proxy.exchange(worker, request.into_host(), |_| reply)
+        self.proxy.exchange(worker, request.into(), |_| reply)
     }
 }
 

@@ -2,17 +2,11 @@
 
 mod compare;
 mod filter;
-mod line;
-mod outcome;
 mod request;
 mod run;
 
 pub use compare::{Change, Comparison, Example, Kind, Verdict};
 pub use filter::Filter;
-pub use line::{BadLine, Line};
-pub use outcome::{Decision, Outcome, client_reason};
-pub use request::{Headers, Request, peer};
 pub use run::{Replay, ReplayError};
 
 pub(crate) use filter::{outcome, text};
-pub(crate) use request::parse_address;

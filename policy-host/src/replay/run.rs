@@ -1,10 +1,13 @@
 //! Recorded requests through one filter, line by line: `replay`'s loop, without files and without a terminal.
 
-use super::{BadLine, Filter, Line, Outcome, Request, line::issuer};
-use crate::{
-    host::{LogSink, Module, Trap, UpdateError},
+use super::Filter;
+use crate::host::{LogSink, Module, Trap, UpdateError};
+use chaperone_authoring::{
+    outcome::Outcome,
     published::Published,
-    token::{KeyError, RunKeys},
+    recorded::{BadLine, Line, issuer},
+    request::Request,
+    token::{KeyError, RunKeys, carrier},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -79,7 +82,7 @@ impl Replay {
         keys.add_to(&mut policy);
         lift_rate_limit(&mut policy);
         let published = Published::of(&policy, &mut keys).map_err(ReplayError::Key)?;
-        let carrier = crate::token::carrier(&policy);
+        let carrier = carrier(&policy);
         Ok(Self { module, environment, log, policy, keys, published, signed: HashMap::new(), carrier, running: None })
     }
 

@@ -98,13 +98,14 @@ pub(super) async fn serve(
     if !ended {
         stream.reads(tokio::spawn(body_of(body, feed.clone(), room_upstream)).abort_handle());
     }
-    stream.reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, Asked { upgrade, grpc })).abort_handle());
+    stream
+        .reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, RequestKind { upgrade, grpc })).abort_handle());
     respond(stream, to_client_lane).await
 }
 
 /// What the request's head says about how it goes on.
 #[derive(Clone, Copy)]
-struct Asked {
+struct RequestKind {
     upgrade: bool,
     grpc: bool,
 }
@@ -127,10 +128,10 @@ async fn body_of(mut body: Incoming, feed: Feed, room: Room) {
 }
 
 /// Sends upstream what the filter let through, and hands the answer to the filter.
-async fn upstream_side(server: Arc<Server>, feed: Feed, mut arrivals: Arrivals, room: Room, asked: Asked) {
+async fn upstream_side(server: Arc<Server>, feed: Feed, mut arrivals: Arrivals, room: Room, kind: RequestKind) {
     let Some(Event::RequestHead(head)) = arrivals.next().await else { return };
     arrivals.passed();
-    if asked.upgrade {
+    if kind.upgrade {
         // Envoy without `upgrade_configs`: what is spoken after an upgrade would pass unmediated.
         return feed.answer(403, "upgrade_failed", "");
     }
@@ -142,7 +143,7 @@ async fn upstream_side(server: Arc<Server>, feed: Feed, mut arrivals: Arrivals, 
         tokio::spawn(pass(arrivals, frames, None));
         passing
     };
-    match server.upstream.send(Request::from_parts(parts, body), asked.grpc).await {
+    match server.upstream.send(Request::from_parts(parts, body), kind.grpc).await {
         Ok(Answer::Network(response)) => response_of(response, feed, room).await,
         Ok(Answer::Echo(response)) => response_of(response, feed, room).await,
         Err(Unreachable) => feed.answer(

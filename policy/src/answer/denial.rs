@@ -87,8 +87,7 @@ fn challenge(reason: Reason, rules: Option<&Rules>) -> Option<String> {
     };
     if proofs {
         // RFC 9449 §7.1.
-        let algorithms: Vec<&str> = Algorithm::all().map(Algorithm::name).collect();
-        parameters.push(format!("algs=\"{}\"", algorithms.join(" ")));
+        parameters.push(format!("algs=\"{}\"", Algorithm::ALL.map(Algorithm::name).join(" ")));
     }
     if let Some(url) = &rules.tokens.resource_metadata {
         parameters.push(format!("resource_metadata=\"{url}\""));

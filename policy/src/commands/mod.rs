@@ -1,4 +1,5 @@
 //! Commands: the names under which requests are known to a policy, and the tree that finds them.
 
+pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;

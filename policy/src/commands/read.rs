@@ -148,13 +148,17 @@ fn read_grpc(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId
     let methods =
         object.required("methods", "for example `methods: [Get]`", errors, |value, at, errors| each(value, at, errors, name));
     object.finish(errors);
-    let literal = |text: &str| Part::Literal { canonical: text.into(), decoded: text.into() };
-    let service = literal(service?);
+    let service = service?;
     let route = |method: &str| {
         let route = Route { command, form: Form::Grpc, hosts: Vec::new(), permit: Spellings::default() };
-        (vec![service.clone(), literal(method)], route)
+        (grpc_path(service, method), route)
     };
     Some(methods?.into_iter().map(route).collect())
+}
+
+/// The path of a gRPC method; names need no escapes.
+pub(crate) fn grpc_path(service: &str, method: &str) -> Vec<Part> {
+    [service, method].map(|text| Part::Literal { canonical: text.into(), decoded: text.into() }).into()
 }
 
 fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
@@ -208,7 +212,7 @@ fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part
     parsed.ok()
 }
 
-fn parse_path(text: &str) -> Result<Vec<Part>, (&'static str, &'static str)> {
+pub(crate) fn parse_path(text: &str) -> Result<Vec<Part>, (&'static str, &'static str)> {
     let Some(inner) = text.strip_prefix('/') else {
         return Err(("is not an absolute path", "begin with `/`"));
     };

@@ -128,16 +128,20 @@ impl<'v, 'p> Object<'v, 'p> {
     }
 }
 
-/// The known name nearest to `name`, if one is near.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// The known name that `name` was probably meant to be; `None` when it is near none of them.
+#[must_use]
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     known
+        .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What JSON a value is, in words for a message: `a string`, `an object`.
+#[must_use]
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -7,13 +7,18 @@ use crate::primitives::limits;
 /// An exact text, or all texts with a beginning. The `*` never reaches across a `/`, so that `spiffe://org/ns/a*` does
 /// not name what lies in another namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
+    /// It names this text alone.
     Exact(String),
+    /// It names whatever begins with this and has no `/` after it: the text before the `*`.
     Prefix(String),
 }
 
 impl Pattern {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads a pattern as documents and tokens write it; `None` when the text is empty or longer than
+    /// [`limits::IDENTIFIER_BYTES`], or has a `*` before its end.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (beginning, open) = match text.strip_suffix('*') {
             Some(beginning) => (beginning, true),
             None => (text, false),
@@ -24,10 +29,21 @@ impl Pattern {
         Some(if open { Self::Prefix(beginning.to_owned()) } else { Self::Exact(beginning.to_owned()) })
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// Does it name this text?
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
             Self::Prefix(beginning) => text.strip_prefix(beginning.as_str()).is_some_and(|rest| !rest.contains('/')),
+        }
+    }
+
+    /// Does it name whatever `narrow` names?
+    #[must_use]
+    pub fn covers(&self, narrow: &Self) -> bool {
+        match (self, narrow) {
+            (Self::Exact(_), Self::Prefix(_)) => false,
+            (Self::Exact(_) | Self::Prefix(_), Self::Exact(text)) | (Self::Prefix(_), Self::Prefix(text)) => self.matches(text),
         }
     }
 }
@@ -55,6 +71,17 @@ mod tests {
         assert!(!pattern("agent-7").matches("agent-77"));
         for wrong in ["", "*-agent", "a*b", "**"] {
             assert_eq!(Pattern::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wide_pattern_covers_narrow_ones() {
+        let covers = |wide: &str, narrow: &str| Pattern::parse(wide).unwrap().covers(&Pattern::parse(narrow).unwrap());
+        for (wide, narrow) in [("a*", "a*"), ("a*", "ab*"), ("a*", "ab"), ("a", "a"), ("*", "x")] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+        }
+        for (wide, narrow) in [("ab*", "a*"), ("a", "a*"), ("a*", "a/b"), ("a*", "a/*"), ("a", "b")] {
+            assert!(!covers(wide, narrow), "{wide} {narrow}");
         }
     }
 }

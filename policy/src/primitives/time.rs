@@ -49,8 +49,10 @@ impl Timestamp {
     }
 }
 
-/// Reads a duration as documents write it: a whole number and one unit, `s`, `m`, `h` or `d`.
-pub(crate) fn parse_seconds(text: &str) -> Option<u64> {
+/// Reads a duration as documents write it, a whole number and one unit (`s`, `m`, `h` or `d`), into seconds. `None` is for any
+/// other text, and for what no `u64` holds.
+#[must_use]
+pub fn parse_seconds(text: &str) -> Option<u64> {
     let unit = text.chars().next_back()?;
     let scale = match unit {
         's' => 1,

@@ -148,7 +148,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     let algorithms = object.required("algorithms", "for example `algorithms: [ES256]`", errors, read_algorithms);
     let types = object.optional("types", errors, strings);
     // When the algorithms themselves are wrong, that the keys do not fit them is no second mistake.
-    let accepted = algorithms.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| Algorithm::all().collect());
+    let accepted = algorithms.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| Algorithm::ALL.to_vec());
     let keys = object.required(
         "keys",
         "`keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`",

@@ -1,5 +1,6 @@
 //! Keys that verify tokens: each bound to one algorithm when the policy loads, so that no token can choose.
 
+mod algorithm;
 mod der;
 mod known_answers;
 mod thumbprint;
@@ -16,11 +17,12 @@ use sha2::{Digest as _, Sha256};
 use crate::document::{At, Errors, Object, each, one_of, string};
 use crate::primitives::limits;
 
+pub use algorithm::UnknownAlgorithm;
 pub use known_answers::{KnownAnswer, known_answers};
-pub(crate) use thumbprint::thumbprint;
+pub use thumbprint::thumbprint;
 
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037 that a policy can accept. There is no `none` and no HMAC to accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// ECDSA over P-256 with SHA-256.
     Es256,
@@ -55,9 +57,9 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
 ];
 
 impl Algorithm {
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        ALGORITHMS.iter().map(|(_, algorithm)| *algorithm)
-    }
+    /// All of them are here, those whose keys are cheap to make first.
+    pub const ALL: [Self; 9] =
+        [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
 
     /// The algorithm with this name in a JWS header; names are case-sensitive (RFC 7515 §4.1.1).
     #[must_use]
@@ -181,7 +183,7 @@ impl VerificationKey {
             (Some("EC"), Some("P-256")) => vec![Algorithm::Es256],
             (Some("EC"), Some("P-384")) => vec![Algorithm::Es384],
             (Some("OKP"), Some("Ed25519")) => vec![Algorithm::EdDsa],
-            (Some("RSA"), None) => Algorithm::all().filter(|algorithm| algorithm.is_rsa()).collect(),
+            (Some("RSA"), None) => Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_rsa()).collect(),
             (kind, curve) => {
                 errors.add_with_help(
                     at,

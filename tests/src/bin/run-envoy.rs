@@ -6,6 +6,7 @@
     reason = "a program for people; a failure to start is its last word, and JSON without a member is null"
 )]
 
+use chaperone_authoring::source::PolicyDocument;
 use chaperone_tests::{
     access_log::AccessLog,
     envoy::{Envoy, Setup},
@@ -14,7 +15,7 @@ use chaperone_tests::{
     wasm,
 };
 use jiff::Timestamp;
-use policy_host::{demo::Demo, source::PolicyDocument};
+use policy_host::{demo::Demo, files};
 use std::{
     io::{Write, stdout},
     process::ExitCode,
@@ -40,7 +41,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() {
-    let document = PolicyDocument::read(&root().join(EXAMPLE)).expect("the first example is a valid document");
+    let document = files::policy(&root().join(EXAMPLE)).expect("the first example is a valid document");
     let demo = Demo::new(document.value(), Timestamp::now()).expect("randomness");
     let policy = serde_json::from_slice(&demo.policy_json).expect("a policy is JSON");
     let upstream = Upstream::start().await;

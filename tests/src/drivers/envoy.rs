@@ -9,9 +9,10 @@ use crate::{
     upstream::{Received, Upstream},
     wasm,
 };
-use policy_host::{
+use chaperone_authoring::{
     cases::{Action, Case, Exchange, Plan, check, with_generation},
-    replay::{Decision, Outcome, Request, client_reason},
+    outcome::{Decision, Outcome, client_reason},
+    request::Request,
 };
 use serde_json::Value;
 use std::{
@@ -89,7 +90,7 @@ impl Driver {
                     self.configure(policy).await;
                     updated = Some(Instant::now());
                 }
-                Action::Open { .. } | Action::Publish(_) | Action::Look(_) => panic!("{}: see `cannot`", step.place),
+                Action::Open { .. } | Action::Publish(_) | Action::Look(_) => panic!("{}: see `cannot`", step.location),
                 Action::Send { exchange, expect } => {
                     let (outcome, mismatches) = loop {
                         let outcome = self.send(exchange).await;
@@ -101,7 +102,8 @@ impl Driver {
                         sleep(Duration::from_millis(20)).await;
                     };
                     ran.seen.push(Seen::of(&outcome, plan.at));
-                    ran.mismatches.extend(mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", step.place, case.name)));
+                    ran.mismatches
+                        .extend(mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", step.location, case.name)));
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! The .wasm in policy-host, as `policy-host test` runs it.
 
 use super::{Ran, Seen};
+use chaperone_authoring::cases::{Case, Plan};
 use policy_host::{
-    cases::{Case, Plan, Runner},
+    cases::Runner,
     host::{LogSink, Module},
     replay::Filter,
 };
@@ -13,9 +14,9 @@ pub fn case(module: &Module, plan: &Plan, case: &Case) -> Ran {
     let ran = Runner::new(module.clone(), LogSink::discard()).case(plan, case);
     let mut mismatches: Vec<String> = Vec::new();
     for failure in &ran.failures {
-        mismatches.extend(failure.mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", failure.place, case.name)));
+        mismatches.extend(failure.mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", failure.location, case.name)));
     }
-    mismatches.extend(ran.trap.iter().map(|trap| format!("{}: {}: {trap}", case.place, case.name)));
+    mismatches.extend(ran.trap.iter().map(|trap| format!("{}: {}: {trap}", case.location, case.name)));
     Ran { seen: ran.outcomes.iter().map(|(_, outcome)| Seen::of(outcome, plan.at)).collect(), mismatches }
 }
 

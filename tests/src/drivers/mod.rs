@@ -6,8 +6,8 @@ pub mod envoy;
 pub mod host;
 pub mod native;
 
+use chaperone_authoring::outcome::{Decision, Outcome};
 use jiff::Timestamp;
-use policy_host::replay::{Decision, Outcome};
 
 /// What a driver makes of a case.
 #[derive(Debug)]

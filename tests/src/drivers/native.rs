@@ -1,12 +1,13 @@
 //! The core itself, without wasm and without a proxy.
 
 use super::{Ran, Seen};
+use chaperone_authoring::{
+    cases::{Action, Case, Plan, check},
+    outcome::{Decision, Outcome, client_reason},
+    request::Request,
+};
 use chaperone_policy::{
     Context, Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker,
-};
-use policy_host::{
-    cases::{Action, Case, Plan, check},
-    replay::{Decision, Outcome, Request, client_reason, peer},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
@@ -54,10 +55,11 @@ pub fn case(plan: &Plan, case: &Case) -> Ran {
                 published.fetch_for(&mut workers[step.worker], &policy, now);
                 let outcome = ask(&policy, &mut workers[step.worker], &exchange.request, now);
                 ran.seen.push(Seen::of(&outcome, plan.at));
-                ran.mismatches
-                    .extend(check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.place, case.name)));
+                ran.mismatches.extend(
+                    check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.location, case.name)),
+                );
             }
-            Action::Open { .. } | Action::Look(_) => panic!("{}: the core has no streams", step.place),
+            Action::Open { .. } | Action::Look(_) => panic!("{}: the core has no streams", step.location),
         }
     }
     ran
@@ -69,12 +71,11 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let properties = request.properties();
     let head = Head {
         headers: &fields,
         source_address: source.as_deref().map(str::as_bytes),
         body: request.has_body(),
-        peer: peer(&properties),
+        peer: request.peer(),
     };
     let answer = exchange.request(&head, worker, &Context { now, newest: policy, verifier: &RustCrypto });
     let record = exchange.record(&End::default()).expect("a judged request has a record");

@@ -1,7 +1,8 @@
 //! For people: what failed, expected above seen, and what no case has touched.
 
-use super::{super::Mismatch, Counts, Report, title};
+use super::{Counts, Report, title};
 use anstyle::{AnsiColor, Style};
+use chaperone_authoring::cases::Mismatch;
 use std::fmt::{Display, Write as _};
 
 /// Which colours to use.
@@ -45,13 +46,13 @@ impl Report {
                 for failure in &ran.failures {
                     let word = if failure.mismatches.is_empty() { "TRAPPED" } else { "FAILED" };
                     let about = title(case, failure.step, &failure.name);
-                    let place = paint(palette.place, &failure.place);
+                    let place = paint(palette.place, &failure.location);
                     let _ =
                         write!(out, "\n{} {place}: {about}\n{}", paint(palette.bad, word), diff(&failure.mismatches, palette));
                 }
                 if let Some(trap) = &ran.trap {
                     if ran.failures.iter().all(|failure| !failure.mismatches.is_empty()) {
-                        let place = paint(palette.place, &case.place);
+                        let place = paint(palette.place, &case.location);
                         let _ = writeln!(out, "\n{} {place}: {}", paint(palette.bad, "TRAPPED"), case.name);
                     }
                     let _ = writeln!(out, "{}", indented(trap));

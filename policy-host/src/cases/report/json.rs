@@ -1,9 +1,7 @@
 //! For programs: every case with its result.
 
-use super::{
-    super::{Case, Failure, Ran},
-    Counts, Report,
-};
+use super::{Counts, Report};
+use chaperone_authoring::cases::{Case, Coverage, Failure, Ran};
 use serde_json::{Value, json};
 
 impl Report {
@@ -21,7 +19,7 @@ impl Report {
                 json!({"file": plan.name, "policy": plan.policy_path.display().to_string(), "cases": cases})
             })
             .collect();
-        let coverage: Value = self.coverage.iter().map(super::Coverage::json).collect();
+        let coverage: Value = self.coverage.iter().map(Coverage::json).collect();
         json!({
             "passed": passed, "failed": failed, "trapped": trapped, "seconds": seconds(self.took),
             "files": files, "coverage": coverage,
@@ -37,18 +35,18 @@ fn case_json(case: &Case, ran: &Ran) -> Value {
     };
     let failures: Value = ran.failures.iter().map(failure_json).collect();
     json!({
-        "name": case.name, "line": case.place.line, "column": case.place.column, "result": result,
+        "name": case.name, "line": case.location.line, "column": case.location.column, "result": result,
         "seconds": seconds(ran.took), "trap": ran.trap, "failures": failures,
     })
 }
 
 fn failure_json(failure: &Failure) -> Value {
-    let Failure { step, name, place, mismatches } = failure;
+    let Failure { step, name, location, mismatches } = failure;
     let mismatches: Value = mismatches
         .iter()
         .map(|mismatch| json!({"what": mismatch.what, "expected": mismatch.expected, "found": mismatch.found}))
         .collect();
-    json!({"step": step + 1, "name": name, "line": place.line, "column": place.column, "mismatches": mismatches})
+    json!({"step": step + 1, "name": name, "line": location.line, "column": location.column, "mismatches": mismatches})
 }
 
 /// To the millisecond.

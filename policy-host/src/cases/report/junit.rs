@@ -1,9 +1,7 @@
 //! For collectors of test results: JUnit XML.
 
-use super::{
-    super::{Case, Ran},
-    Report, title,
-};
+use super::{Report, title};
+use chaperone_authoring::cases::{Case, Ran};
 use quick_junit::{NonSuccessKind, SerializeError, TestCase, TestCaseStatus, TestSuite};
 use std::fmt::Write as _;
 
@@ -33,9 +31,11 @@ fn test_case(file: &str, case: &Case, ran: &Ran) -> TestCase {
         status
     };
     let status = match (&ran.trap, ran.failures.first()) {
-        (Some(trap), _) => {
-            failed(NonSuccessKind::Error, trap.lines().next().unwrap_or_default().to_owned(), format!("{}\n{trap}", case.place))
-        }
+        (Some(trap), _) => failed(
+            NonSuccessKind::Error,
+            trap.lines().next().unwrap_or_default().to_owned(),
+            format!("{}\n{trap}", case.location),
+        ),
         (None, Some(first)) => {
             let message = first.mismatches.first().map_or_else(String::new, ToString::to_string);
             failed(NonSuccessKind::Failure, message, failures(case, ran))
@@ -45,7 +45,7 @@ fn test_case(file: &str, case: &Case, ran: &Ran) -> TestCase {
     let mut test = TestCase::new(case.name.as_str(), status);
     test.set_classname(file).set_time(ran.took);
     test.extra.insert("file".into(), file.into());
-    test.extra.insert("line".into(), case.place.line.to_string().into());
+    test.extra.insert("line".into(), case.location.line.to_string().into());
     test
 }
 
@@ -53,7 +53,7 @@ fn failures(case: &Case, ran: &Ran) -> String {
     let mut text = String::new();
     for failure in &ran.failures {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{}: {}", failure.place, title(case, failure.step, &failure.name));
+        let _ = writeln!(text, "{}: {}", failure.location, title(case, failure.step, &failure.name));
         for mismatch in &failure.mismatches {
             let _ = writeln!(text, "  {mismatch}");
         }

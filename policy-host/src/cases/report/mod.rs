@@ -4,7 +4,7 @@ mod human;
 mod json;
 mod junit;
 
-use super::{Case, Coverage, Plan, Ran};
+use chaperone_authoring::cases::{Case, Coverage, Plan, Ran};
 use std::time::Duration;
 
 pub use human::Palette;

@@ -1,13 +1,18 @@
 //! One case: a proxy at an instant, the streams that are open in it, and time that passes.
 
 use super::{
-    super::{Action, Case, Expect, Mismatch, Plan, Step, StreamState, check},
-    Failure, Ran, Taken,
+    Taken,
     stream::{End, Stream},
 };
 use crate::{
-    host::{LogSink, Module, UpdateError},
-    replay::{Decision, Filter, Outcome},
+    host::{ConfigureError, LogSink, Module, UpdateError},
+    replay::Filter,
+};
+use chaperone_authoring::{
+    cases::{
+        Action, Case, Exchange, Expect, Failure, Mismatch, Plan, Ran, Step, StreamState, check, check_opened, check_streams,
+    },
+    outcome::{Decision, Outcome},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -85,18 +90,13 @@ impl<'r> Live<'r> {
                 Some(())
             }
             Action::Look(expected) => {
-                let mismatches = expected.iter().filter_map(|(name, expected)| {
-                    let seen = self.streams.get(name).map(|opened| match &opened.state {
+                let seen = |name: &str| {
+                    self.streams.get(name).map(|opened| match &opened.state {
                         State::Open(_) => StreamState::Open,
                         State::Over(state) => state.clone(),
-                    })?;
-                    (seen != *expected).then(|| Mismatch {
-                        what: format!("stream {name}"),
-                        expected: expected.to_string(),
-                        found: seen.to_string(),
                     })
-                });
-                let mismatches = mismatches.collect();
+                };
+                let mismatches = check_streams(expected, seen);
                 self.fail(index, mismatches);
                 Some(())
             }
@@ -114,8 +114,8 @@ impl<'r> Live<'r> {
         };
         let (UpdateError::Canary(why) | UpdateError::Worker { error: why, .. }) = &error;
         match why {
-            crate::host::ConfigureError::Trapped(trap) => self.died(trap.to_string()),
-            crate::host::ConfigureError::Rejected => {
+            ConfigureError::Trapped(trap) => self.died(trap.to_string()),
+            ConfigureError::Rejected => {
                 let mismatch = Mismatch { what: "policy".into(), expected: "taken".into(), found: error.to_string() };
                 self.fail(index, vec![mismatch]);
                 // Nothing that follows would mean anything.
@@ -179,7 +179,7 @@ impl<'r> Live<'r> {
         }
     }
 
-    fn begin(&mut self, worker: usize, exchange: &super::super::Exchange, stays_open: bool) -> Option<Stream> {
+    fn begin(&mut self, worker: usize, exchange: &Exchange, stays_open: bool) -> Option<Stream> {
         let found = self.filter.proxy().worker(worker)?;
         Some(Stream::begin(worker, found, exchange, stays_open))
     }
@@ -194,7 +194,7 @@ impl<'r> Live<'r> {
         if trap.is_none() {
             let mismatches = match expect {
                 Some(expect) => check(expect, &outcome),
-                None => super::super::expect::check_opened(&outcome),
+                None => check_opened(&outcome),
             };
             self.fail(index, mismatches);
         }
@@ -221,7 +221,7 @@ impl<'r> Live<'r> {
 
     fn fail_at(&mut self, index: usize, mismatches: Vec<Mismatch>) {
         if let Some(step) = self.case.steps.get(index) {
-            self.ran.failures.push(Failure { step: index, name: step.name.clone(), place: step.place.clone(), mismatches });
+            self.ran.failures.push(Failure { step: index, name: step.name.clone(), location: step.location.clone(), mismatches });
         }
     }
 }

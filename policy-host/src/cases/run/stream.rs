@@ -1,9 +1,12 @@
 //! One request and its response on a worker, as far as it has come.
 
-use super::super::plan::{Exchange, Reply};
 use crate::{
     host::{self, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Worker},
-    replay::{Outcome, outcome},
+    replay::outcome,
+};
+use chaperone_authoring::{
+    cases::{Exchange, Reply},
+    outcome::Outcome,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -41,7 +44,7 @@ impl Stream {
     /// Sends a request, and once all of it is upstream, what the upstream says to it. Without a reply, an upstream that is
     /// quick says 200 and nothing more; where the stream stays open, nothing has come yet.
     pub(super) fn begin(number: usize, worker: &mut Worker, exchange: &Exchange, stays_open: bool) -> Self {
-        let host::Request { headers, body, trailers, properties } = (*exchange.request).clone().into_host();
+        let host::Request { headers, body, trailers, properties } = host::Request::from((*exchange.request).clone());
         let head = Head { headers, end_of_stream: body.is_empty() && trailers.is_none() };
         let id = match worker.begin(head, Arc::clone(&properties)) {
             Ok(id) => id,

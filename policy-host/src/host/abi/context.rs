@@ -3,7 +3,7 @@
 use super::super::guest::slice;
 use super::super::headers::read_pairs;
 use super::super::module::Abi;
-use super::super::state::{Stream, Wish};
+use super::super::state::{DeferredAction, Stream};
 use super::super::{LocalReply, LogLevel, MapType, Status, properties, tick_nanoseconds};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 
@@ -111,8 +111,8 @@ fn send_local_response(
         // Codes beyond the known ones, such as the SDKs' -1, mean that the filter named none.
         grpc_status: (grpc_status <= 16).then_some(grpc_status),
     };
-    let wished = |stream: &mut Stream| match stream.driven {
-        true => Some(Wish::Reply(reply)),
+    let act = |stream: &mut Stream| match stream.driven {
+        true => Some(DeferredAction::Reply(reply)),
         false => {
             if stream.local_reply.is_none() && !stream.failed {
                 stream.local_reply = Some(reply);
@@ -120,7 +120,7 @@ fn send_local_response(
             None
         }
     };
-    state.wish(wished);
+    state.defer(act);
     Ok(())
 }
 
@@ -147,14 +147,14 @@ fn clear_route_cache(_guest: &mut Guest<'_>) -> Answer {
 
 /// Streams of HTTP are 0 and 1, of TCP 2 and 3.
 fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Answer {
-    let wish = match kind {
-        0 => Wish::ContinueRequest,
-        1 => Wish::ContinueResponse,
+    let action = match kind {
+        0 => DeferredAction::ContinueRequest,
+        1 => DeferredAction::ContinueResponse,
         2 => return Ok(()),
         3 => return Err(Status::Unimplemented.into()),
         _ => return Err(Status::BadArgument.into()),
     };
-    guest.state().wish(|stream| {
+    guest.state().defer(|stream| {
         if !stream.driven {
             stream.continued = true;
             return None;
@@ -162,7 +162,7 @@ fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Answer {
         // Whichever direction is continued, Envoy takes the request away from the filter.
         stream.hide(MapType::RequestHeaders, true);
         stream.hide(MapType::RequestTrailers, true);
-        Some(wish)
+        Some(action)
     });
     Ok(())
 }
@@ -172,10 +172,10 @@ fn close_stream(guest: &mut Guest<'_>, kind: u32) -> Answer {
         return Err(Status::BadArgument.into());
     }
     if kind < 2 {
-        guest.state().wish(|stream| {
+        guest.state().defer(|stream| {
             stream.info.response_code_details.get_or_insert_with(|| "wasm_close_stream".into());
             stream.closed = true;
-            stream.driven.then_some(Wish::Close)
+            stream.driven.then_some(DeferredAction::Close)
         });
     }
     Ok(())

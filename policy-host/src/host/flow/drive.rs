@@ -1,9 +1,9 @@
 //! How a worker runs its streams: Envoy's rules for what goes on, what waits, and what a filter can do from elsewhere.
 
-use super::way::{BodyStatus, HeadStatus, Iteration};
-use super::{Event, Flow, Way};
-use crate::host::ask::Asked;
-use crate::host::state::{Effect, Wish};
+use super::half_stream::{BodyStatus, HeadStatus, Iteration};
+use super::{Event, Flow, HalfStream};
+use crate::host::callback::CallbackResult;
+use crate::host::state::{DeferredAction, Effect};
 use crate::host::stream::{BodyOf, Part};
 use crate::host::{Head, LocalReply, StreamId, Worker};
 
@@ -38,7 +38,7 @@ impl To {
 }
 
 impl Flow {
-    fn way(&mut self, to: To) -> &mut Way {
+    fn half(&mut self, to: To) -> &mut HalfStream {
         match to {
             To::Upstream => &mut self.request,
             To::Client => &mut self.response,
@@ -47,9 +47,9 @@ impl Flow {
 }
 
 impl Worker {
-    fn way(&mut self, id: StreamId, to: To) -> Option<&mut Way> {
+    fn half(&mut self, id: StreamId, to: To) -> Option<&mut HalfStream> {
         let flow = self.flows.get_mut(&id).filter(|flow| !flow.reset)?;
-        Some(flow.way(to)).filter(|way| !way.over)
+        Some(flow.half(to)).filter(|half| !half.over)
     }
 
     fn emit(&mut self, id: StreamId, event: Event) {
@@ -65,9 +65,9 @@ impl Worker {
 
     /// A head that has arrived.
     pub(in crate::host) fn arrive_head(&mut self, id: StreamId, to: To, head: Head) {
-        let Some(way) = self.way(id, to) else { return };
-        way.begun = true;
-        way.ended = head.end_of_stream;
+        let Some(half) = self.half(id, to) else { return };
+        half.begun = true;
+        half.ended = head.end_of_stream;
         let end = head.end_of_stream;
         if self.vm.stream_mut(id).is_none() {
             // Its VM is gone: what is said in its place still has to go on.
@@ -75,58 +75,60 @@ impl Worker {
         }
         self.vm.put_map(id, to.head(), head.headers);
         let status = match self.is_asked(id).then(|| self.vm.ask_about_map(id, to.head(), end)) {
-            None | Some(Asked::NoCallback) => HeadStatus::Continue,
-            Some(Asked::Failed) => {
+            None | Some(CallbackResult::NoCallback) => HeadStatus::Continue,
+            Some(CallbackResult::Failed) => {
                 self.fail(id);
                 HeadStatus::HoldUnseen
             }
-            Some(Asked::Action { action, stopped }) => HeadStatus::from_abi(action, stopped, self.options.hold_headers_alone),
+            Some(CallbackResult::Action { action, stopped }) => {
+                HeadStatus::from_abi(action, stopped, self.options.hold_headers_alone)
+            }
         };
         if status == HeadStatus::Continue {
             self.vm.hide_map(id, to.head().map_type());
         }
         self.settle();
-        let Some(way) = self.way(id, to) else { return };
+        let Some(half) = self.half(id, to) else { return };
         match status {
-            HeadStatus::Hold => way.iteration = Iteration::Held,
-            HeadStatus::HoldUnseen => way.iteration = Iteration::HeldUnseen,
+            HeadStatus::Hold => half.iteration = Iteration::Held,
+            HeadStatus::HoldUnseen => half.iteration = Iteration::HeldUnseen,
             HeadStatus::Continue => self.pass_head(id, to),
         }
     }
 
     fn pass_head(&mut self, id: StreamId, to: To) {
-        let Some(way) = self.way(id, to) else { return };
-        if std::mem::replace(&mut way.head_passed, true) {
+        let Some(half) = self.half(id, to) else { return };
+        if std::mem::replace(&mut half.head_passed, true) {
             return;
         }
-        let end_of_stream = way.ended && way.buffer.is_none() && !way.buffering && !way.trailers;
+        let end_of_stream = half.ended && half.buffer.is_none() && !half.buffering && !half.trailers;
         let headers = self.vm.map_of(id, to.head());
         self.vm.log_map(id, to.head());
         let head = Head { headers, end_of_stream };
         self.emit(id, if to == To::Upstream { Event::RequestHead(head) } else { Event::ResponseHead(head) });
-        self.finish_way(id, to, end_of_stream);
+        self.finish_half(id, to, end_of_stream);
     }
 
     fn pass_lost_head(&mut self, id: StreamId, head: Head) {
         let end = head.end_of_stream;
-        if let Some(way) = self.way(id, To::Client) {
-            way.head_passed = true;
+        if let Some(half) = self.half(id, To::Client) {
+            half.head_passed = true;
         }
         self.emit(id, Event::ResponseHead(head));
-        self.finish_way(id, To::Client, end);
+        self.finish_half(id, To::Client, end);
     }
 
-    fn finish_way(&mut self, id: StreamId, to: To, end: bool) {
-        if end && let Some(way) = self.way(id, to) {
-            way.over = true;
+    fn finish_half(&mut self, id: StreamId, to: To, end: bool) {
+        if end && let Some(half) = self.half(id, to) {
+            half.over = true;
         }
     }
 
     /// Bytes of a body that have arrived.
     pub(in crate::host) fn arrive_body(&mut self, id: StreamId, to: To, bytes: Vec<u8>, end: bool) {
-        let Some(way) = self.way(id, to) else { return };
-        way.ended |= end;
-        if way.iteration == Iteration::HeldUnseen {
+        let Some(half) = self.half(id, to) else { return };
+        half.ended |= end;
+        if half.iteration == Iteration::HeldUnseen {
             return self.hold(id, to, bytes);
         }
         self.filter_body(id, to, bytes, end);
@@ -134,19 +136,19 @@ impl Worker {
 
     /// Keeps bytes back, where the filter sees them if it is buffering.
     fn hold(&mut self, id: StreamId, to: To, bytes: Vec<u8>) {
-        let Some(way) = self.way(id, to) else { return };
-        if way.buffering {
+        let Some(half) = self.half(id, to) else { return };
+        if half.buffering {
             let mut held = self.vm.take_body(id, to.body()).unwrap_or_default();
             held.extend(bytes);
             self.vm.put_body(id, to.body(), held);
         } else {
-            way.buffer.get_or_insert_default().extend(bytes);
+            half.buffer.get_or_insert_default().extend(bytes);
         }
     }
 
     fn filter_body(&mut self, id: StreamId, to: To, bytes: Vec<u8>, end: bool) {
-        let Some(way) = self.way(id, to) else { return };
-        let was_buffering = std::mem::take(&mut way.buffering);
+        let Some(half) = self.half(id, to) else { return };
+        let was_buffering = std::mem::take(&mut half.buffering);
         let mut seen = if was_buffering { self.vm.take_body(id, to.body()).unwrap_or_default() } else { Vec::new() };
         seen.extend(bytes);
         let lost = self.vm.stream_mut(id).is_none();
@@ -155,34 +157,34 @@ impl Worker {
         }
         self.vm.put_body(id, to.body(), seen);
         let status = match self.vm.ask_about_body(id, to.body(), end) {
-            Asked::NoCallback => BodyStatus::Continue,
-            Asked::Failed => {
+            CallbackResult::NoCallback => BodyStatus::Continue,
+            CallbackResult::Failed => {
                 self.fail(id);
                 BodyStatus::Drop
             }
-            Asked::Action { action, stopped } => BodyStatus::from_abi(action, stopped),
+            CallbackResult::Action { action, stopped } => BodyStatus::from_abi(action, stopped),
         };
         let seen = self.vm.take_body(id, to.body()).unwrap_or_default();
         if status == BodyStatus::Buffer {
             // From here on the filter finds it there in every callback.
-            if let Some(way) = self.way(id, to) {
-                let mut held = way.buffer.take().unwrap_or_default();
+            if let Some(half) = self.half(id, to) {
+                let mut held = half.buffer.take().unwrap_or_default();
                 held.extend(seen);
-                (way.buffering, way.iteration) = (true, Iteration::Held);
+                (half.buffering, half.iteration) = (true, Iteration::Held);
                 self.vm.put_body(id, to.body(), held);
             }
             return self.settle();
         }
         self.settle();
-        let Some(way) = self.way(id, to) else { return };
+        let Some(half) = self.half(id, to) else { return };
         match status {
             BodyStatus::Continue => self.go_on_with_body(id, to, seen, end),
             BodyStatus::Buffer | BodyStatus::Watermark => {
-                way.iteration = Iteration::Held;
+                half.iteration = Iteration::Held;
                 self.hold(id, to, seen);
             }
             BodyStatus::Drop => {
-                way.iteration = Iteration::Held;
+                half.iteration = Iteration::Held;
                 if was_buffering {
                     // It had been added to what is held before the filter was asked.
                     self.hold(id, to, seen);
@@ -192,8 +194,8 @@ impl Worker {
     }
 
     fn go_on_with_body(&mut self, id: StreamId, to: To, bytes: Vec<u8>, end: bool) {
-        let Some(way) = self.way(id, to) else { return };
-        if way.iteration == Iteration::Running {
+        let Some(half) = self.half(id, to) else { return };
+        if half.iteration == Iteration::Running {
             self.pass_body(id, to, bytes, end);
         } else {
             self.hold(id, to, bytes);
@@ -209,64 +211,64 @@ impl Worker {
                 To::Client => Event::ResponseBody { bytes, end_of_stream },
             },
         );
-        self.finish_way(id, to, end_of_stream);
+        self.finish_half(id, to, end_of_stream);
     }
 
     /// Trailers that have arrived.
     pub(in crate::host) fn arrive_trailers(&mut self, id: StreamId, to: To) {
-        let Some(way) = self.way(id, to) else { return };
-        (way.ended, way.trailers) = (true, true);
-        if way.iteration != Iteration::HeldUnseen {
+        let Some(half) = self.half(id, to) else { return };
+        (half.ended, half.trailers) = (true, true);
+        if half.iteration != Iteration::HeldUnseen {
             self.filter_trailers(id, to);
         }
     }
 
     fn filter_trailers(&mut self, id: StreamId, to: To) {
         let status = match self.is_asked(id).then(|| self.vm.ask_about_map(id, to.trailers(), true)) {
-            None | Some(Asked::NoCallback) => HeadStatus::Continue,
-            Some(Asked::Failed) => {
+            None | Some(CallbackResult::NoCallback) => HeadStatus::Continue,
+            Some(CallbackResult::Failed) => {
                 self.fail(id);
                 HeadStatus::Hold
             }
-            Some(Asked::Action { action: 0, stopped: false }) => HeadStatus::Continue,
-            Some(Asked::Action { .. }) => HeadStatus::Hold,
+            Some(CallbackResult::Action { action: 0, stopped: false }) => HeadStatus::Continue,
+            Some(CallbackResult::Action { .. }) => HeadStatus::Hold,
         };
         if status == HeadStatus::Continue {
             self.vm.hide_map(id, to.trailers().map_type());
         }
         self.settle();
-        let Some(way) = self.way(id, to) else { return };
+        let Some(half) = self.half(id, to) else { return };
         match status {
-            HeadStatus::Continue if way.iteration == Iteration::Running => self.pass_trailers(id, to),
+            HeadStatus::Continue if half.iteration == Iteration::Running => self.pass_trailers(id, to),
             HeadStatus::Continue => self.resume(id, to),
-            HeadStatus::Hold | HeadStatus::HoldUnseen => way.iteration = Iteration::Held,
+            HeadStatus::Hold | HeadStatus::HoldUnseen => half.iteration = Iteration::Held,
         }
     }
 
     fn pass_trailers(&mut self, id: StreamId, to: To) {
-        if self.way(id, to).is_none() {
+        if self.half(id, to).is_none() {
             return;
         }
         let trailers = self.vm.map_of(id, to.trailers());
         self.vm.log_map(id, to.trailers());
         self.emit(id, if to == To::Upstream { Event::RequestTrailers(trailers) } else { Event::ResponseTrailers(trailers) });
-        self.finish_way(id, to, true);
+        self.finish_half(id, to, true);
     }
 
     /// Lets go of what is held: what the filter has not seen goes through it first.
     fn resume(&mut self, id: StreamId, to: To) {
-        let Some(way) = self.way(id, to) else { return };
-        if !way.begun {
+        let Some(half) = self.half(id, to) else { return };
+        if !half.begun {
             return;
         }
-        let unseen = std::mem::take(&mut way.iteration) == Iteration::HeldUnseen;
-        let had_trailers = way.trailers;
+        let unseen = std::mem::take(&mut half.iteration) == Iteration::HeldUnseen;
+        let had_trailers = half.trailers;
         self.pass_head(id, to);
-        let Some(way) = self.way(id, to) else { return };
-        let end = way.ended && !had_trailers;
-        let held = way.buffer.take();
-        let held = if way.buffering {
-            way.buffering = false;
+        let Some(half) = self.half(id, to) else { return };
+        let end = half.ended && !had_trailers;
+        let held = half.buffer.take();
+        let held = if half.buffering {
+            half.buffering = false;
             self.vm.take_body(id, to.body())
         } else {
             held
@@ -283,15 +285,17 @@ impl Worker {
     /// further ones of the same call come to nothing.
     pub(in crate::host) fn settle(&mut self) {
         let mut replies: Vec<(StreamId, LocalReply)> = Vec::new();
-        while let Some(Effect { stream, wish }) = self.vm.next_effect() {
+        while let Some(Effect { stream, action }) = self.vm.next_effect() {
             let id = StreamId { vm: self.vm.id, context: stream };
-            match wish {
-                Wish::ContinueRequest => self.resume(id, To::Upstream),
-                Wish::ContinueResponse => self.resume(id, To::Client),
-                Wish::Close => self.cut(id),
-                Wish::Reply(reply) if self.flows.get(&id).is_some_and(|flow| flow.response.begun) => self.reply(id, reply),
-                Wish::Reply(reply) if replies.iter().all(|(known, _)| *known != id) => replies.push((id, reply)),
-                Wish::Reply(_) => {}
+            match action {
+                DeferredAction::ContinueRequest => self.resume(id, To::Upstream),
+                DeferredAction::ContinueResponse => self.resume(id, To::Client),
+                DeferredAction::Close => self.cut(id),
+                DeferredAction::Reply(reply) if self.flows.get(&id).is_some_and(|flow| flow.response.begun) => {
+                    self.reply(id, reply)
+                }
+                DeferredAction::Reply(reply) if replies.iter().all(|(known, _)| *known != id) => replies.push((id, reply)),
+                DeferredAction::Reply(_) => {}
             }
         }
         for (id, reply) in replies {
@@ -359,7 +363,7 @@ impl Worker {
         if end {
             return;
         }
-        if self.way(id, To::Client).is_some() || self.vm.stream_mut(id).is_none() || !self.is_asked(id) {
+        if self.half(id, To::Client).is_some() || self.vm.stream_mut(id).is_none() || !self.is_asked(id) {
             return self.arrive_body(id, To::Client, response.body, true);
         }
         // Another reply has taken its place; the filter is asked about the body all the same, and its answer is for nobody.

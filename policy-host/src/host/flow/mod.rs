@@ -6,9 +6,9 @@
 
 mod drive;
 mod feed;
-mod way;
+mod half_stream;
 
-pub(super) use way::Way;
+pub(super) use half_stream::HalfStream;
 
 use super::{Head, Headers, LocalReply};
 use std::collections::VecDeque;
@@ -115,8 +115,8 @@ impl Traffic {
 /// One open stream of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    pub(super) request: Way,
-    pub(super) response: Way,
+    pub(super) request: HalfStream,
+    pub(super) response: HalfStream,
     pub(super) events: VecDeque<Event>,
     /// The filter's reply, or the one in place of its VM, has been sent.
     pub(super) replied: bool,

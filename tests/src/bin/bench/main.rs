@@ -20,11 +20,11 @@ mod report;
 mod rows;
 mod tokens;
 
+use chaperone_policy::Algorithm;
 use chaperone_tests::{install, root, target, wasm};
 use jiff::Timestamp;
 use load::Load;
 use options::Options;
-use policy_host::token::Alg;
 use proxy::Proxy;
 use report::{Facts, Figures};
 use rows::{Row, Setup};
@@ -113,13 +113,13 @@ fn run(options: &Options) -> Result<String, String> {
     let load_before = machine::load();
     let keys = Keys::generate();
     let each = cold as usize * (options.rounds + 1) + (RATE * SECONDS) as usize;
-    let warm = keys.mint(Alg::Es256, 1).remove(0);
-    let mint = |alg: Alg| {
+    let warm = keys.mint(Algorithm::Es256, 1).remove(0);
+    let mint = |alg: Algorithm| {
         let count = if rows.iter().any(|row| row.fresh() == Some(alg)) { each } else { 0 };
         eprintln!("bench: minting {count} tokens with {}", alg.name());
         keys.mint(alg, count)
     };
-    let (es256, rs256) = (mint(Alg::Es256), mint(Alg::Rs256));
+    let (es256, rs256) = (mint(Algorithm::Es256), mint(Algorithm::Rs256));
 
     let runtime = Runtime::new().expect("threads can be started");
     let mut setups: Vec<Setup> = Vec::new();
@@ -142,7 +142,7 @@ fn run(options: &Options) -> Result<String, String> {
         let all = |tokens: &[String]| Feed::Fresh(tokens.iter().map(|token| row.request(token)).collect::<Vec<_>>().into_iter());
         let feed = match row.fresh() {
             None => Feed::Same(row.request(&warm)),
-            Some(Alg::Rs256) => all(&rs256),
+            Some(Algorithm::Rs256) => all(&rs256),
             Some(_) => all(&es256),
         };
         benches.push(Bench {

@@ -5,7 +5,7 @@ use crate::{
     load::Expected,
     tokens::Keys,
 };
-use policy_host::token::Alg;
+use chaperone_policy::Algorithm;
 use serde_json::Value;
 use std::path::Path;
 
@@ -114,10 +114,10 @@ impl Row {
     }
 
     /// The algorithm, where each request has a token that this Envoy has not seen.
-    pub(crate) fn fresh(self) -> Option<Alg> {
+    pub(crate) fn fresh(self) -> Option<Algorithm> {
         match self {
-            Self::NativeEs256 | Self::ColdEs256 => Some(Alg::Es256),
-            Self::NativeRs256 | Self::ColdRs256 => Some(Alg::Rs256),
+            Self::NativeEs256 | Self::ColdEs256 => Some(Algorithm::Es256),
+            Self::NativeRs256 | Self::ColdRs256 => Some(Algorithm::Rs256),
             Self::NoFilter
             | Self::EmptyWasm
             | Self::NativeLeast

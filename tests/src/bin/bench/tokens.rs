@@ -1,10 +1,12 @@
 //! The keys, the policy and the tokens: all of them minted before anything is measured.
 
-use chaperone_tests::{root, scenario::now};
-use policy_host::{
+use chaperone_authoring::{
     source::PolicyDocument,
-    token::{Alg, TestKey, jwks},
+    token::{TestKey, jwks},
 };
+use chaperone_policy::Algorithm;
+use chaperone_tests::{root, scenario::now};
+use policy_host::files;
 use serde_json::{Value, json};
 
 /// The policy that everything is measured with, from the workspace's root.
@@ -22,10 +24,10 @@ pub(crate) struct Keys {
 impl Keys {
     /// New keys, put into the example's policy.
     pub(crate) fn generate() -> Self {
-        let document = PolicyDocument::read(&root().join(POLICY)).expect("the first example is a valid document");
+        let document = files::policy(&root().join(POLICY)).expect("the first example is a valid document");
         let mut policy = document.value().clone();
         let key = |alg| TestKey::generate(alg).expect("randomness");
-        let (es256, rs256) = (key(Alg::Es256), key(Alg::Rs256));
+        let (es256, rs256) = (key(Algorithm::Es256), key(Algorithm::Rs256));
         let issuer = &mut policy["tokens"]["issuers"][0];
         issuer["algorithms"] = json!(["ES256", "RS256"]);
         issuer["keys"]["jwks"] = jwks([&es256, &rs256]);
@@ -51,7 +53,7 @@ impl Keys {
     }
 
     /// Tokens of as many sessions, on two threads: an RSA signature takes a millisecond or more.
-    pub(crate) fn mint(&self, alg: Alg, count: usize) -> Vec<String> {
+    pub(crate) fn mint(&self, alg: Algorithm, count: usize) -> Vec<String> {
         let half = count / 2;
         std::thread::scope(|scope| {
             let first = scope.spawn(|| self.batch(alg, 0..half));
@@ -61,8 +63,8 @@ impl Keys {
         })
     }
 
-    fn batch(&self, alg: Alg, numbers: std::ops::Range<usize>) -> Vec<String> {
-        let key = if alg == Alg::Rs256 { &self.rs256 } else { &self.es256 };
+    fn batch(&self, alg: Algorithm, numbers: std::ops::Range<usize>) -> Vec<String> {
+        let key = if alg == Algorithm::Rs256 { &self.rs256 } else { &self.es256 };
         let now = now();
         let sign = |number| {
             let claims = json!({

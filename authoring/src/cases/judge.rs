@@ -1,0 +1,115 @@
+//! What was seen, held against what a case expects.
+
+use super::{
+    expect::{Expect, HeaderExpect, Verdict},
+    plan::StreamState,
+};
+use crate::outcome::{Decision, Outcome};
+use std::fmt;
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What was looked at: `decision`, `status`, `upstream header x`.
+    pub what: String,
+    /// What the case says.
+    pub expected: String,
+    /// What was.
+    pub found: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.what, self.expected, self.found)
+    }
+}
+
+/// Everything about the outcome that is not as expected; empty when all is.
+#[must_use]
+pub fn check(expect: &Expect, outcome: &Outcome) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    let mut same = |what: &str, expected: &str, seen: Option<&str>| {
+        if seen != Some(expected) {
+            let seen = seen.unwrap_or("none").to_owned();
+            found.push(Mismatch { what: what.to_owned(), expected: expected.to_owned(), found: seen });
+        }
+    };
+    let (decision, reason, cut) = match &expect.verdict {
+        Verdict::Allow => (Decision::Allow, None, None),
+        Verdict::Deny(reason) => (Decision::Deny, Some(reason), None),
+        Verdict::Observed(reason) => (Decision::Allow, Some(reason), None),
+        Verdict::Cut(reason) => (Decision::Allow, None, Some(reason)),
+    };
+    same("decision", decision.word(), Some(outcome.decision.word()));
+    if cut.is_none() {
+        same("reason", reason.map_or("none", String::as_str), Some(outcome.reason.as_deref().unwrap_or("none")));
+    }
+    same("cut", cut.map_or("none", String::as_str), Some(outcome.cut.as_deref().unwrap_or("none")));
+    // A trap is never what a policy's author meant, whatever was decided.
+    same("trap", "none", Some(outcome.trap.as_deref().unwrap_or("none")));
+    if decision == outcome.decision {
+        // A filter's word for it is not enough.
+        let sent = if outcome.upstream_headers.is_some() { "something" } else { "nothing" };
+        same("sent upstream", if decision == Decision::Deny { "nothing" } else { "something" }, Some(sent));
+    }
+    if let Some(command) = &expect.command {
+        same("command", command, outcome.command.as_deref());
+    }
+    if let Some(status) = expect.status {
+        same("status", &status.to_string(), outcome.status.map(|status| status.to_string()).as_deref());
+    }
+    if let Some(reason) = &expect.client_reason {
+        same("client_reason", reason, outcome.client_reason.as_deref());
+    }
+    if let Some(bytes) = expect.upstream_bytes {
+        same("upstream_bytes", &bytes.to_string(), outcome.upstream_bytes.map(|bytes| bytes.to_string()).as_deref());
+    }
+    if let Some(session) = &expect.session {
+        same("session", session, outcome.session.as_deref());
+    }
+    found.extend(check_headers("upstream", &expect.upstream, outcome.upstream_headers.as_deref()));
+    found.extend(check_headers("response", &expect.response, outcome.response_headers.as_deref()));
+    found
+}
+
+/// What keeps a stream from being open, where its step expects no more than that.
+#[must_use]
+pub fn check_opened(outcome: &Outcome) -> Vec<Mismatch> {
+    if outcome.decision == Decision::Allow {
+        return Vec::new();
+    }
+    let reason = outcome.reason.as_deref().unwrap_or("without a reason on record");
+    vec![Mismatch { what: "decision".into(), expected: "allow".into(), found: format!("deny ({reason})") }]
+}
+
+/// Streams that are not as a step expects them to be; `seen` tells how the stream of a name is, and `None` when there is no such one.
+#[must_use]
+pub fn check_streams(expected: &[(String, StreamState)], seen: impl Fn(&str) -> Option<StreamState>) -> Vec<Mismatch> {
+    let mismatch = |(name, expected): &(String, StreamState)| {
+        let seen = seen(name)?;
+        (seen != *expected).then(|| Mismatch {
+            what: format!("stream {name}"),
+            expected: expected.to_string(),
+            found: seen.to_string(),
+        })
+    };
+    expected.iter().filter_map(mismatch).collect()
+}
+
+fn check_headers(whose: &str, expected: &[HeaderExpect], seen: Option<&[(String, String)]>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    for HeaderExpect { name, values } in expected {
+        let seen: Vec<&str> = seen
+            .unwrap_or_default()
+            .iter()
+            .filter(|(seen, _)| seen.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        if seen != *values {
+            let show = |values: &[&str]| if values.is_empty() { "absent".to_owned() } else { values.join(" | ") };
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            found.push(Mismatch { what: format!("{whose} header {name}"), expected: show(&values), found: show(&seen) });
+        }
+    }
+    found
+}

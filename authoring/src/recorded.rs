@@ -1,0 +1,201 @@
+//! A recorded request: one line of `replay`'s input.
+
+use crate::request::{Headers, LOCAL, Request, parse_address};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chaperone_policy::nearest_name;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{error::Category, value::RawValue};
+use std::fmt;
+
+/// A recorded request.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The request, without a token of this run.
+    pub request: Request,
+    /// Claims to be signed and sent with it: the JSON text as it was given.
+    pub claims: Option<Vec<u8>>,
+    /// When it was sent.
+    pub at: Option<Timestamp>,
+}
+
+/// Why a line is no recorded request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Bytes from the beginning of the line.
+    pub offset: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadLine {}
+
+/// The contract's members, for "did you mean".
+const MEMBERS: [&str; 13] = [
+    "method",
+    "path",
+    "authority",
+    "scheme",
+    "headers",
+    "claims",
+    "body",
+    "body_base64",
+    "trailers",
+    "at",
+    "source_address",
+    "client_certificate_sha256",
+    "peer_uri_san",
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "one JSON object")]
+struct Raw<'l> {
+    method: String,
+    path: String,
+    authority: String,
+    scheme: Option<String>,
+    headers: Vec<(String, String)>,
+    #[serde(borrow)]
+    claims: Option<&'l RawValue>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    trailers: Option<Vec<(String, String)>>,
+    at: Option<String>,
+    source_address: Option<String>,
+    client_certificate_sha256: Option<String>,
+    peer_uri_san: Option<String>,
+}
+
+/// Only the issuer: whatever else is wrong with the claims is for the filter to judge.
+#[derive(Deserialize)]
+struct Issuer {
+    iss: Option<serde_json::Value>,
+}
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is not one JSON object with the contract's members and types.
+    pub fn parse(text: &str) -> Result<Self, BadLine> {
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text))?;
+        let wrong = |member: &str, message: &str, help: &str| BadLine {
+            offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
+            message: format!("`{member}` {message}"),
+            help: Some(help.to_owned()),
+        };
+        let body = match (raw.body, raw.body_base64) {
+            (Some(_), Some(_)) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
+            (Some(body), None) => body.into_bytes(),
+            (None, Some(coded)) => {
+                STANDARD.decode(coded).map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?
+            }
+            (None, None) => Vec::new(),
+        };
+        let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();
+        let at = at.map_err(|_| wrong("at", "is no instant", "RFC 3339: 2026-11-23T10:00:00Z"))?;
+        let source_address = match raw.source_address.as_deref() {
+            None => Some(LOCAL),
+            Some(text) => Some(
+                parse_address(text)
+                    .ok_or_else(|| wrong("source_address", "is no IP address", "with or without a port: 192.0.2.7:49152"))?,
+            ),
+        };
+        if raw.claims.is_some_and(|claims| !claims.get().starts_with('{')) {
+            return Err(wrong("claims", "is not an object", "the claims of the session's token"));
+        }
+        Ok(Self {
+            request: Request {
+                method: raw.method.into(),
+                path: raw.path.into(),
+                authority: raw.authority.into(),
+                scheme: raw.scheme.map_or_else(|| b"https".to_vec(), String::into_bytes),
+                headers: bytes(raw.headers),
+                body,
+                trailers: bytes(raw.trailers.unwrap_or_default()),
+                source_address,
+                client_certificate_sha256: raw.client_certificate_sha256,
+                peer_uri_san: raw.peer_uri_san,
+            },
+            claims: raw.claims.map(|claims| claims.get().as_bytes().to_vec()),
+            at,
+        })
+    }
+}
+
+/// The `iss` of claims, where it is a string and there once.
+#[must_use]
+pub fn issuer(claims: &[u8]) -> Option<String> {
+    let issuer = serde_json::from_slice::<Issuer>(claims).ok()?;
+    Some(issuer.iss?.as_str()?.to_owned())
+}
+
+fn bytes(headers: Vec<(String, String)>) -> Headers {
+    headers.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect()
+}
+
+/// serde_json's error in our words.
+fn bad(error: &serde_json::Error, line: &str) -> BadLine {
+    // One request may stand in several lines where it has a file of its own.
+    let before: usize = line.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
+    let unknown = text.strip_prefix("unknown field `").and_then(|rest| Some(rest.split_once('`')?.0));
+    let (message, help) = match (error.classify(), unknown) {
+        (Category::Data, Some(name)) => {
+            let near = nearest_name(name, MEMBERS).map(|near| format!("did you mean `{near}`?"));
+            (format!("unknown member `{name}`"), near.or_else(|| Some(format!("one of: {}", MEMBERS.join(", ")))))
+        }
+        (Category::Data, None) => (text.replace(" field `", " member `"), None),
+        (Category::Eof, _) => ("the line ends in the middle".to_owned(), Some("one JSON object a line".to_owned())),
+        (Category::Syntax | Category::Io, _) => (text.to_owned(), Some("one JSON object a line".to_owned())),
+    };
+    BadLine { offset: (before + error.column().saturating_sub(1)).min(line.len()), message, help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contracts_members_are_read() {
+        let line = Line::parse(
+            r#"{"method":"POST","path":"/v1/orders","authority":"orders.example","scheme":"http","headers":[["X-A","1"],["x-a","2"]],
+               "claims":{"iss":"https://broker.example","exp":1e400},"body_base64":"aGk=","trailers":[["x-sum","1"]],
+               "at":"2026-11-23T10:00:00Z","source_address":"192.0.2.7","client_certificate_sha256":"ab","peer_uri_san":"spiffe://x"}"#,
+        )
+        .unwrap();
+        assert_eq!(line.request.head()[3], (b":scheme".to_vec(), b"http".to_vec()));
+        assert_eq!(line.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
+        assert_eq!(line.request.body, b"hi");
+        assert_eq!(line.claims.as_deref(), Some(&br#"{"iss":"https://broker.example","exp":1e400}"#[..]), "byte by byte");
+        assert_eq!(issuer(&line.claims.unwrap()).as_deref(), Some("https://broker.example"));
+        assert_eq!(line.request.source_address.unwrap().to_string(), "192.0.2.7:0");
+        assert_eq!(line.at.unwrap().as_second(), 1_795_428_000);
+    }
+
+    #[test]
+    fn a_broken_line_says_where_and_why() {
+        let seen = |text: &str| {
+            let bad = Line::parse(text).unwrap_err();
+            format!("{}: {}", bad.offset, bad.message)
+        };
+        let base = r#"{"method":"GET","path":"/","authority":"a","headers":[]"#;
+        assert_eq!(seen(base), "54: the line ends in the middle");
+        assert!(seen(&format!("{base},\"hedaers\":[]}}")).contains("unknown member `hedaers`"));
+        assert!(seen(&format!("{base},\"path\":\"/x\"}}")).contains("duplicate member `path`"));
+        assert!(seen(r#"{"method":"GET","authority":"a","headers":[]}"#).contains("missing member `path`"));
+        assert_eq!(seen(&format!("{base},\"at\":\"noon\"}}")), "56: `at` is no instant");
+        assert_eq!(seen(&format!("{base},\"body\":\"\",\"body_base64\":\"\"}}")), "66: `body_base64` stands beside `body`");
+        assert_eq!(seen(&format!("{base},\"claims\":[]}}")), "56: `claims` is not an object");
+        assert_eq!(seen(&format!("{base},\"source_address\":\"here\"}}")), "56: `source_address` is no IP address");
+    }
+}

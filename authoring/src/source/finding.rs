@@ -1,0 +1,179 @@
+//! One mistake in a file, with its line and column and what to write instead.
+
+use super::{Lint, masked::masked};
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
+
+/// A file's name and text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it, or `<stdin>`.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+    masked: OnceLock<String>,
+}
+
+impl Source {
+    /// A file's name and text.
+    #[must_use]
+    pub const fn new(name: String, text: String) -> Self {
+        Self { name, text, masked: OnceLock::new() }
+    }
+
+    /// Line and column of a byte, from 1; columns count characters.
+    #[must_use]
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        (line, before.get(line_start..).map_or(0, |s| s.chars().count()) + 1)
+    }
+
+    /// The text as it may be shown: what would be a secret in it is masked, byte for byte.
+    #[must_use]
+    pub fn masked(&self) -> &str {
+        self.masked.get_or_init(|| masked(&self.text))
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The document is refused.
+    Error,
+    /// The document is taken, and probably not meant so.
+    Warning(Lint),
+}
+
+impl Severity {
+    /// The stable name of a warning.
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Error => None,
+            Self::Warning(lint) => Some(lint.code()),
+        }
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file.
+    pub source: Arc<Source>,
+    /// The bytes that are wrong; `None` when the file could not be read at all.
+    pub range: Option<Range<usize>>,
+    /// The JSON pointer (RFC 6901) of the node, empty for the root or when there is none.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// A mistake about a file as a whole: it is missing, or unreadable.
+    #[must_use]
+    pub fn about_file(name: &str, message: impl Into<String>, help: Option<&str>) -> Self {
+        let source = Arc::new(Source::new(name.to_owned(), String::new()));
+        Self {
+            severity: Severity::Error,
+            source,
+            range: None,
+            pointer: String::new(),
+            message: message.into(),
+            help: help.map(str::to_owned),
+        }
+    }
+
+    /// `file:line:column`, or the file alone.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line_column() {
+            Some((line, column)) => format!("{}:{line}:{column}", self.source.name),
+            None => self.source.name.clone(),
+        }
+    }
+
+    /// Line and column, from 1.
+    #[must_use]
+    pub fn line_column(&self) -> Option<(usize, usize)> {
+        self.range.as_ref().map(|range| self.source.line_column(range.start))
+    }
+
+    fn json(&self) -> Value {
+        let (line, column) = self.line_column().unzip();
+        json!({
+            "file": self.source.name, "line": line, "column": column, "pointer": self.pointer,
+            "severity": match self.severity { Severity::Error => "error", Severity::Warning(_) => "warning" },
+            "code": self.severity.code(),
+            "message": self.message, "help": self.help,
+        })
+    }
+}
+
+/// At least one mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// `None` when the list is empty: no mistake is no findings.
+    #[must_use]
+    pub fn new(list: Vec<Finding>) -> Option<Self> {
+        (!list.is_empty()).then_some(Self(list))
+    }
+
+    /// These and others of the same file, in its order.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self.0.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
+        self
+    }
+
+    /// Each of them, in the order of the document.
+    #[must_use]
+    pub fn list(&self) -> &[Finding] {
+        &self.0
+    }
+
+    /// How many of them are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.0.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
+    /// For programs: a list of `{file, line, column, pointer, severity, code, message, help}`; `code` is a warning's name.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.0.iter().map(Finding::json).collect()
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}: {}", finding.place(), finding.message)?;
+            if let Some(help) = &finding.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Findings {}

@@ -1,0 +1,228 @@
+//! Commands that nothing can reach, and commands that anybody can.
+
+use super::{Lint, Linter, Target, items, patterns};
+use crate::source::push_member;
+use chaperone_policy::{PathPattern, Pattern};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Methods that only read (RFC 9110 §9.2.1).
+const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
+/// One matcher of a command.
+struct Route<'p> {
+    command: &'p str,
+    pointer: String,
+    path: PathPattern,
+    /// `None` for any: a gRPC command takes every method of its path.
+    methods: Option<BTreeSet<&'p str>>,
+    /// In lower case; `None` for any.
+    hosts: Option<BTreeSet<String>>,
+    /// Does it take more than a plain one would (`permit`, `upgrade`)?
+    special: bool,
+}
+
+impl Linter<'_> {
+    pub(super) fn commands(&mut self) {
+        self.unmediated();
+        let routes = routes(self.policy);
+        let used: BTreeSet<&str> = used(self.policy);
+        let mut shadowed = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let same = routes.iter().enumerate().filter(|(other, _)| *other != index);
+            let mut same = same.filter(|(other, wide)| {
+                wide.command == route.command && wide.covers(route) && (*other < index || !route.covers(wide))
+            });
+            if same.next().is_some() {
+                self.warn(
+                    Lint::MatcherRepeated,
+                    &route.pointer,
+                    format!("another matcher of `{}` takes all of these requests", route.command),
+                    "remove this one",
+                );
+            } else if route.is_shadowed(&routes) {
+                shadowed.push(route);
+            }
+        }
+        for route in shadowed {
+            self.warn(
+                Lint::CommandShadowed,
+                &route.pointer,
+                format!("no request is left for `{}`: more specific commands take them all", route.command),
+                "remove it, or one of the others",
+            );
+        }
+        for (name, _) in self.policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
+            let mine = routes.iter().filter(|route| route.command == name);
+            let excepts = mine.clone().any(|mine| routes.iter().any(|wide| used.contains(wide.command) && mine.excepts(wide)));
+            if !used.contains(name.as_str()) && !excepts {
+                self.warn(
+                    Lint::CommandUnused,
+                    &pointer_to(name),
+                    format!("nobody is granted `{name}`: every request of it is denied"),
+                    format!("grant it to somebody, or remove it; or write `# check: allow {}` beside it if it is named for the record alone", Lint::CommandUnused.code()),
+                );
+            }
+        }
+        self.decided_by_body();
+    }
+
+    fn unmediated(&mut self) {
+        for (pointer, name) in items(self.policy, "/unmediated") {
+            let Some(name) = name.as_str() else { continue };
+            let commands = self.policy.get("commands").and_then(Value::as_object).into_iter().flatten();
+            let pattern = Pattern::parse(name);
+            let named = commands.filter(|(command, _)| pattern.as_ref().is_some_and(|pattern| pattern.matches(command)));
+            let mut unsafe_methods: Vec<String> = named.flat_map(|(_, matchers)| unsafe_methods(matchers)).collect();
+            unsafe_methods.sort();
+            unsafe_methods.dedup();
+            if name == "*" {
+                self.warn(
+                    Lint::AllowEverything,
+                    &pointer,
+                    "every command, those to come included, needs no session",
+                    "list the commands that anybody may use",
+                );
+            } else if !unsafe_methods.is_empty() {
+                self.warn(
+                    Lint::UnmediatedWrites,
+                    &pointer,
+                    format!("`{name}` lets anybody send {} without a session", unsafe_methods.join(", ")),
+                    "leave only GET, HEAD and OPTIONS unmediated, or grant the command to somebody",
+                );
+            }
+        }
+    }
+
+    /// Istio's WasmPlugin has no `allow_on_headers_stop_iteration`, without which a filter cannot hold a request for its body.
+    fn decided_by_body(&mut self) {
+        if self.target != Target::Istio {
+            return;
+        }
+        for (name, matchers) in self.policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
+            let kinds = ["mcp", "sql"];
+            if let Some(kind) = kinds.into_iter().find(|kind| each(matchers).any(|(_, matcher)| matcher.get(kind).is_some())) {
+                self.warn(
+                    Lint::BodyUnavailable,
+                    &pointer_to(name),
+                    format!("`{name}` is decided by the body ({kind}), and a WasmPlugin cannot wait for one"),
+                    "deliver the filter by an EnvoyFilter with `allow_on_headers_stop_iteration: true`",
+                );
+            }
+        }
+    }
+}
+
+/// The commands that a grant allows, or that need none.
+fn used(policy: &Value) -> BTreeSet<&str> {
+    let allowed = items(policy, "/grants").flat_map(|(_, grant)| patterns(grant.get("allow")));
+    let used: Vec<Pattern> = allowed.chain(patterns(policy.get("unmediated"))).collect();
+    let names = policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
+    names.filter(|name| used.iter().any(|pattern| pattern.matches(name))).collect()
+}
+
+fn pointer_to(command: &str) -> String {
+    let mut pointer = "/commands".to_owned();
+    push_member(&mut pointer, command);
+    pointer
+}
+
+/// The matchers of a command, with what follows its pointer.
+fn each(command: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let several = command.as_array().into_iter().flatten().enumerate().map(|(index, matcher)| (format!("/{index}"), matcher));
+    several.chain((!command.is_array()).then(|| (String::new(), command)))
+}
+
+fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The methods of a command that do more than read: a gRPC call is a POST.
+fn unsafe_methods(command: &Value) -> Vec<String> {
+    let mut methods = Vec::new();
+    for (_, matcher) in each(command) {
+        if matcher.get("grpc").is_some() {
+            methods.push("gRPC calls".to_owned());
+        }
+        let listed = strings(matcher.pointer("/http/methods"));
+        methods.extend(listed.filter(|method| !SAFE.contains(method)).map(str::to_owned));
+    }
+    methods
+}
+
+fn routes(policy: &Value) -> Vec<Route<'_>> {
+    let mut routes = Vec::new();
+    for (command, matchers) in policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
+        for (place, matcher) in each(matchers) {
+            let pointer = pointer_to(command) + &place;
+            if let Some(http) = matcher.get("http") {
+                let Some(path) = http.get("path").and_then(Value::as_str).and_then(PathPattern::parse) else { continue };
+                let hosts: BTreeSet<String> = strings(http.get("hosts")).map(str::to_ascii_lowercase).collect();
+                routes.push(Route {
+                    command,
+                    pointer,
+                    path,
+                    methods: Some(strings(http.get("methods")).collect()),
+                    hosts: (!hosts.is_empty()).then_some(hosts),
+                    special: http.get("permit").is_some() || http.get("upgrade") == Some(&Value::Bool(true)),
+                });
+            } else if let Some(service) = matcher.pointer("/grpc/service").and_then(Value::as_str) {
+                for method in strings(matcher.pointer("/grpc/methods")) {
+                    let path = PathPattern::of_grpc(service, method);
+                    routes.push(Route { command, pointer: pointer.clone(), path, methods: None, hosts: None, special: true });
+                }
+            }
+        }
+    }
+    routes
+}
+
+impl Route<'_> {
+    /// Does it take every request that the other one takes?
+    fn covers(&self, narrow: &Self) -> bool {
+        let methods = match (&self.methods, &narrow.methods) {
+            (Some(mine), Some(theirs)) => mine.is_superset(theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let hosts = match (&self.hosts, &narrow.hosts) {
+            (None, _) => true,
+            (Some(mine), Some(theirs)) => mine.is_superset(theirs),
+            (Some(_), None) => false,
+        };
+        methods && hosts && !narrow.special && self.path.covers(&narrow.path)
+    }
+
+    /// Does it take away requests that the other, wider one would get?
+    fn excepts(&self, wide: &Self) -> bool {
+        let methods = match (&self.methods, &wide.methods) {
+            (Some(mine), Some(theirs)) => !mine.is_disjoint(theirs),
+            (None, _) | (_, None) => true,
+        };
+        let hosts = match (&self.hosts, &wide.hosts) {
+            (Some(mine), Some(theirs)) => !mine.is_disjoint(theirs),
+            (None, _) | (_, None) => true,
+        };
+        self.command != wide.command && methods && hosts && self.path.excepts(&wide.path)
+    }
+
+    /// Do more specific commands take all of its requests?
+    fn is_shadowed(&self, routes: &[Self]) -> bool {
+        let methods: Vec<&str> = self.methods.iter().flatten().copied().collect();
+        let any = [None];
+        let named: Vec<Option<&str>> = self.hosts.iter().flatten().map(|host| Some(host.as_str())).collect();
+        let hosts = if named.is_empty() { &any[..] } else { &named[..] };
+        let used_up = |method: &str, host: Option<&str>| {
+            let others = routes.iter().filter(|route| route.command != self.command && route.takes(method, host));
+            self.path.is_used_up(others.map(|route| &route.path))
+        };
+        // Of a gRPC method nothing can be taken away: its path has no captures.
+        !methods.is_empty() && methods.iter().all(|method| hosts.iter().all(|host| used_up(method, *host)))
+    }
+
+    /// Does it take this method at this host, and at any host where none is named?
+    fn takes(&self, method: &str, host: Option<&str>) -> bool {
+        let takes_method = self.methods.as_ref().is_none_or(|methods| methods.contains(method));
+        takes_method && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| hosts.contains(host)))
+    }
+}

@@ -1,0 +1,214 @@
+//! Grants that reach further than they seem to, and grants that reach nobody.
+
+use super::{Lint, Linter, items, patterns};
+use crate::source::seconds;
+use chaperone_policy::Pattern;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What of a grant decides whether it is used.
+struct Grant<'p> {
+    pointer: String,
+    name: &'p str,
+    conditions: Vec<Condition<'p>>,
+    allow: Vec<&'p str>,
+    commands: BTreeSet<&'p str>,
+    max_lifetime: Option<i64>,
+}
+
+/// A condition of a grant, as it is written and as it is meant.
+struct Condition<'p> {
+    /// `subject`, `claim role`.
+    about: String,
+    text: &'p str,
+    /// `None` where the policy is refused for it.
+    pattern: Option<Pattern>,
+}
+
+impl Linter<'_> {
+    pub(super) fn grants(&mut self) {
+        let policy = self.policy;
+        let grants = grants(policy);
+        let lifetime = policy.pointer("/session/max_lifetime").and_then(Value::as_str).and_then(seconds);
+        for grant in &grants {
+            let wide = grant.is_wide();
+            if wide && !grant.conditions.is_empty() {
+                self.warn(
+                    Lint::WhenWide,
+                    &format!("{}/when", grant.pointer),
+                    format!("`{}` is for {}: nobody in particular", grant.name, grant.whom()),
+                    "name a subject, an agent or a claim, such as `subject: \"agent-*\"` or `claims: {role: support}`",
+                );
+            }
+            for (index, allowed) in grant.allow.iter().enumerate() {
+                let pointer = format!("{}/allow/{index}", grant.pointer);
+                let commands = || {
+                    let pattern = Pattern::parse(allowed);
+                    let named = |name: &&str| pattern.as_ref().is_some_and(|pattern| pattern.matches(name));
+                    let named: Vec<&str> = grant.commands.iter().copied().filter(named).collect();
+                    format!("list what is needed: {}", named.join(", "))
+                };
+                if *allowed == "*" {
+                    let message = format!("`{}` allows every command, those to come included", grant.name);
+                    self.warn(Lint::AllowEverything, &pointer, message, commands());
+                } else if allowed.ends_with('*') && !grant.names_somebody() {
+                    let message = format!("a new command under `{allowed}` is granted at once to {}", grant.whom());
+                    self.warn(Lint::AllowPattern, &pointer, message, commands());
+                }
+            }
+            self.lifetime(grant, lifetime);
+        }
+        self.unneeded(&grants);
+    }
+
+    fn lifetime(&mut self, grant: &Grant<'_>, session: Option<i64>) {
+        let (Some(mine), Some(session)) = (grant.max_lifetime, session) else { return };
+        if mine >= session {
+            self.warn(
+                Lint::LifetimeNotTightened,
+                &format!("{}/max_lifetime", grant.pointer),
+                "the session ends no later than this anyway",
+                "write less than session.max_lifetime, or remove it",
+            );
+        }
+    }
+
+    /// Grants without which the same would be allowed for as long.
+    fn unneeded(&mut self, grants: &[Grant<'_>]) {
+        let open = patterns(self.policy.get("unmediated"));
+        for (index, grant) in grants.iter().enumerate() {
+            let mediated = |name: &&str| !open.iter().any(|pattern| pattern.matches(name));
+            if !grant.commands.is_empty() && !grant.commands.iter().any(mediated) {
+                self.warn(
+                    Lint::GrantUnmediated,
+                    &format!("{}/allow", grant.pointer),
+                    format!("`{}` allows only what is unmediated: nobody needs it", grant.name),
+                    "take the commands out of `unmediated`, or remove the grant",
+                );
+                continue;
+            }
+            let others =
+                grants.iter().enumerate().filter(|(other, _)| *other != index).filter(|(_, other)| other.includes(grant));
+            let longer =
+                |other: &Grant<'_>| other.max_lifetime.is_none_or(|end| grant.max_lifetime.is_some_and(|mine| end >= mine));
+            let mut repeats = others.clone().filter(|(place, other)| *place < index && longer(other));
+            if let Some((_, other)) = repeats.next() {
+                self.warn(
+                    Lint::GrantRepeated,
+                    &format!("{}/name", grant.pointer),
+                    format!("`{}` is never used: `{}` allows all of it, to all whom it names", grant.name, other.name),
+                    "remove it, or let it allow what the other does not",
+                );
+                continue;
+            }
+            let mut outlasting = others.filter(|(place, other)| *place > index && grant.max_lifetime.is_some() && longer(other));
+            if let Some((_, other)) = outlasting.next() {
+                self.warn(
+                    Lint::LifetimeMoot,
+                    &format!("{}/max_lifetime", grant.pointer),
+                    format!("nothing ends then: `{}` goes on allowing the same", other.name),
+                    format!("take these commands out of `{}`, or remove `{}`", other.name, grant.name),
+                );
+            }
+        }
+    }
+}
+
+fn grants(policy: &Value) -> Vec<Grant<'_>> {
+    let names: Vec<&str> =
+        policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    items(policy, "/grants")
+        .map(|(pointer, grant)| {
+            let allow: Vec<&str> =
+                grant.get("allow").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+            let allowing = patterns(grant.get("allow"));
+            Grant {
+                pointer,
+                name: grant.get("name").and_then(Value::as_str).unwrap_or_default(),
+                conditions: grant.get("when").map(conditions).unwrap_or_default(),
+                commands: names.iter().copied().filter(|name| allowing.iter().any(|pattern| pattern.matches(name))).collect(),
+                allow,
+                max_lifetime: grant.get("max_lifetime").and_then(Value::as_str).and_then(seconds),
+            }
+        })
+        .collect()
+}
+
+fn conditions(when: &Value) -> Vec<Condition<'_>> {
+    let mut all = Vec::new();
+    for (name, value) in when.as_object().into_iter().flatten() {
+        if name == "claims" {
+            let claims = value.as_object().into_iter().flatten();
+            all.extend(claims.filter_map(|(claim, value)| Some(Condition::new(format!("claim {claim}"), value.as_str()?))));
+        } else if let Some(text) = value.as_str() {
+            all.push(Condition::new(name.clone(), text));
+        }
+    }
+    all
+}
+
+impl<'p> Condition<'p> {
+    fn new(about: String, text: &'p str) -> Self {
+        // An issuer is one of those that the policy lists, and no pattern.
+        let pattern = if about == "issuer" { Some(Pattern::Exact(text.to_owned())) } else { Pattern::parse(text) };
+        Self { about, text, pattern }
+    }
+
+    /// Does it hold whenever the other one does?
+    fn covers(&self, narrow: &Self) -> bool {
+        let patterns = self.pattern.as_ref().zip(narrow.pattern.as_ref());
+        self.about == narrow.about && patterns.is_some_and(|(wide, narrow)| wide.covers(narrow))
+    }
+}
+
+impl Grant<'_> {
+    /// Conditions besides the issuer, which says whose word it is and not whom it is about.
+    fn about(&self) -> impl Iterator<Item = &Condition<'_>> {
+        self.conditions.iter().filter(|condition| condition.about != "issuer")
+    }
+
+    /// No condition names anybody, not even by a beginning that means something.
+    fn is_wide(&self) -> bool {
+        self.about().all(|condition| is_bare(condition.text))
+    }
+
+    /// Some condition is a text, not a pattern.
+    fn names_somebody(&self) -> bool {
+        self.about().any(|condition| !condition.text.ends_with('*'))
+    }
+
+    fn whom(&self) -> String {
+        let words: Vec<String> = self.about().map(|Condition { about, text, .. }| format!("every {about} `{text}`")).collect();
+        if words.is_empty() { "everybody with a token".to_owned() } else { super::and(&words) }
+    }
+
+    /// Does it allow all that the other one allows, to all whom that names?
+    fn includes(&self, other: &Self) -> bool {
+        let implied = |wide: &Condition<'_>| other.conditions.iter().any(|narrow| wide.covers(narrow));
+        self.commands.is_superset(&other.commands) && self.conditions.iter().all(implied)
+    }
+}
+
+/// Does the pattern name nobody in particular? A text does, and so does a beginning that ends where a word does:
+/// `agent-*`, `spiffe://shop/ns/web/*`; `a*` and `agent*` name whoever happens to be called so.
+fn is_bare(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        None => false,
+        Some(beginning) => beginning.len() < 3 || beginning.ends_with(|last: char| last.is_alphanumeric()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_bare;
+
+    #[test]
+    fn a_beginning_that_ends_with_a_word_names_somebody() {
+        for bare in ["*", "a*", "a-*", "agent*"] {
+            assert!(is_bare(bare), "{bare}");
+        }
+        for named in ["agent-*", "agent-7", "spiffe://shop/ns/web/*", "x"] {
+            assert!(!is_bare(named), "{named}");
+        }
+    }
+}

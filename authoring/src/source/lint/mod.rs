@@ -1,0 +1,134 @@
+//! What the filter takes, and a reviewer would ask about: each lint has a stable name, a place, a reason and a way out.
+
+mod against;
+mod allowed;
+mod commands;
+mod endings;
+mod fetched;
+mod grants;
+mod manifest;
+mod name;
+mod revoked;
+mod session;
+mod structs;
+mod wiring;
+
+pub use name::Lint;
+pub use wiring::wiring_alone;
+
+use super::{Finding, Findings, PolicyDocument, Severity};
+use chaperone_policy::{Pattern, Policy};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// What the policy is for, where that has limits of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Envoy with a file of its own, which carries the policy as a text.
+    Envoy,
+    /// Istio, which carries it as a `Struct` in a Kubernetes object.
+    Istio,
+}
+
+/// Findings of one lint that are shown one by one; the rest is counted.
+const SHOWN_OF_A_KIND: usize = 10;
+
+/// A document being looked at, and what was found so far.
+struct Linter<'d> {
+    document: &'d PolicyDocument,
+    policy: &'d Value,
+    target: Target,
+    now: Timestamp,
+    found: Vec<Finding>,
+}
+
+impl PolicyDocument {
+    /// Compiles the policy as the filter will and reads it as a reviewer would; in the order of the file. Without a
+    /// `target` it is Istio for Istio's manifests, else Envoy. `now` tells which revocations can still name a live session.
+    #[must_use]
+    pub fn check(&self, target: Option<Target>, now: Timestamp) -> (Option<Policy>, Option<Findings>) {
+        let (policy, mut list) = match self.compile() {
+            Ok(policy) => (Some(policy), Vec::new()),
+            Err(findings) => (None, findings.list().to_vec()),
+        };
+        let mut warnings = self.warnings(target, now);
+        // Where a mistake stands, what seems to follow from it is no second one.
+        warnings.retain(|finding| policy.is_some() || !finding.severity.needs_a_valid_policy());
+        list.append(&mut warnings);
+        list.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
+        (policy, Findings::new(list))
+    }
+
+    /// What the filter takes, and a reviewer would ask about.
+    fn warnings(&self, target: Option<Target>, now: Timestamp) -> Vec<Finding> {
+        let target = target.unwrap_or(if self.is_istio() { Target::Istio } else { Target::Envoy });
+        let mut linter = Linter { document: self, policy: self.value(), target, now, found: Vec::new() };
+        linter.commands();
+        linter.grants();
+        linter.session();
+        linter.endings();
+        linter.fetched();
+        linter.revoked();
+        linter.manifest();
+        linter.structs();
+        let mut found = linter.found;
+        found.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
+        allowed::apply(self.file(), &mut found);
+        summarise(found)
+    }
+}
+
+impl Linter<'_> {
+    /// Something at this pointer into the policy.
+    fn warn(&mut self, lint: Lint, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
+        let finding = self.document.finding(pointer, message, Some(help.into()));
+        self.found.push(Finding { severity: Severity::Warning(lint), ..finding });
+    }
+
+    /// Something at this pointer into the file around the policy.
+    fn warn_around(&mut self, lint: Lint, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
+        let finding = self.document.file().finding(pointer, message, Some(help.into()));
+        self.found.push(Finding { severity: Severity::Warning(lint), ..finding });
+    }
+}
+
+/// Ten of a kind make the point; of a hundred thousand nobody would see the others.
+fn summarise(found: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    for lint in Lint::ALL {
+        let severity = Severity::Warning(lint);
+        let of_a_kind = found.iter().filter(|finding| finding.severity == severity);
+        let left_out = of_a_kind.clone().count().saturating_sub(SHOWN_OF_A_KIND);
+        kept.extend(of_a_kind.take(SHOWN_OF_A_KIND).cloned());
+        if let Some(last) = kept.last_mut().filter(|_| left_out > 0) {
+            last.message.push_str(&format!(" (and {left_out} more like this)"));
+        }
+    }
+    kept
+}
+
+/// The items of a list member, by pointer.
+fn items<'v>(policy: &'v Value, pointer: &'v str) -> impl Iterator<Item = (String, &'v Value)> {
+    let list = policy.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.enumerate().map(move |(index, item)| (format!("{pointer}/{index}"), item))
+}
+
+/// The patterns in a list; what is none is a mistake, and not for a lint to say.
+fn patterns(list: Option<&Value>) -> Vec<Pattern> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(|text| Pattern::parse(text.as_str()?)).collect()
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn and(words: &[impl AsRef<str>]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.as_ref().to_owned(),
+        [front @ .., last] => {
+            let front: Vec<&str> = front.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", front.join(", "), last.as_ref())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
