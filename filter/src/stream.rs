@@ -4,19 +4,13 @@ use std::rc::Rc;
 
 use chaperone_policy::{Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Passage, Policy, Timestamp, Worker};
 
-use crate::abi::{self, Buffer, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
+use crate::hostcalls::{self, Failed};
 use crate::metrics::Metrics;
-use crate::peer::Shown;
+use crate::peer::PeerProperties;
+use crate::types::{Action, BufferType, LogLevel, MapType};
 use crate::vm::Root;
-
-/// What the proxy does next with the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Continue,
-    Pause,
-}
 
 /// Which way a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +85,7 @@ impl Permitted {
         if self.state != State::Open || !self.exchange.reads_response() {
             return true;
         }
-        let piece = if size == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::ResponseBody, size) };
+        let piece = if size == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpResponseBody, size) };
         match piece.as_deref() {
             Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
                 // What is cut is so by the question whether the stream may go on.
@@ -137,7 +131,7 @@ impl Permitted {
             self.state = State::Answered;
             metrics.was_cut();
         // A reset that fails is asked for again at the next piece or tick; until then everything is held.
-        } else if abi::close_stream().is_ok() {
+        } else if hostcalls::reset_http_response().is_ok() {
             self.state = State::Cut;
             metrics.was_cut();
         }
@@ -165,7 +159,7 @@ impl Stream {
         if let Self::Permitted(permitted) = self
             && permitted.state == State::Open
             && permitted.is_over(worker, now, false)
-            && abi::set_effective_context(context).is_ok()
+            && hostcalls::set_effective_context(context).is_ok()
         {
             permitted.goes_on(worker, metrics, now, false);
         }
@@ -187,7 +181,7 @@ impl Stream {
             return if way == Direction::Down { Action::Continue } else { Action::Pause };
         }
         let passes = way == Direction::Up || permitted.search(size, last);
-        let now = abi::now().map(Timestamp::from_nanos);
+        let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
         if !permitted.goes_on(worker, metrics, now, true) || !passes {
             return Action::Pause;
         }
@@ -245,7 +239,7 @@ impl Stream {
     pub(crate) fn request_trailers(&mut self, worker: &mut Worker) -> Action {
         let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self else { return Action::Pause };
         let stripped =
-            edit(Map::RequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
+            edit(MapType::HttpRequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
         if stripped.is_err() {
             return self.fail(worker);
         }
@@ -266,9 +260,9 @@ impl Stream {
         let mut status = None;
         let mut readable = true;
         let stripped = match self {
-            Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
+            Self::Begun(exchange, _) => edit(MapType::HttpResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
-                edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
+                edit(MapType::HttpResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
                     readable = last || permitted.exchange.can_read_response(headers);
                     permitted.exchange.response_edits(headers)
@@ -292,11 +286,13 @@ impl Stream {
         if stripped.is_ok() { Action::Continue } else { self.fail(worker) }
     }
 
-    pub(crate) fn response_trailers(&mut self, _: &mut Worker) -> Action {
+    pub(crate) fn response_trailers(&mut self) -> Action {
         let stripped = match self {
-            Self::Begun(exchange, _) => edit(Map::ResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers)),
+            Self::Begun(exchange, _) => {
+                edit(MapType::HttpResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers))
+            }
             Self::Permitted(Permitted { state: State::Open, exchange, down, .. }) => {
-                edit(Map::ResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
+                edit(MapType::HttpResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
             }
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
             Self::Permitted(_) | Self::Denied => return Action::Continue,
@@ -317,7 +313,7 @@ impl Stream {
                 metrics.was_echoed();
             }
             // Without a response's head there was none, or one that the proxy made past the filters.
-            let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+            let asked = || hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
             let end = End {
                 response_code: permitted.status.or_else(asked).filter(|code| *code > 0),
                 bytes_up: Some(permitted.up),
@@ -355,9 +351,9 @@ fn judge(
     room: bool,
     body: bool,
 ) -> Result<u64, Denial> {
-    let map = abi::header_map(Map::RequestHeaders);
+    let map = hostcalls::get_map(MapType::HttpRequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
-    let now = abi::now().map(Timestamp::from_nanos);
+    let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
     let (Ok(headers), Ok(now)) = (headers, now) else {
         return Err(exchange.fail(worker, now.unwrap_or_default()));
     };
@@ -367,15 +363,15 @@ fn judge(
     #[cfg(feature = "trap-for-tests")]
     trap_if_asked(&headers);
     // For the record, and for the shares of addresses; where the policy watches it, the core denies a request without one.
-    let source = abi::property("source\0address").ok();
-    let shown = Shown::read(exchange.peer_wanted());
-    let peer = shown.as_ref().map(Shown::peer);
+    let source = hostcalls::get_property("source\0address").ok().flatten();
+    let shown = PeerProperties::read(exchange.peer_wanted());
+    let peer = shown.as_ref().map(PeerProperties::peer);
     let head = Head { headers: &headers, source_address: source.as_deref(), body, peer };
     match exchange.request(&head, worker, now, crypto) {
         Decision::Refuse(denial) => Err(denial),
         Decision::Forward(permit) => match exchange.overtaken(newest, &headers, worker, now) {
             Some(denial) => Err(denial),
-            None => match apply(Map::RequestHeaders, permit.edits()) {
+            None => match apply(MapType::HttpRequestHeaders, permit.edits()) {
                 Ok(()) => Ok(size_of(&headers)),
                 // Half of the edits may be done: what wears our prefix is no longer known to be ours.
                 Err(Failed) => Err(exchange.fail(worker, now)),
@@ -388,24 +384,24 @@ fn judge(
 fn answer(denial: &Denial) -> Result<(), Failed> {
     let response = denial.response();
     let headers = fields::serialise(&response.headers);
-    let sent = abi::send_local_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
+    let sent = hostcalls::send_http_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
     if sent.is_err() {
-        abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
+        hostcalls::log(LogLevel::Error, "chaperone: a denial could not be sent");
     }
     sent
 }
 
 fn seal(exchange: &Exchange, end: &End) {
     if let Some(record) = exchange.record(end)
-        && abi::set_property("session_audit", record.as_bytes()).is_err()
+        && hostcalls::set_property("session_audit", record.as_bytes()).is_err()
     {
-        abi::log(abi::Level::Error, "chaperone: the audit record could not be sealed");
+        hostcalls::log(LogLevel::Error, "chaperone: the audit record could not be sealed");
     }
 }
 
 /// Reads a map, adds its size to `bytes`, asks for its edits and makes them.
-fn edit(map: Map, bytes: &mut u64, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
-    let serialised = abi::header_map(map)?;
+fn edit(map: MapType, bytes: &mut u64, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
+    let serialised = hostcalls::get_map(map)?;
     let headers = fields::parse(&serialised)?;
     *bytes += size_of(&headers);
     apply(map, &edits(&headers))
@@ -416,9 +412,9 @@ fn size_of(headers: &Headers<'_>) -> u64 {
     headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
 }
 
-fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {
-    edits.removed().try_for_each(|name| abi::remove_header(map, name))?;
-    edits.set().try_for_each(|(name, value)| abi::set_header(map, name, value))
+fn apply(map: MapType, edits: &Edits) -> Result<(), Failed> {
+    edits.removed().try_for_each(|name| hostcalls::remove_map_value(map, name))?;
+    edits.set().try_for_each(|(name, value)| hostcalls::set_map_value(map, name, value))
 }
 
 #[cfg(feature = "trap-for-tests")]
