@@ -1,7 +1,8 @@
 //! Chaperone as a proxy-wasm filter: collect what the proxy has, ask the core, apply its answer. No rule lives here.
 //!
 //! The ABI (proxy-wasm 0.2.1) is spoken directly, in the words of the official crate `proxy-wasm`: `types`, `hostcalls`,
-//! `dispatcher` and what is in them are called as there.
+//! `dispatcher` and what is in them are called as there. Why the crate itself is not used is written down in
+//! docs/decisions/0001-proxy-wasm-crate.md.
 
 #[cfg(target_arch = "wasm32")]
 mod crypto;
