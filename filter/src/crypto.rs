@@ -12,7 +12,8 @@ use std::cell::Cell;
 
 use chaperone_policy::{Algorithm, KnownAnswer, RustCrypto, VerificationKey, VerifySignature, known_answers};
 
-use crate::abi::{self, Level};
+use crate::hostcalls;
+use crate::types::LogLevel;
 
 const FUNCTION: &str = "verify_signature";
 /// The protobuf answer `{result: true}`, and no error beside it.
@@ -39,8 +40,8 @@ impl HostCrypto {
         let refusals: Option<Vec<_>> = answers.iter().map(refusal).collect();
         let refusals = refusals.unwrap_or_default();
         if refusals.is_empty() {
-            abi::log(
-                Level::Info,
+            hostcalls::log(
+                LogLevel::Info,
                 "chaperone: the host verifies no signatures that could be relied on: they are verified in wasm",
             );
         }
@@ -93,7 +94,7 @@ fn refusal(known: &KnownAnswer) -> Option<Vec<u8>> {
 /// The host's answer; `None` when it gives none, or is not asked about such keys.
 fn ask(key: &VerificationKey, message: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     let arguments = arguments(hash(key.algorithm())?, key.spki()?, signature, message);
-    abi::call_foreign_function(FUNCTION, &arguments).ok()
+    hostcalls::call_foreign_function(FUNCTION, &arguments).ok()
 }
 
 /// The name of the algorithm's hash, where the host knows the algorithm.

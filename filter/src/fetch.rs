@@ -5,9 +5,10 @@ use std::rc::Rc;
 use chaperone_policy::{Answer, Due, Policy, Report, Ticket, Timestamp, Worker};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{self, Buffer, Failed, Level, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
+use crate::hostcalls::{self, Failed};
+use crate::types::{BufferType, LogLevel, MapType};
 
 /// Callouts under way, by the host's token: what the core calls each, and the longest body that is read.
 #[derive(Default)]
@@ -29,7 +30,7 @@ impl Callouts {
                 ("accept", fetch.accept),
             ];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            match abi::http_call(&fetch.cluster, &fields::serialise(&headers), fetch.timeout) {
+            match hostcalls::dispatch_http_call(&fetch.cluster, &fields::serialise(&headers), fetch.timeout) {
                 Ok(token) => drop(self.0.insert(token, (fetch.ticket, fetch.most_bytes))),
                 Err(Failed) => worker.fetched(fetch.ticket, Answer::Nothing, now, crypto).iter().for_each(tell),
             }
@@ -39,7 +40,7 @@ impl Callouts {
     /// The host has an answer, or the news that there will be none: then there are no headers.
     pub(crate) fn answered(&mut self, worker: &mut Worker, crypto: &HostCrypto, token: u32, headers: usize, body: usize) {
         let Some((ticket, most)) = self.0.remove(&token) else { return };
-        let now = abi::now().map(Timestamp::from_nanos);
+        let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
         let response = if headers > 0 && now.is_ok() { response(body, most) } else { Err(Failed) };
         let answer = match &response {
             Ok((_, None)) => Answer::TooLarge,
@@ -52,19 +53,19 @@ impl Callouts {
 
 /// Status and body; no body when it is too long to be read.
 fn response(size: usize, most: usize) -> Result<(u16, Option<Vec<u8>>), Failed> {
-    let map = abi::header_map(Map::CalloutResponseHeaders)?;
+    let map = hostcalls::get_map(MapType::HttpCallResponseHeaders)?;
     let status = fields::status(&fields::parse(&map)?).ok_or(Failed)?;
     if size > most {
         return Ok((status, None));
     }
-    let body = abi::buffer(Buffer::CalloutResponseBody, size)?;
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, size)?;
     // Half of a body is none.
     if body.len() == size { Ok((status, Some(body))) } else { Err(Failed) }
 }
 
 fn tell(report: &Report) {
     if report.is_news() {
-        let level = if report.result().is_ok() { Level::Info } else { Level::Error };
-        abi::log(level, &format!("chaperone: {report}"));
+        let level = if report.result().is_ok() { LogLevel::Info } else { LogLevel::Error };
+        hostcalls::log(level, &format!("chaperone: {report}"));
     }
 }

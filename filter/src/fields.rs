@@ -1,7 +1,7 @@
 //! Header maps as the host serialises them: a count, the sizes of each name and value, then the bytes, each with a NUL.
 //! All numbers are 32 bits, little-endian.
 
-use crate::abi::Failed;
+use crate::hostcalls::Failed;
 
 /// A name and its value.
 pub(crate) type Field<'m> = (&'m [u8], &'m [u8]);

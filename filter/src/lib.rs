@@ -1,18 +1,19 @@
 //! Chaperone as a proxy-wasm filter: collect what the proxy has, ask the core, apply its answer. No rule lives here.
 //!
-//! The ABI (proxy-wasm 0.2.1) is spoken directly, not through an SDK: the SDK turns header bytes into `String`s, panics on
-//! statuses that it does not expect, and exports body callbacks, which a proxy then calls for every chunk of every body.
+//! The ABI (proxy-wasm 0.2.1) is spoken directly, in the words of the official crate `proxy-wasm`: `types`, `hostcalls`,
+//! `dispatcher` and what is in them are called as there. Why the crate itself is not used is written down in
+//! docs/decisions/0001-proxy-wasm-crate.md.
 
-#[cfg(target_arch = "wasm32")]
-mod abi;
 #[cfg(target_arch = "wasm32")]
 mod crypto;
 #[cfg(target_arch = "wasm32")]
-mod exports;
+mod dispatcher;
 #[cfg(target_arch = "wasm32")]
 mod fetch;
 #[cfg(target_arch = "wasm32")]
 mod fields;
+#[cfg(target_arch = "wasm32")]
+mod hostcalls;
 #[cfg(target_arch = "wasm32")]
 mod metrics;
 #[cfg(target_arch = "wasm32")]
@@ -21,5 +22,7 @@ mod peer;
 mod shared;
 #[cfg(target_arch = "wasm32")]
 mod stream;
+#[cfg(target_arch = "wasm32")]
+mod types;
 #[cfg(target_arch = "wasm32")]
 mod vm;

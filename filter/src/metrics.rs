@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chaperone_policy::{Counts, FetchCounts, Reason};
 
-use crate::abi::{self, Metric};
 use crate::crypto::Verifications;
+use crate::hostcalls;
+use crate::types::MetricType;
 
 pub(crate) struct Metrics {
     allowed: Counter,
@@ -38,7 +39,7 @@ struct Counter {
 
 impl Counter {
     fn define(name: &str) -> Self {
-        Self { id: abi::define_metric(Metric::Counter, name), unreported: 0 }
+        Self { id: hostcalls::define_metric(MetricType::Counter, name), unreported: 0 }
     }
 
     fn report(&mut self) {
@@ -48,7 +49,7 @@ impl Counter {
 
 impl Metrics {
     pub(crate) fn define() -> Self {
-        let counter = |name: &str| abi::define_metric(Metric::Counter, name);
+        let counter = |name: &str| hostcalls::define_metric(MetricType::Counter, name);
         Self {
             allowed: Counter::define("chaperone.decisions.allowed"),
             by_reason: Reason::ALL.map(|reason| (reason, Counter::define(&format!("chaperone.decisions.{reason}")))).into(),
@@ -58,14 +59,14 @@ impl Metrics {
             token_misses: counter("chaperone.token_cache.misses"),
             verified_by_host: counter("chaperone.verifications.host"),
             verified_in_rust: counter("chaperone.verifications.rust"),
-            live_sessions: abi::define_metric(Metric::Gauge, "chaperone.live_sessions"),
-            generation: abi::define_metric(Metric::Gauge, "chaperone.policy_generation"),
+            live_sessions: hostcalls::define_metric(MetricType::Gauge, "chaperone.live_sessions"),
+            generation: hostcalls::define_metric(MetricType::Gauge, "chaperone.policy_generation"),
             keys_fetched: counter("chaperone.keys.fetched"),
             keys_failed: counter("chaperone.keys.fetch_failures"),
-            keys_age: abi::define_metric(Metric::Gauge, "chaperone.keys.age_seconds"),
+            keys_age: hostcalls::define_metric(MetricType::Gauge, "chaperone.keys.age_seconds"),
             lists_fetched: counter("chaperone.status_lists.fetched"),
             lists_failed: counter("chaperone.status_lists.fetch_failures"),
-            lists_age: abi::define_metric(Metric::Gauge, "chaperone.status_lists.age_seconds"),
+            lists_age: hostcalls::define_metric(MetricType::Gauge, "chaperone.status_lists.age_seconds"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
             reported_fetches: FetchCounts::default(),
@@ -75,7 +76,7 @@ impl Metrics {
 
     pub(crate) fn policy_loaded(&self, generation: u64) {
         if let Some(id) = self.generation {
-            abi::record_metric(id, generation);
+            hostcalls::record_metric(id, generation);
         }
     }
 
@@ -127,7 +128,7 @@ impl Metrics {
         let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
         for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {
             if let Some(id) = id.filter(|_| age != before) {
-                abi::record_metric(id, age);
+                hostcalls::record_metric(id, age);
             }
         }
         self.reported_ages = ages;
@@ -140,6 +141,6 @@ fn change(now: u64, before: u64) -> i64 {
 
 fn add(metric: Option<u32>, change: i64) {
     if let Some(id) = metric.filter(|_| change != 0) {
-        abi::increment_metric(id, change);
+        hostcalls::increment_metric(id, change);
     }
 }

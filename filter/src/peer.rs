@@ -2,28 +2,28 @@
 
 use chaperone_policy::{Peer, PeerWanted};
 
-use crate::abi;
+use crate::hostcalls;
 
 /// What the proxy says of it.
-pub(crate) struct Shown {
+pub(crate) struct PeerProperties {
     certificate_sha256: Option<Vec<u8>>,
     uri_san: Option<Vec<u8>>,
     validated: Option<bool>,
 }
 
-impl Shown {
+impl PeerProperties {
     /// `None` when nobody wants to know, or there is no certificate. What the proxy does not answer is not there.
     pub(crate) fn read(wanted: PeerWanted) -> Option<Self> {
-        if !wanted.any() || !is_true(&abi::property("connection\0mtls").ok()?) {
+        if !wanted.any() || !is_true(&property("connection\0mtls")?) {
             return None;
         }
-        let ask = |wanted: bool, path| if wanted { abi::property(path).ok() } else { None };
+        let ask = |wanted: bool, path| if wanted { property(path) } else { None };
         Some(Self {
             // No such property before Envoy 1.39. A call that fails is no word for it, either.
-            validated: match abi::known_property("connection\0peer_certificate_valid") {
+            validated: match hostcalls::get_property("connection\0peer_certificate_valid") {
                 Ok(None) => None,
                 Ok(Some(value)) => Some(is_true(&value)),
-                Err(abi::Failed) => Some(false),
+                Err(hostcalls::Failed) => Some(false),
             },
             certificate_sha256: ask(wanted.certificate_sha256, "connection\0sha256_peer_certificate_digest"),
             uri_san: ask(wanted.uri_san, "connection\0uri_san_peer_certificate"),
@@ -37,6 +37,10 @@ impl Shown {
             validated: self.validated,
         }
     }
+}
+
+fn property(path: &str) -> Option<Vec<u8>> {
+    hostcalls::get_property(path).ok().flatten()
 }
 
 /// A boolean property: one byte.

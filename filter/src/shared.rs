@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chaperone_policy::{SharedState, Unavailable};
 
-use crate::abi::{self, Failed};
+use crate::hostcalls::{self, Failed};
 
 /// The host's shared data.
 pub(crate) struct HostState;
@@ -15,11 +15,11 @@ const CREATE: u32 = u32::MAX;
 
 impl SharedState for HostState {
     fn elapsed(&self) -> Result<Duration, Unavailable> {
-        abi::monotonic().map(Duration::from_nanos).map_err(|Failed| Unavailable)
+        hostcalls::monotonic().map(Duration::from_nanos).map_err(|Failed| Unavailable)
     }
 
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Unavailable> {
-        match abi::shared_data(key) {
+        match hostcalls::get_shared_data(key) {
             // No version of a value that is there is 0, and one would be overwritten whatever it has become.
             Ok(Some((_, 0))) | Err(Failed) => Err(Unavailable),
             Ok(found) => Ok(found),
@@ -27,6 +27,6 @@ impl SharedState for HostState {
     }
 
     fn put(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<bool, Unavailable> {
-        abi::set_shared_data(key, value, version.unwrap_or(CREATE)).map_err(|Failed| Unavailable)
+        hostcalls::set_shared_data(key, value, version.unwrap_or(CREATE)).map_err(|Failed| Unavailable)
     }
 }

@@ -9,11 +9,12 @@ use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, He
 
 use self::held::{Held, Next};
 use self::permitted::{Permitted, State};
-use crate::abi::{self, Failed, Map};
 use crate::crypto::HostCrypto;
 use crate::fields;
+use crate::hostcalls::{self, Failed};
 use crate::metrics::Metrics;
-use crate::peer::Shown;
+use crate::peer::PeerProperties;
+use crate::types::{Action, LogLevel, MapType};
 use crate::vm::Root;
 
 /// What of its VM a stream needs.
@@ -21,13 +22,6 @@ pub(crate) struct With<'v> {
     pub(crate) worker: &'v mut Worker,
     pub(crate) crypto: &'v HostCrypto,
     pub(crate) metrics: &'v mut Metrics,
-}
-
-/// What the proxy does next with the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Continue,
-    Pause,
 }
 
 /// Which way a body goes.
@@ -73,7 +67,7 @@ impl Stream {
     pub(crate) fn tick(&mut self, context: u32, with: &mut With<'_>, now: Result<Timestamp, Failed>) {
         match self {
             Self::Permitted(permitted) => permitted.tick(context, with, now),
-            Self::Held(_) if abi::set_effective_context(context).is_ok() => {
+            Self::Held(_) if hostcalls::set_effective_context(context).is_ok() => {
                 self.take_up(|held| held.tick(now, with));
             }
             Self::Held(_) | Self::Begun(..) | Self::Denied => {}
@@ -141,7 +135,7 @@ impl Stream {
         }
         let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self else { return Action::Pause };
         let stripped =
-            edit(Map::RequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
+            edit(MapType::HttpRequestTrailers, &mut permitted.up, |trailers| permitted.exchange.request_trailer_edits(trailers));
         if stripped.is_err() {
             return self.fail(with);
         }
@@ -160,13 +154,13 @@ impl Stream {
         let mut status = None;
         let mut readable = true;
         let stripped = match self {
-            Self::Begun(exchange, _) => edit(Map::ResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
-            Self::Held(held) => edit(Map::ResponseHeaders, &mut 0, |headers| {
+            Self::Begun(exchange, _) => edit(MapType::HttpResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
+            Self::Held(held) => edit(MapType::HttpResponseHeaders, &mut 0, |headers| {
                 status = fields::status(headers);
                 held.exchange.response_edits(headers)
             }),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
-                edit(Map::ResponseHeaders, &mut permitted.down, |headers| {
+                edit(MapType::HttpResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
                     readable = last || permitted.exchange.can_read_response(headers);
                     permitted.exchange.response_edits(headers)
@@ -197,9 +191,11 @@ impl Stream {
 
     pub(crate) fn response_trailers(&mut self) -> Action {
         let stripped = match self {
-            Self::Begun(exchange, _) => edit(Map::ResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers)),
+            Self::Begun(exchange, _) => {
+                edit(MapType::HttpResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers))
+            }
             Self::Permitted(Permitted { state: State::Open, exchange, down, .. }) => {
-                edit(Map::ResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
+                edit(MapType::HttpResponseTrailers, down, |trailers| exchange.response_trailer_edits(trailers))
             }
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
             Self::Held(_) | Self::Permitted(_) | Self::Denied => return Action::Continue,
@@ -257,9 +253,9 @@ enum Judged {
 
 /// Judges and edits.
 fn judge(exchange: &mut Exchange, newest: &Rc<Policy>, with: &mut With<'_>, room: bool, body: bool) -> Judged {
-    let map = abi::header_map(Map::RequestHeaders);
+    let map = hostcalls::get_map(MapType::HttpRequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
-    let now = abi::now().map(Timestamp::from_nanos);
+    let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
     let (Ok(headers), Ok(now)) = (headers, now) else { return Judged::Denied(exchange.fail(with.worker)) };
     if !room {
         return Judged::Denied(exchange.overload(with.worker));
@@ -267,14 +263,14 @@ fn judge(exchange: &mut Exchange, newest: &Rc<Policy>, with: &mut With<'_>, room
     #[cfg(feature = "for-tests")]
     trap_if_asked(&headers);
     // For the record, and for the shares of addresses; where the policy watches it, the core denies a request without one.
-    let source = abi::property("source\0address").ok();
-    let shown = Shown::read(exchange.peer_wanted());
-    let peer = shown.as_ref().map(Shown::peer);
+    let source = hostcalls::get_property("source\0address").ok().flatten();
+    let shown = PeerProperties::read(exchange.peer_wanted());
+    let peer = shown.as_ref().map(PeerProperties::peer);
     let head = Head { headers: &headers, source_address: source.as_deref(), body, peer };
     match exchange.request(&head, with.worker, &Context { now, newest, verifier: with.crypto }) {
         Decision::Refuse(denial) => Judged::Denied(denial),
         Decision::Hold(_) => Judged::Waits(size_of(&headers)),
-        Decision::Forward(permit) => match apply(Map::RequestHeaders, permit.edits()) {
+        Decision::Forward(permit) => match apply(MapType::HttpRequestHeaders, permit.edits()) {
             Ok(()) => Judged::Passes(size_of(&headers)),
             // Half of the edits may be done: what wears our prefix is no longer known to be ours.
             Err(Failed) => Judged::Denied(exchange.fail(with.worker)),
@@ -295,24 +291,24 @@ fn refuse(exchange: &Exchange, denial: &Denial, with: &mut With<'_>) {
 fn answer(denial: &Denial) -> Result<(), Failed> {
     let response = denial.response();
     let headers = fields::serialise(&response.headers);
-    let sent = abi::send_local_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
+    let sent = hostcalls::send_http_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
     if sent.is_err() {
-        abi::log(abi::Level::Error, "chaperone: a denial could not be sent");
+        hostcalls::log(LogLevel::Error, "chaperone: a denial could not be sent");
     }
     sent
 }
 
 fn seal(exchange: &Exchange, end: &End) {
     if let Some(record) = exchange.record(end)
-        && abi::set_property("session_audit", record.as_bytes()).is_err()
+        && hostcalls::set_property("session_audit", record.as_bytes()).is_err()
     {
-        abi::log(abi::Level::Error, "chaperone: the audit record could not be sealed");
+        hostcalls::log(LogLevel::Error, "chaperone: the audit record could not be sealed");
     }
 }
 
 /// Reads a map, adds its size to `bytes`, asks for its edits and makes them.
-fn edit(map: Map, bytes: &mut u64, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
-    let serialised = abi::header_map(map)?;
+fn edit(map: MapType, bytes: &mut u64, edits: impl FnOnce(&Headers<'_>) -> Edits) -> Result<(), Failed> {
+    let serialised = hostcalls::get_map(map)?;
     let headers = fields::parse(&serialised)?;
     *bytes += size_of(&headers);
     apply(map, &edits(&headers))
@@ -323,9 +319,9 @@ fn size_of(headers: &Headers<'_>) -> u64 {
     headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
 }
 
-fn apply(map: Map, edits: &Edits) -> Result<(), Failed> {
-    edits.removed().try_for_each(|name| abi::remove_header(map, name))?;
-    edits.set().try_for_each(|(name, value)| abi::set_header(map, name, value))
+fn apply(map: MapType, edits: &Edits) -> Result<(), Failed> {
+    edits.removed().try_for_each(|name| hostcalls::remove_map_value(map, name))?;
+    edits.set().try_for_each(|(name, value)| hostcalls::set_map_value(map, name, value))
 }
 
 #[cfg(feature = "for-tests")]

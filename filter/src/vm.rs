@@ -7,12 +7,13 @@ use chaperone_policy::{Lineage, Policy, Secret, SharedState, Timestamp, VmId, Wo
 
 use rustc_hash::FxHashMap;
 
-use crate::abi::{self, Buffer, Failed, Level};
 use crate::crypto::HostCrypto;
 use crate::fetch::Callouts;
+use crate::hostcalls::{self, Failed};
 use crate::metrics::Metrics;
 use crate::shared::HostState;
-use crate::stream::{Action, Direction, Stream, With};
+use crate::stream::{Direction, Stream, With};
+use crate::types::{Action, BufferType, LogLevel};
 
 /// How often open streams are asked about and metrics reported, in milliseconds. With what an update takes to reach the worker
 /// this keeps a cut well within a second.
@@ -63,7 +64,7 @@ impl Root {
     fn has_ticked(&mut self) {
         if let Some(period) = self.next_tick.take() {
             self.next_tick = Some(TICK).filter(|_| period != TICK);
-            let _ = abi::set_tick_period(period);
+            let _ = hostcalls::set_tick_period(period);
         }
     }
 }
@@ -96,7 +97,7 @@ impl Vm {
         getrandom::fill(&mut id).map_err(|_| Failed)?;
         getrandom::fill(&mut seed).map_err(|_| Failed)?;
         // What is no UTF-8 is no credential: it could not be a header's value.
-        let environment = abi::environment()?
+        let environment = hostcalls::environment()?
             .split(|byte| *byte == 0)
             .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
             .map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())))
@@ -118,23 +119,23 @@ impl Vm {
         })
     }
 
-    pub(crate) fn create(&mut self, context: u32, parent: u32) {
-        if parent == 0 {
-            self.roots.entry(context).or_insert_with(Root::deny_all);
-        } else {
-            let stream = match self.roots.get(&parent) {
-                Some(root) => Stream::new(Rc::clone(&root.policy), Rc::clone(&root.lineage)),
-                None => Stream::orphan(),
-            };
-            self.streams.insert(context, stream);
-            self.streamed = true;
-        }
+    pub(crate) fn create_root_context(&mut self, context: u32) {
+        self.roots.entry(context).or_insert_with(Root::deny_all);
+    }
+
+    pub(crate) fn create_http_context(&mut self, context: u32, root: u32) {
+        let stream = match self.roots.get(&root) {
+            Some(root) => Stream::new(Rc::clone(&root.policy), Rc::clone(&root.lineage)),
+            None => Stream::orphan(),
+        };
+        self.streams.insert(context, stream);
+        self.streamed = true;
     }
 
     /// Takes a configuration: a pure function of its bytes. When it is bad the root context keeps what it has.
-    pub(crate) fn configure(&mut self, root: u32, size: usize) -> bool {
-        let Ok(document) = abi::buffer(Buffer::PluginConfiguration, size) else {
-            abi::log(Level::Error, "chaperone: the configuration could not be read");
+    pub(crate) fn on_configure(&mut self, root: u32, size: usize) -> bool {
+        let Ok(document) = hostcalls::get_buffer(BufferType::PluginConfiguration, size) else {
+            hostcalls::log(LogLevel::Error, "chaperone: the configuration could not be read");
             return false;
         };
         let compiled = Policy::compile(&document);
@@ -143,17 +144,18 @@ impl Vm {
                 #[cfg(feature = "for-tests")]
                 trap_on_a_worker(&policy, self.configured);
                 let (name, revision) = (policy.name().unwrap_or_default(), policy.revision().unwrap_or_default());
-                abi::log(
-                    Level::Info,
+                hostcalls::log(
+                    LogLevel::Info,
                     &format!("chaperone: policy {name} revision {revision} generation {}", policy.generation()),
                 );
                 self.metrics.policy_loaded(policy.generation());
-                if let Some(name) = abi::property("xds\0node\0id").ok().and_then(|name| String::from_utf8(name).ok()) {
-                    self.worker.name_proxy(&name);
+                let node = hostcalls::get_property("xds\0node\0id").ok().flatten();
+                if let Some(node) = node.and_then(|node| String::from_utf8(node).ok()) {
+                    self.worker.name_proxy(&node);
                 }
-                if abi::set_tick_period(FIRST_TICK).is_err() {
-                    abi::log(
-                        Level::Error,
+                if hostcalls::set_tick_period(FIRST_TICK).is_err() {
+                    hostcalls::log(
+                        LogLevel::Error,
                         "chaperone: the host gives no ticks: an idle stream goes on until it moves, and no keys are fetched",
                     );
                 }
@@ -168,8 +170,8 @@ impl Vm {
                 true
             }
             Err(errors) => {
-                abi::log(
-                    Level::Error,
+                hostcalls::log(
+                    LogLevel::Error,
                     &format!("chaperone: the policy is refused, and whatever served before serves on:\n{errors}"),
                 );
                 false
@@ -195,30 +197,52 @@ impl Vm {
         self.worker.hold_for(&policies.collect::<Vec<_>>());
     }
 
-    pub(crate) fn request_headers(&mut self, context: u32, body: bool) -> Action {
+    pub(crate) fn on_http_request_headers(&mut self, context: u32, end_of_stream: bool) -> Action {
         let room = self.kept < limits::STREAMS;
         self.streams.entry(context).or_insert_with(Stream::orphan);
-        self.on_stream(context, |stream, with| stream.request_headers(with, room, body)).unwrap_or(Action::Pause)
+        self.on_stream(context, |stream, with| stream.request_headers(with, room, !end_of_stream))
     }
 
-    /// Does something with a stream; `None` when there is no such stream.
-    pub(crate) fn on_stream<T>(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> T) -> Option<T> {
-        let stream = self.streams.get_mut(&context)?;
+    pub(crate) fn on_http_request_body(&mut self, context: u32, size: usize, end_of_stream: bool) -> Action {
+        self.on_stream(context, |stream, with| stream.body(Direction::Up, size, end_of_stream, with))
+    }
+
+    pub(crate) fn on_http_request_trailers(&mut self, context: u32) -> Action {
+        self.on_stream(context, Stream::request_trailers)
+    }
+
+    pub(crate) fn on_http_response_headers(&mut self, context: u32, end_of_stream: bool) -> Action {
+        self.on_stream(context, |stream, with| stream.response_headers(end_of_stream, with))
+    }
+
+    pub(crate) fn on_http_response_body(&mut self, context: u32, size: usize, end_of_stream: bool) -> Action {
+        self.on_stream(context, |stream, with| stream.body(Direction::Down, size, end_of_stream, with))
+    }
+
+    pub(crate) fn on_http_response_trailers(&mut self, context: u32) -> Action {
+        self.on_stream(context, |stream, _| stream.response_trailers())
+    }
+
+    pub(crate) fn on_log(&mut self, context: u32) {
+        self.on_stream(context, |stream, with| {
+            stream.log(with);
+            Action::Continue
+        });
+    }
+
+    /// A stream that is not known has no permit: held.
+    fn on_stream(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> Action) -> Action {
+        let Some(stream) = self.streams.get_mut(&context) else { return Action::Pause };
         let before = usize::from(stream.is_kept());
-        let done = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics });
+        let action = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics });
         self.kept = self.kept + usize::from(stream.is_kept()) - before;
-        Some(done)
-    }
-
-    /// A piece of a body.
-    pub(crate) fn body(&mut self, context: u32, direction: Direction, size: usize, last: bool) -> Option<Action> {
-        self.on_stream(context, |stream, with| stream.body(direction, size, last, with))
+        action
     }
 
     /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
     /// ago is not asked again.
-    pub(crate) fn tick(&mut self, context: u32) {
-        let now = abi::now().map(Timestamp::from_nanos);
+    pub(crate) fn on_tick(&mut self, context: u32) {
+        let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
         self.hear(context);
         if let (Ok(now), Some(policy)) = (now, self.newest_of(context)) {
             self.callouts.begin(&mut self.worker, &policy, &self.crypto, now);
@@ -247,8 +271,8 @@ impl Vm {
         let heard = lineage.tick(&HostState, &self.id, !self.streamed, room);
         let name = lineage.name();
         if heard.abandoned {
-            abi::log(
-                Level::Error,
+            hostcalls::log(
+                LogLevel::Error,
                 &format!(
                     "chaperone: nothing reaches the policy {name} here any more: its open streams end (session.orphaned_streams)"
                 ),
@@ -257,14 +281,14 @@ impl Vm {
         let Some(policy) = heard.policy else { return };
         self.configured += 1;
         if heard.unreadable {
-            abi::log(
-                Level::Error,
+            hostcalls::log(
+                LogLevel::Error,
                 &format!("chaperone: another VM serves a policy {name} that this filter cannot read: its open streams end"),
             );
         } else {
             let generation = policy.generation();
-            abi::log(
-                Level::Info,
+            hostcalls::log(
+                LogLevel::Info,
                 &format!(
                     "chaperone: another VM serves the policy {name}, generation {generation}: open streams are judged by it"
                 ),
@@ -293,7 +317,7 @@ impl Vm {
         (!self.roots.values().any(newer)).then(|| root.lineage.newest())
     }
 
-    pub(crate) fn callout_answered(&mut self, token: u32, headers: usize, body: usize) {
+    pub(crate) fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize) {
         self.callouts.answered(&mut self.worker, &self.crypto, token, headers, body);
     }
 
@@ -310,7 +334,7 @@ impl Vm {
         }
     }
 
-    pub(crate) fn delete(&mut self, context: u32) {
+    pub(crate) fn on_delete(&mut self, context: u32) {
         if self.streams.remove(&context).is_some_and(|stream| stream.is_kept()) {
             self.kept = self.kept.saturating_sub(1);
         }

@@ -6,8 +6,9 @@ use chaperone_policy::{Context, Decision, Denial, End, Exchange, Given, Lineage,
 
 use super::permitted::Permitted;
 use super::{With, apply, edit, refuse, seal};
-use crate::abi::{self, Buffer, Failed, Map};
 use crate::fields;
+use crate::hostcalls::{self, Failed};
+use crate::types::{BufferType, MapType};
 
 /// A request that waits. The proxy keeps its head and what has come of its body.
 pub(crate) struct Held {
@@ -41,7 +42,8 @@ impl Held {
 
     /// Its trailers, which end it. What must not be in them is taken off at once.
     pub(super) fn trailers(mut self, with: &mut With<'_>) -> Next {
-        let stripped = edit(Map::RequestTrailers, &mut self.head, |trailers| self.exchange.request_trailer_edits(trailers));
+        let stripped =
+            edit(MapType::HttpRequestTrailers, &mut self.head, |trailers| self.exchange.request_trailer_edits(trailers));
         if stripped.is_err() {
             return self.refuse(None, with);
         }
@@ -58,7 +60,7 @@ impl Held {
         if !self.ended {
             return Next::Waits(self);
         }
-        let body = if self.body == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::RequestBody, self.body) };
+        let body = if self.body == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpRequestBody, self.body) };
         match body {
             Ok(body) if body.len() == self.body => self.resume(&Given::Body(WholeBody::of_ended(&body)), now(), with),
             // Half of a body is none.
@@ -76,7 +78,7 @@ impl Held {
             self.resume(&Given::Nothing, now, with)
         };
         match next {
-            Next::Passes(permitted) if abi::continue_request().is_err() => {
+            Next::Passes(permitted) if hostcalls::resume_http_request().is_err() => {
                 // Nothing has gone on: held for good, and answered.
                 let Permitted { exchange, lineage, up, .. } = permitted;
                 Held { exchange, lineage, head: up, body: 0, ended: true }.refuse(None, with)
@@ -86,7 +88,7 @@ impl Held {
     }
 
     fn resume(mut self, given: &Given<'_>, now: Result<Timestamp, Failed>, with: &mut With<'_>) -> Next {
-        let map = abi::header_map(Map::RequestHeaders);
+        let map = hostcalls::get_map(MapType::HttpRequestHeaders);
         let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
         let (Ok(headers), Ok(now)) = (headers, now) else { return self.refuse(None, with) };
         let newest = self.lineage.newest();
@@ -94,7 +96,7 @@ impl Held {
         match self.exchange.resume(given, &headers, with.worker, &context) {
             Decision::Hold(_) => Next::Waits(self),
             Decision::Refuse(denial) => self.refuse(Some(denial), with),
-            Decision::Forward(permit) if apply(Map::RequestHeaders, permit.edits()).is_ok() => {
+            Decision::Forward(permit) if apply(MapType::HttpRequestHeaders, permit.edits()).is_ok() => {
                 with.metrics.decided(self.exchange.reason());
                 let Self { exchange, lineage, head, body, ended } = self;
                 Next::Passes(Permitted::new(exchange, lineage, head + body as u64, ended))
@@ -122,5 +124,5 @@ impl Held {
 }
 
 fn now() -> Result<Timestamp, Failed> {
-    abi::now().map(Timestamp::from_nanos)
+    hostcalls::get_current_time().map(Timestamp::from_nanos)
 }

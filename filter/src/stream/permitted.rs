@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use chaperone_policy::{Context, End, Exchange, Lineage, Passage, Timestamp};
 
-use super::{Action, Direction, With, answer, seal};
-use crate::abi::{self, Buffer, Failed};
+use super::{Direction, With, answer, seal};
+use crate::hostcalls::{self, Failed};
 use crate::metrics::Metrics;
+use crate::types::{Action, BufferType};
 
 /// A stream that the policy let pass.
 pub(crate) struct Permitted {
@@ -71,7 +72,7 @@ impl Permitted {
         if self.state != State::Open || !self.exchange.reads_response() {
             return true;
         }
-        let piece = if size == 0 { Ok(Vec::new()) } else { abi::buffer(Buffer::ResponseBody, size) };
+        let piece = if size == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpResponseBody, size) };
         match piece.as_deref() {
             Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
                 // What is cut is so by the question whether the stream may go on.
@@ -117,7 +118,7 @@ impl Permitted {
             self.state = State::Answered;
             metrics.was_cut();
         // A reset that fails is asked for again at the next piece or tick; until then everything is held.
-        } else if abi::close_stream().is_ok() {
+        } else if hostcalls::reset_http_response().is_ok() {
             self.state = State::Cut;
             metrics.was_cut();
         }
@@ -125,7 +126,7 @@ impl Permitted {
 
     /// From the tick: a stream on which nothing moves is asked about all the same.
     pub(super) fn tick(&mut self, context: u32, with: &mut With<'_>, now: Result<Timestamp, Failed>) {
-        if self.state == State::Open && self.is_over(with, now, false) && abi::set_effective_context(context).is_ok() {
+        if self.state == State::Open && self.is_over(with, now, false) && hostcalls::set_effective_context(context).is_ok() {
             self.goes_on(with, now, false);
         }
     }
@@ -142,7 +143,7 @@ impl Permitted {
             return if direction == Direction::Down { Action::Continue } else { Action::Pause };
         }
         let passes = direction == Direction::Up || self.search(size, last);
-        let now = abi::now().map(Timestamp::from_nanos);
+        let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
         if !self.goes_on(with, now, true) || !passes {
             return Action::Pause;
         }
@@ -160,7 +161,7 @@ impl Permitted {
             metrics.was_echoed();
         }
         // Without a response's head there was none, or one that the proxy made past the filters.
-        let asked = || abi::integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+        let asked = || hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
         let end = End {
             response_code: self.status.or_else(asked).filter(|code| *code > 0),
             bytes_up: Some(self.up),

@@ -165,9 +165,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Nothing is left to be noted about a trap: a reload counts from the last load. Kept for who calls a [`Vm`]'s callbacks directly.
-    pub fn after_request(&mut self) {}
-
     pub(super) fn current_root(&self) -> Option<RootId> {
         self.current.as_ref().map(|(root, _)| *root)
     }

@@ -1,53 +1,17 @@
-//! The host's functions (proxy-wasm ABI 0.2.1), each with its status as a value: nothing that a host returns traps the VM.
+//! The host's functions (proxy-wasm ABI 0.2.1), named as in the official crate's `hostcalls`. Each gives its status as a value and
+//! its bytes as they are: nothing that a host returns traps the VM.
 #![expect(unsafe_code, reason = "the ABI is pointers and lengths; this file is the only one that passes them")]
 
 use std::alloc::{Layout, alloc};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-/// A call failed; which status it gave changes nothing in what we do.
+use crate::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
+
+/// A call failed; which status it gave changes nothing in what we do. The crate's `Status` is an enum that lacks some of what
+/// Envoy returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
-
-/// Which header map.
-#[derive(Clone, Copy, Debug)]
-#[repr(i32)]
-pub(crate) enum Map {
-    RequestHeaders = 0,
-    RequestTrailers = 1,
-    ResponseHeaders = 2,
-    ResponseTrailers = 3,
-    CalloutResponseHeaders = 6,
-}
-
-/// Which kind of metric.
-#[derive(Clone, Copy, Debug)]
-#[repr(i32)]
-pub(crate) enum Metric {
-    Counter = 0,
-    Gauge = 1,
-}
-
-/// How important a log line is.
-#[derive(Clone, Copy, Debug)]
-#[repr(i32)]
-pub(crate) enum Level {
-    Info = 2,
-    Error = 4,
-}
-
-/// The side of a stream that is towards the client; what is reset there is reset on the other side too.
-const DOWNSTREAM: i32 = 1;
-
-/// Which buffer.
-#[derive(Clone, Copy, Debug)]
-#[repr(i32)]
-pub(crate) enum Buffer {
-    RequestBody = 0,
-    ResponseBody = 1,
-    CalloutResponseBody = 4,
-    PluginConfiguration = 7,
-}
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -143,7 +107,7 @@ fn bytes_if_any(call: impl FnOnce(*mut *mut u8, *mut usize) -> i32) -> Result<Op
     if status == NOT_FOUND { Ok(None) } else { found.map(Some) }
 }
 
-pub(crate) fn log(level: Level, text: &str) {
+pub(crate) fn log(level: LogLevel, text: &str) {
     // SAFETY: `text` outlives the call. A line that cannot be written is no reason to do anything else.
     let _ = unsafe { proxy_log(level as i32, text.as_ptr(), text.len()) };
 }
@@ -164,7 +128,7 @@ pub(crate) fn environment() -> Result<Vec<u8>, Failed> {
 }
 
 /// Unix nanoseconds.
-pub(crate) fn now() -> Result<u64, Failed> {
+pub(crate) fn get_current_time() -> Result<u64, Failed> {
     let mut time = 0;
     // SAFETY: `time` outlives the call.
     ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
@@ -182,7 +146,7 @@ pub(crate) fn monotonic() -> Result<u64, Failed> {
 }
 
 /// A value that all VMs of this id share, with its version; `None` when there is none.
-pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
+pub(crate) fn get_shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
     let mut version = 0;
     // SAFETY: `key` and the out-pointers outlive the call.
     let value =
@@ -208,14 +172,14 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failed> {
 }
 
 /// The first `size` bytes of a buffer.
-pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Failed> {
+pub(crate) fn get_buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Failed> {
     // SAFETY: the out-pointers outlive the call.
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer as i32, 0, size, data, length) })
 }
 
 /// Sends a request without a body to a cluster; gives the token by which the host tells of the answer. `headers` serialised as
 /// in [`crate::fields`].
-pub(crate) fn http_call(cluster: &str, headers: &[u8], timeout: Duration) -> Result<u32, Failed> {
+pub(crate) fn dispatch_http_call(cluster: &str, headers: &[u8], timeout: Duration) -> Result<u32, Failed> {
     let timeout = u32::try_from(timeout.as_millis()).map_err(|_| Failed)?;
     let mut token = 0;
     // SAFETY: all of them outlive the call.
@@ -237,36 +201,30 @@ pub(crate) fn http_call(cluster: &str, headers: &[u8], timeout: Duration) -> Res
 }
 
 /// A header map, serialised; see [`crate::fields`].
-pub(crate) fn header_map(map: Map) -> Result<Vec<u8>, Failed> {
+pub(crate) fn get_map(map: MapType) -> Result<Vec<u8>, Failed> {
     // SAFETY: the out-pointers outlive the call.
     bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as i32, data, size) })
 }
 
-pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), Failed> {
+pub(crate) fn remove_map_value(map: MapType, name: &[u8]) -> Result<(), Failed> {
     // SAFETY: `name` outlives the call.
     ok(unsafe { proxy_remove_header_map_value(map as i32, name.as_ptr(), name.len()) })
 }
 
-pub(crate) fn set_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Failed> {
+pub(crate) fn set_map_value(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: both outlive the call.
     ok(unsafe { proxy_replace_header_map_value(map as i32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// A property by its path, the steps joined by NUL.
-pub(crate) fn property(path: &str) -> Result<Vec<u8>, Failed> {
-    // SAFETY: `path` and the out-pointers outlive the call.
-    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
-}
-
-/// A property that the proxy may not know: `None` then.
-pub(crate) fn known_property(path: &str) -> Result<Option<Vec<u8>>, Failed> {
+/// A property by its path, the steps joined by NUL; `None` when the proxy has none or does not know it.
+pub(crate) fn get_property(path: &str) -> Result<Option<Vec<u8>>, Failed> {
     // SAFETY: `path` and the out-pointers outlive the call.
     bytes_if_any(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
 /// A property that is an integer: 8 bytes, little-endian.
-pub(crate) fn integer_property(path: &str) -> Option<u64> {
-    Some(u64::from_le_bytes(property(path).ok()?.try_into().ok()?))
+pub(crate) fn get_integer_property(path: &str) -> Option<u64> {
+    Some(u64::from_le_bytes(get_property(path).ok()??.try_into().ok()?))
 }
 
 pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Failed> {
@@ -283,7 +241,7 @@ pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<
 }
 
 /// Answers the request in the upstream's stead. `headers` serialised as in [`crate::fields`].
-pub(crate) fn send_local_response(
+pub(crate) fn send_http_response(
     status: u16,
     details: &str,
     body: &str,
@@ -312,20 +270,20 @@ pub(crate) fn set_effective_context(context: u32) -> Result<(), Failed> {
     ok(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Lets the request that the host's calls are about go on from where it was held, when the callback has returned.
-pub(crate) fn continue_request() -> Result<(), Failed> {
-    const HTTP_REQUEST: i32 = 0;
+/// Lets the request that the host's calls are about go on from where it was held, as soon as the callback has returned.
+pub(crate) fn resume_http_request() -> Result<(), Failed> {
     // SAFETY: no pointers.
-    ok(unsafe { proxy_continue_stream(HTTP_REQUEST) })
+    ok(unsafe { proxy_continue_stream(StreamType::HttpRequest as i32) })
 }
 
-/// Resets the stream that the host's calls are about, on both sides, as soon as the callback has returned.
-pub(crate) fn close_stream() -> Result<(), Failed> {
+/// Resets the stream that the host's calls are about as soon as the callback has returned. By its response, but Envoy resets all
+/// of a stream whichever half is named.
+pub(crate) fn reset_http_response() -> Result<(), Failed> {
     // SAFETY: no pointers.
-    ok(unsafe { proxy_close_stream(DOWNSTREAM) })
+    ok(unsafe { proxy_close_stream(StreamType::HttpResponse as i32) })
 }
 
-pub(crate) fn define_metric(kind: Metric, name: &str) -> Option<u32> {
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: `name` and `id` outlive the call.
     ok(unsafe { proxy_define_metric(kind as i32, name.as_ptr(), name.len(), &raw mut id) }).ok()?;
