@@ -47,6 +47,7 @@ fn workplace() -> tempfile::TempDir {
     }
     fs::copy(root().join("examples/agent-orders/policy.yaml"), path.join("policy.yaml")).unwrap();
     fs::copy(root().join("envoy/ecds.yaml"), path.join("etc/envoy/ecds/ecds.yaml")).unwrap();
+    fs::write(path.join("digest"), format!("sha256:{}", "0".repeat(64))).unwrap();
     let record = json!({
         "metadata": {"uid": "a-1"}, "policy": {"uid": "agent-orders"},
         "actor": {"user": {"uid": "agent-7"}, "session": {"uid": "s-d", "issuer": "https://broker.example"}},
