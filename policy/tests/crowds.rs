@@ -155,7 +155,7 @@ fn crowd(proxy: &mut Proxy, policy: &Rc<Policy>, subjects: usize, until: usize) 
     held
 }
 
-/// The figures of `limits.rs` and of the README.
+/// The figures of `limits.rs` and of docs/limits.md.
 #[test]
 fn a_proxy_holds_so_many_sessions_and_one_subject_no_more_than_half() {
     let document = with(counting(), "/end_session_when/context_changes", json!(["source_address"]));

@@ -26,6 +26,7 @@ pub mod load;
 pub mod mesh;
 pub mod mtls;
 pub mod open;
+pub mod pages;
 pub mod pair;
 pub mod raw;
 pub mod scenario;

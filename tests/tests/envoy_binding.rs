@@ -246,7 +246,7 @@ fn stranger_signs(key: &TestKey, stranger: &TestKey, token: &str) -> (String, Va
 }
 
 /// Envoy says of a connection that took up an earlier TLS session that its certificate is not validated (envoy#21235). Fail
-/// closed: whoever loads such a policy turns resumption off, as the first test does and README says.
+/// closed: whoever loads such a policy turns resumption off, as the first test does and docs/limits.md says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_session_has_no_validated_certificate() {
     let authority = Authority::new();

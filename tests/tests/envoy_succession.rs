@@ -29,7 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What `session.orphaned_streams` is here.
 const BOUND: Duration = Duration::from_secs(5);
 
-/// A worker's VM takes its beats back with its first stream; until the main thread has beaten again nothing is known (README, limits).
+/// A worker's VM takes its beats back with its first stream; until the main thread has beaten again nothing is known (docs/limits.md).
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// A tick, and what a busy machine adds.
