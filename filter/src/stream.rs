@@ -182,8 +182,8 @@ impl Stream {
                 }
             }
             // The proxy has answered what waited: nothing is left to decide, and nothing to answer.
-            Self::Held(_) if stripped.is_ok() => self.give_up(status, with),
-            Self::Held(_) | Self::Begun(..) | Self::Denied => {}
+            Self::Held(_) => self.give_up(status, with),
+            Self::Begun(..) | Self::Denied => {}
         }
         // What could not be cleaned is not passed on; before the head has gone out there is still an answer to give.
         if stripped.is_ok() { Action::Continue } else { self.fail(with) }
