@@ -13,10 +13,8 @@ use std::{collections::BTreeSet, fs};
 /// Languages of fenced blocks, each with who looks at them; all others are mistakes.
 const LANGUAGES: [&str; 3] = [
     // Nobody: pictures. But what begins with `policy-host` is the list of verbs (docs_commands.rs).
-    "text",
-    // Policies and their members: below.
-    "yaml",
-    // Commands: docs_commands.rs.
+    "text", // Policies and their members: below.
+    "yaml", // Commands: docs_commands.rs.
     "sh",
 ];
 
@@ -138,7 +136,8 @@ fn links_lead_to_files_and_headings() {
 #[test]
 fn the_readme_leads_to_every_page() {
     let links = Page::read("README.md").links();
-    for page in pages::documentation().iter().filter(|page| page.path != "README.md" && !page.path.starts_with("docs/decisions/")) {
+    for page in pages::documentation().iter().filter(|page| page.path != "README.md" && !page.path.starts_with("docs/decisions/"))
+    {
         assert!(links.contains(&page.path), "{}", page.path);
     }
 }
