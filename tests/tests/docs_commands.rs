@@ -46,7 +46,13 @@ fn workplace() -> tempfile::TempDir {
         symlink(wasm::chaperone(), path.join(place).join("chaperone.wasm")).unwrap();
     }
     fs::copy(root().join("examples/agent-orders/policy.yaml"), path.join("policy.yaml")).unwrap();
-    fs::copy(root().join("envoy/ecds.yaml"), path.join("etc/envoy/ecds/ecds.yaml")).unwrap();
+    let rendered = Command::new(policy_host())
+        .args(["render", "ecds", "--wasm", "/etc/envoy/chaperone.wasm", "--policy", "policy.yaml"])
+        .current_dir(path)
+        .output()
+        .expect("policy-host runs");
+    assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    fs::write(path.join("etc/envoy/ecds/ecds.yaml"), rendered.stdout).unwrap();
     fs::write(path.join("digest"), format!("sha256:{}", "0".repeat(64))).unwrap();
     let record = json!({
         "metadata": {"uid": "a-1"}, "policy": {"uid": "agent-orders"},
