@@ -34,13 +34,14 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What to change in the request's header fields before it goes on.
+    /// Returns what to change in the request's header fields before it goes on.
     #[must_use]
     pub fn edits(&self) -> &Edits {
         &self.edits
     }
 
-    /// The denial that was observed and not carried out, if there was one. Such a permit carries no credential.
+    /// Returns the denial that was observed and not carried out; `None` when the request was allowed. A permit with one carries
+    /// no credential.
     #[must_use]
     pub fn observed(&self) -> Option<Reason> {
         self.observed
@@ -106,7 +107,7 @@ impl Exchange {
         Self { stage: Stage::Begun(policy), strip }
     }
 
-    /// What of the peer's certificate [`Head::peer`] needs, for the policy to judge the request.
+    /// Says what of the peer's certificate [`Head::peer`] needs, for the policy to judge the request.
     #[must_use]
     pub fn peer_wanted(&self) -> PeerWanted {
         match &self.stage {
@@ -120,8 +121,8 @@ impl Exchange {
         self.judge(head, worker, context, &mut ())
     }
 
-    /// As [`Exchange::request`], and what each check saw. With a worker that has seen the token before, the checks up to its
-    /// claims are not made again, and not seen.
+    /// Judges as [`Exchange::request`] does, and tells what each check saw. With a worker that has seen the token before, the
+    /// checks up to its claims are not made again, and not seen.
     pub fn explain(&mut self, head: &Head<'_>, worker: &mut Worker, context: &Context<'_>) -> (Decision, Explanation) {
         let mut explanation = match &self.stage {
             Stage::Begun(policy) => Explanation::begin(policy.rules()),
@@ -138,7 +139,7 @@ impl Exchange {
         self.take_up(given, headers, worker, context)
     }
 
-    /// What the request waits for; `None` where it does not.
+    /// Says what the request waits for; `None` when it does not wait.
     #[must_use]
     pub fn waits_for(&self) -> Option<Need> {
         match &self.stage {
@@ -147,9 +148,9 @@ impl Exchange {
         }
     }
 
-    /// May what was let through still go on, under the newest policy of its plugin? If not, its stream is to be cut, and stays
-    /// cut; `None` as long as it may, and for what was never let through. `moved`: because a piece of it has just come, which
-    /// is use of its session.
+    /// Asks whether what was let through may still go on, under the newest policy of its plugin. If not, its stream is to be
+    /// cut, and stays cut; `None` says that it may, or that it was never let through. `moved`: because a piece of it has just
+    /// come, which is use of its session.
     #[must_use]
     pub fn recheck(&mut self, worker: &mut Worker, context: &Context<'_>, moved: bool) -> Option<Reason> {
         let Stage::Judged(judged) = &mut self.stage else { return None };
@@ -160,7 +161,8 @@ impl Exchange {
         judged.cut.as_ref().map(|cut| cut.reason)
     }
 
-    /// What to answer for a stream that is cut ([`Exchange::recheck`]) before its response has begun.
+    /// Makes the answer for a stream that is cut ([`Exchange::recheck`]) before its response has begun; `None` when it is not
+    /// cut.
     #[must_use]
     pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
         let Stage::Judged(judged) = &self.stage else { return None };
@@ -168,8 +170,8 @@ impl Exchange {
         Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), false))
     }
 
-    /// Request and response have gone their way, though the caller may not have read it all: its place among what is under way is
-    /// free for another.
+    /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have
+    /// read it all.
     pub fn release_place(&mut self) {
         if let Stage::Judged(judged) = &mut self.stage
             && let Some(admission) = &mut judged.admission
@@ -178,15 +180,15 @@ impl Exchange {
         }
     }
 
-    /// The proxy failed us in the middle of an open stream, so that nothing can be said of it: it is to be cut, as by
-    /// [`Exchange::recheck`].
+    /// Cuts an open stream, as [`Exchange::recheck`] does, because the proxy failed us and nothing can be said of it. `None` when
+    /// nothing was let through.
     #[must_use]
     pub fn interrupt(&mut self) -> Option<Reason> {
         self.cut_for(Reason::InternalError, None)
     }
 
-    /// No configuration reaches the stream's VM any more, and the newest policy cannot be asked: it is to be cut, as by
-    /// [`Exchange::recheck`].
+    /// Cuts an open stream, as [`Exchange::recheck`] does, because no configuration reaches its VM any more and the newest policy
+    /// cannot be asked. `None` when nothing was let through.
     #[must_use]
     pub fn abandon(&mut self) -> Option<Reason> {
         self.cut_for(
@@ -202,22 +204,22 @@ impl Exchange {
         Some(judged.cut.get_or_insert(Cut { because, ..Cut::of(reason) }).reason)
     }
 
-    /// The proxy failed us (a host call): a denial, in observe too, whatever was decided before.
+    /// Denies because the proxy failed us (a host call), in observe too, whatever was decided before.
     pub fn fail(&mut self, worker: &mut Worker) -> Denial {
         self.deny(Reason::InternalError, worker)
     }
 
-    /// The VM has no room for another stream: a denial, in observe too.
+    /// Denies because the VM has no room for another stream, in observe too.
     pub fn overload(&mut self, worker: &mut Worker) -> Denial {
         self.deny(Reason::Overloaded, worker)
     }
 
-    /// No configuration reaches the VM of a held request any more, and the newest policy cannot be asked: a denial.
+    /// Denies a held request because no configuration reaches its VM any more and the newest policy cannot be asked.
     pub fn orphan(&mut self, worker: &mut Worker) -> Denial {
         self.deny(Reason::NoPolicy, worker)
     }
 
-    /// What to change in a response's header fields, upstream's or our own.
+    /// Says what to change in a response's header fields, upstream's or our own.
     #[must_use]
     pub fn response_edits(&mut self, headers: &Headers<'_>) -> Edits {
         let mut edits = self.response_trailer_edits(headers);
@@ -227,7 +229,7 @@ impl Exchange {
         edits
     }
 
-    /// What to change in the trailers of a response: nothing there may wear our prefix, or show the credential.
+    /// Says what to change in the trailers of a response: nothing there may wear our prefix, or show the credential.
     #[must_use]
     pub fn response_trailer_edits(&mut self, headers: &Headers<'_>) -> Edits {
         let mut edits = Edits::default();
@@ -238,7 +240,7 @@ impl Exchange {
         edits
     }
 
-    /// What to change in the trailers of a request: some servers read them as header fields, so nothing may stand there that
+    /// Says what to change in the trailers of a request: some servers read them as header fields, so nothing may stand there that
     /// was taken off or set among these.
     #[must_use]
     pub fn request_trailer_edits(&self, headers: &Headers<'_>) -> Edits {
@@ -248,7 +250,7 @@ impl Exchange {
         edits
     }
 
-    /// The reason that decides the metric: `None` when the request was allowed or never judged.
+    /// Returns the reason that decides the metric; `None` when the request was allowed or never judged.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match &self.stage {
@@ -257,7 +259,7 @@ impl Exchange {
         }
     }
 
-    /// The audit record; `None` when the request never reached a judgement.
+    /// Writes the audit record; `None` when the request never reached a judgement.
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };

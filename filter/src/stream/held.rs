@@ -113,7 +113,8 @@ impl Held {
         Next::Answered
     }
 
-    /// It will not be decided any more: the client has gone, or the proxy has answered it, with this status. On record all the same.
+    /// It will not be decided any more: the client has gone, or the proxy has answered it, with this status. On record all the
+    /// same.
     pub(super) fn gave_up(mut self, status: Option<u16>, with: &mut With<'_>) {
         let newest = self.lineage.newest();
         let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };

@@ -54,8 +54,8 @@ impl Permitted {
         }
     }
 
-    /// Ends the stream if by the newest policy it may not go on. By the latest instant that is known, without asking for the time:
-    /// it was asked when the request came, and is again with the first piece of the body.
+    /// Ends the stream if by the newest policy it may not go on. By the latest instant that is known, without asking for the
+    /// time: it was asked when the request came, and is again with the first piece of the body.
     pub(super) fn is_overdue(&mut self, with: &mut With<'_>) -> bool {
         let newest = self.lineage.newest();
         let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };

@@ -60,13 +60,13 @@ impl Denial {
         Self { reason, response }
     }
 
-    /// The precise reason.
+    /// Returns the precise reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The answer for the client.
+    /// Returns the answer for the client.
     #[must_use]
     pub fn response(&self) -> &Response {
         &self.response

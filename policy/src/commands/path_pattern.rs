@@ -15,26 +15,26 @@ impl PathPattern {
         parse_path(text).ok().map(Self)
     }
 
-    /// The path of a gRPC method.
+    /// Makes the path of a gRPC method.
     #[must_use]
     pub fn of_grpc(service: &str, method: &str) -> Self {
         Self(grpc_path(service, method))
     }
 
-    /// Does it take every path that `narrow` takes?
+    /// Says whether it takes every path that `narrow` takes.
     #[must_use]
     pub fn covers(&self, narrow: &Self) -> bool {
         covers(&self.0, &narrow.0)
     }
 
-    /// Does it take away paths that `wide` would take without it?
+    /// Says whether it takes away paths that `wide` would take without it.
     #[must_use]
     pub fn excepts(&self, wide: &Self) -> bool {
         meet(&self.0, &wide.0) && self.0.iter().map(rank).lt(wide.0.iter().map(rank))
     }
 
-    /// Do the others take every path that it takes, and go before it? Only `/x/{*rest}` can be used up: by `/x/{a}`, `/x/{a}/`
-    /// and `/x/{a}/{*rest}`, or what uses up that one in turn.
+    /// Says whether the others take every path that it takes, and go before it. Only `/x/{*rest}` can be used up: by `/x/{a}`,
+    /// `/x/{a}/` and `/x/{a}/{*rest}`, or what uses up that one in turn.
     #[must_use]
     pub fn is_used_up<'p>(&self, others: impl Iterator<Item = &'p Self> + Clone) -> bool {
         match self.0.split_last() {

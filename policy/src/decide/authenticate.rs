@@ -91,7 +91,8 @@ pub(crate) fn reauthenticate(
     Ok(Some(session))
 }
 
-/// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `keys_unavailable`, `key_unknown`.
+/// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `keys_unavailable`,
+/// `key_unknown`.
 fn find_key<'r>(
     rules: &'r Rules,
     sources: &'r Sources,

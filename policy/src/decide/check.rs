@@ -236,8 +236,8 @@ fn may_have_body(Body { there, accepted }: Body, trace: &mut impl Trace) -> Resu
     if there && !accepted { Err(Reason::Overloaded) } else { Ok(()) }
 }
 
-/// A stream that waits for a body costs its sender nothing, so that commands which anybody can send are without, unless the policy
-/// says so.
+/// A stream that waits for a body costs its sender nothing, so that commands which anybody can send are without, unless the
+/// policy says so.
 fn accepts_body(route: Option<&Route>, unmediated: bool, request: &Request<'_>) -> bool {
     route.is_none_or(|route| match route.form {
         Form::Http { body, .. } => body.unwrap_or(!unmediated || request.upgrade),

@@ -250,7 +250,7 @@ pub struct Identity {
 }
 
 impl CheckStep {
-    /// What the check can deny for.
+    /// Lists what the check can deny for.
     #[must_use]
     pub fn reasons(&self) -> &'static [Reason] {
         match self {

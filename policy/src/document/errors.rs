@@ -21,7 +21,7 @@ pub struct DocumentError {
 pub struct DocumentErrors(Vec<DocumentError>);
 
 impl DocumentErrors {
-    /// The mistakes.
+    /// Returns the mistakes, in the order in which they were found.
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.0

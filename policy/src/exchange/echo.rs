@@ -14,13 +14,13 @@ impl Exchange {
         }
     }
 
-    /// Must the body of the response be shown to [`Exchange::response_body`]?
+    /// Says whether the body of the response must be shown to [`Exchange::response_body`].
     #[must_use]
     pub fn reads_response(&self) -> bool {
         matches!(&self.stage, Stage::Judged(judged) if judged.watch.as_ref().is_some_and(Watch::reads_bodies))
     }
 
-    /// The head of a response with a body that has to be read: can it be? If not, it is to be answered by
+    /// Takes the head of a response with a body that has to be read, and says whether it can be. If not, it is to be answered by
     /// [`Exchange::answer_of_cut`] in its stead.
     #[must_use]
     pub fn can_read_response(&mut self, headers: &Headers<'_>) -> bool {
@@ -31,8 +31,8 @@ impl Exchange {
         false
     }
 
-    /// A piece of a response's body: all bytes that have come and have not gone on. `last`: none follow. A stream that is to be cut
-    /// is so by [`Exchange::recheck`] from now on.
+    /// Takes a piece of a response's body: all bytes that have come and have not gone on. `last`: none follow. A stream that is
+    /// to be cut is so by [`Exchange::recheck`] from now on.
     pub fn response_body(&mut self, piece: &[u8], last: bool) -> Passage {
         let Some(watch) = self.watch().filter(|watch| watch.reads_bodies()) else { return Passage::Pass };
         let passage = watch.body(piece, last);
@@ -49,7 +49,7 @@ impl Exchange {
         }
     }
 
-    /// Was the credential in the response's head or trailers, or in a body that is read?
+    /// Says whether the credential was in the response's head or trailers, or in a body that is read.
     #[must_use]
     pub fn credential_came_back(&self) -> bool {
         let Stage::Judged(judged) = &self.stage else { return false };

@@ -22,12 +22,12 @@ pub struct Edits {
 type Span = (usize, usize);
 
 impl Edits {
-    /// Names whose every field goes, spelled as they came.
+    /// Lists names whose every field goes, spelled as they came.
     pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
         self.removed.iter().map(|name| self.span(*name))
     }
 
-    /// Fields to set, name and value; a field of the same name that is there is replaced.
+    /// Lists fields to set, name and value; a field of the same name that is there is replaced.
     pub fn set(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.set.iter().map(|(name, value)| (self.span(*name), self.span(*value)))
     }
@@ -101,13 +101,13 @@ const OVERRIDES: &[&str] = &[
     "remote-user",
 ];
 
-/// What Envoy's own names begin with. By some it lets a caller whom it takes for internal choose how often a request is sent and for
-/// how long (retries, hedging, timeouts), whom it connects to (`x-envoy-original-dst-host`), which faults are made. All of them
-/// go, not those of a list: each version has more. What Envoy says by them to a target, it sets when the filters are done.
+/// What Envoy's own names begin with. By some it lets a caller whom it takes for internal choose how often a request is sent and
+/// for how long (retries, hedging, timeouts), whom it connects to (`x-envoy-original-dst-host`), which faults are made. All of
+/// them go, not those of a list: each version has more. What Envoy says by them to a target, it sets when the filters are done.
 const ENVOY: &str = "x-envoy-";
 
-/// But for these, which are there before the filters: the caller's address as Envoy sees it, and what Istio's proxies tell each other
-/// of their workloads. None asks for anything.
+/// But for these, which are there before the filters: the caller's address as Envoy sees it, and what Istio's proxies tell each
+/// other of their workloads. None asks for anything.
 const OF_ENVOY_ITSELF: &[&str] = &["x-envoy-external-address", "x-envoy-peer-metadata", "x-envoy-peer-metadata-id"];
 
 impl Edits {

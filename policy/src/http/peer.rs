@@ -21,7 +21,7 @@ pub struct PeerWanted {
 }
 
 impl PeerWanted {
-    /// Anything at all.
+    /// Says whether anything at all is wanted.
     #[must_use]
     pub fn any(self) -> bool {
         let Self { certificate_sha256, uri_san } = self;

@@ -39,8 +39,8 @@ pub const ORPHANED_STREAMS: Duration = Duration::from_secs(10);
 /// How often a VM without streams says that its configuration is in force.
 pub const BEAT: Duration = Duration::from_secs(1);
 
-/// After so long without a beat it is doubtful whether any configuration is: a proxy's main thread stands still for a second or two
-/// while it compiles a filter. Shorter bounds of a policy come to this.
+/// After so long without a beat it is doubtful whether any configuration is: a proxy's main thread stands still for a second or
+/// two while it compiles a filter. Shorter bounds of a policy come to this.
 pub const BEAT_LOST: Duration = Duration::from_secs(3);
 
 /// The longest that a policy may give them: five minutes.
@@ -71,14 +71,14 @@ pub const AUDIT_VALUE_BYTES: usize = 256;
 /// Longest path in the audit record, in bytes; the rest is left out and marked.
 pub const RECORD_PATH_BYTES: usize = 1024;
 
-/// Shortest text of a credential that is looked for within other texts, in bytes. Shorter ones stand in an answer by accident: one
-/// of seven digits is in one of a thousand timestamps. What is shorter is looked for with what the policy writes around it, and
-/// if that is no longer, as the whole value of a field.
+/// Shortest text of a credential that is looked for within other texts, in bytes. Shorter ones stand in an answer by accident:
+/// one of seven digits is in one of a thousand timestamps. What is shorter is looked for with what the policy writes around it,
+/// and if that is no longer, as the whole value of a field.
 pub const ECHO_LEAST: usize = 8;
 
 /// From so many bytes on that can be the beginning of the credential, the end of a piece of a body is held until the next piece.
-/// Fewer are at many ends by accident, and an answer must not wait for what follows them; three bytes of a credential are of no use
-/// to anybody.
+/// Fewer are at many ends by accident, and an answer must not wait for what follows them; three bytes of a credential are of no
+/// use to anybody.
 pub const ECHO_SHOWN: usize = 4;
 
 /// Names of fields with the credential in them that the audit record lists, and how many bytes of each: a target that sends back
@@ -87,8 +87,8 @@ pub const ECHO_NAMES: usize = 16;
 /// See [`ECHO_NAMES`].
 pub const ECHO_NAME_BYTES: usize = 64;
 
-/// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full those go that are not used, and are verified
-/// once more should they come again.
+/// Verified tokens kept by one worker. At about 2 KiB each this is 8 MiB; when it is full those go that are not used, and are
+/// verified once more should they come again.
 pub const VERIFIED_TOKENS: usize = 4096;
 
 /// Bytes of token text kept by one worker; [`VERIFIED_TOKENS`] of the longest tokens would be 32 MiB.
@@ -105,18 +105,19 @@ pub const LIVE_SESSIONS: usize = 100_000;
 /// so that 200 hold a worker's core busy for a quarter of a second at most.
 pub const VERIFICATIONS_PER_SECOND: u32 = 200;
 
-/// The highest pace that a policy can ask for: ten times what a worker can check with the proxy's own cryptography, so that this one
-/// means no bound, and is not shared out among callers.
+/// The highest pace that a policy can ask for: ten times what a worker can check with the proxy's own cryptography, so that this
+/// one means no bound, and is not shared out among callers.
 pub const VERIFICATIONS_MOST: u32 = 100_000;
 
 /// Signature checks that one address can always have in a second, while there are any at all, however small the allowance.
 pub const CHECKS_OF_AN_ADDRESS: u32 = 8;
 
-/// Addresses that one worker knows as those of callers whose signatures hold, at about 40 bytes each. When it is full new ones stay
-/// among the strangers; none that is known is pushed out.
+/// Addresses that one worker knows as those of callers whose signatures hold, at about 40 bytes each. When it is full new ones
+/// stay among the strangers; none that is known is pushed out.
 pub const KNOWN_ADDRESSES: usize = 16_384;
 
-/// How long an address is known after a signature from it held, in seconds: a token's usual lifetime, after which the next one comes.
+/// How long an address is known after a signature from it held, in seconds: a token's usual lifetime, after which the next one
+/// comes.
 pub const KNOWN_ADDRESS_SECONDS: u64 = 900;
 
 /// Exchanges of one session under way in one worker when the policy does not say: as many as an HTTP/2 connection has streams by
@@ -129,12 +130,12 @@ pub const UNMEDIATED_STREAMS: u32 = 100;
 /// Most that a policy can ask for of either: more than [`STREAMS`] is no bound.
 pub const STREAMS_MOST: u32 = 100_000;
 
-/// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions, 4 MiB in all. A request reads one
-/// shard, so that its size is what the request pays for. Without room a session that is not known is denied.
+/// Bytes of one of the 256 shards in which the workers of a proxy keep what they know of sessions, 4 MiB in all. A request reads
+/// one shard, so that its size is what the request pays for. Without room a session that is not known is denied.
 ///
 /// Some 300 sessions of 50 bytes each, with what `idle_timeout` and `context_changes` keep of every session: 75,000 in all. Which
-/// shard a session has is decided by a hash with a random key, so that ids which somebody has chosen fill no shard sooner than others.
-/// One subject can have half of that, and two can have two thirds; a dozen together leave no room for others, eight do.
+/// shard a session has is decided by a hash with a random key, so that ids which somebody has chosen fill no shard sooner than
+/// others. One subject can have half of that, and two can have two thirds; a dozen together leave no room for others, eight do.
 pub const SHARD_BYTES: usize = 16 * 1024;
 
 /// Shards that one session may be kept in. A later one is looked at only where those before are full.
@@ -150,16 +151,16 @@ pub const GROWTH_BYTES: usize = 1024;
 /// Subjects of which a shard notes that a denial of theirs found no room. It has room for fifteen that hold [`SUBJECT_BYTES`].
 pub const SHUT_SUBJECTS: usize = 16;
 
-/// Kinds of rules by which a session's context is kept side by side; one more is denied. Each change of `source_prefix` is another
-/// kind, and a session rarely lives to see two.
+/// Kinds of rules by which a session's context is kept side by side; one more is denied. Each change of `source_prefix` is
+/// another kind, and a session rarely lives to see two.
 pub const CONTEXTS: usize = 8;
 
-/// How much longer a full shard says so than anything is kept that did not fit, in milliseconds: longer than a worker that has read
-/// the time takes to act on it.
+/// How much longer a full shard says so than anything is kept that did not fit, in milliseconds: longer than a worker that has
+/// read the time takes to act on it.
 pub const OVERFLOW_MILLISECONDS: u64 = 60_000;
 
-/// Sessions of which one worker remembers denials that it could not note, at some 100 bytes each. Beyond it every session is denied
-/// until those count no more: the proxy has failed for longer than a moment.
+/// Sessions of which one worker remembers denials that it could not note, at some 100 bytes each. Beyond it every session is
+/// denied until those count no more: the proxy has failed for longer than a moment.
 pub const OWED_DENIALS: usize = 1024;
 
 /// How often a worker tries to change a shard that others change at the same time, before it denies.
@@ -189,8 +190,8 @@ pub const CLOCK_SKEW_SECONDS: u64 = 300;
 /// Latest instant accepted in a token, in Unix seconds: the end of the year 9999, where RFC 3339 ends.
 pub const LATEST_SECONDS: u64 = 253_402_300_799;
 
-/// Longest key set that is fetched, in bytes: [`KEY_SET_KEYS`] RSA keys of 4096 bits, each with a certificate beside it, are 200 KiB,
-/// and no issuer has as many; sets of real issuers stay below 16 KiB.
+/// Longest key set that is fetched, in bytes: [`KEY_SET_KEYS`] RSA keys of 4096 bits, each with a certificate beside it, are 200
+/// KiB, and no issuer has as many; sets of real issuers stay below 16 KiB.
 pub const KEY_SET_BYTES: usize = 128 * 1024;
 
 /// Keys of one fetched set: issuers that rotate keep two or three.
@@ -223,7 +224,8 @@ pub const STATUS_LIST_UNSAID: u64 = 3600;
 /// How often a status list is fetched that has no `ttl`.
 pub const STATUS_REFRESH: Duration = Duration::from_secs(60);
 
-/// Shortest and longest time between two fetches of a status list, whatever its `ttl`. A revoked session is over within the longest.
+/// Shortest and longest time between two fetches of a status list, whatever its `ttl`. A revoked session is over within the
+/// longest.
 pub const STATUS_REFRESH_LEAST: Duration = Duration::from_secs(5);
 /// See [`STATUS_REFRESH_LEAST`].
 pub const STATUS_REFRESH_MOST: Duration = Duration::from_secs(300);

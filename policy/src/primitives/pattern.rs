@@ -29,7 +29,7 @@ impl Pattern {
         Some(if open { Self::Prefix(beginning.to_owned()) } else { Self::Exact(beginning.to_owned()) })
     }
 
-    /// Does it name this text?
+    /// Says whether it names this text.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         match self {
@@ -38,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Does it name whatever `narrow` names?
+    /// Says whether it names whatever `narrow` names.
     #[must_use]
     pub fn covers(&self, narrow: &Self) -> bool {
         match (self, narrow) {

@@ -115,33 +115,33 @@ impl Reason {
         Self::CredentialEchoed,
     ];
 
-    /// The stable code, as in the audit record and the metrics.
+    /// Returns the stable code, as in the audit record and the metrics.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.facts().code
     }
 
-    /// The HTTP status of the denial.
+    /// Returns the HTTP status of the denial.
     #[must_use]
     pub fn status(self) -> u16 {
         self.facts().status
     }
 
-    /// The code that the client is told.
+    /// Returns the code that the client is told.
     #[must_use]
     pub fn client_code(self) -> &'static str {
         let facts = self.facts();
         if facts.shown { facts.code } else { "token_rejected" }
     }
 
-    /// One line for people, safe to show to the client.
+    /// Returns one line for people, safe to show to the client.
     #[must_use]
     pub fn client_title(self) -> &'static str {
         let facts = self.facts();
         if facts.shown { facts.title } else { "The session token was rejected" }
     }
 
-    /// The gRPC status code for the denial (`google.rpc.Code`).
+    /// Returns the gRPC status code for the denial (`google.rpc.Code`).
     #[must_use]
     pub fn grpc_status(self) -> u32 {
         match self.status() {
@@ -152,13 +152,14 @@ impl Reason {
         }
     }
 
-    /// Can a policy ask that this reason is only recorded? Only what an established session may do is ever up for that.
+    /// Says whether a policy can ask that this reason is only recorded. Only what an established session may do is ever up for
+    /// that.
     #[must_use]
     pub fn can_be_observed(self) -> bool {
         self.status() == 403
     }
 
-    /// The reason with this code.
+    /// Returns the reason with this code; `None` when there is none.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.code() == code)

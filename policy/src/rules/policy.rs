@@ -83,25 +83,25 @@ impl Policy {
         }
     }
 
-    /// The policy before the first good document: nothing passes, whatever the mode will be.
+    /// Makes the policy before the first good document: nothing passes, whatever the mode will be.
     #[must_use]
     pub fn deny_all() -> Self {
         Self { rules: None, strip: Rc::default() }
     }
 
-    /// The policy's name, unless it is [`Policy::deny_all`].
+    /// Returns the policy's name; `None` is [`Policy::deny_all`]'s.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.rules.as_ref().map(|rules| &*rules.name)
     }
 
-    /// SHA-256 in hex over the document's canonical form without `generation`.
+    /// Returns the SHA-256 in hex over the document's canonical form without `generation`; `None` is [`Policy::deny_all`]'s.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
         self.rules.as_ref().map(|rules| &*rules.revision)
     }
 
-    /// The document's `generation`; 0 when it has none.
+    /// Returns the document's `generation`; 0 when it has none.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.rules.as_ref().map_or(0, |rules| rules.generation)
@@ -122,12 +122,12 @@ impl Policy {
         }
     }
 
-    /// The names of the commands and of the grants, for coverage and completion.
+    /// Lists the names of the commands, for coverage and completion.
     pub fn command_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().flat_map(|rules| &rules.commands).map(|command| &*command.name)
     }
 
-    /// The names of the grants.
+    /// Lists the names of the grants.
     pub fn grant_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().flat_map(|rules| rules.grants.all()).map(|grant| &*grant.name)
     }

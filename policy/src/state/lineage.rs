@@ -54,8 +54,8 @@ pub struct Heard {
 }
 
 impl Lineage {
-    /// Of a policy that was configured at this time of the proxy, or at its first tick where the proxy did not tell the time;
-    /// `document` is what it was compiled from.
+    /// Begins with a policy that was configured at this time of the proxy, or at its first tick where the proxy did not tell the
+    /// time; `document` is what it was compiled from.
     #[must_use]
     pub fn new(policy: Rc<Policy>, document: Vec<u8>, at: Option<Duration>) -> Self {
         let name = policy.name().unwrap_or_default().into();
@@ -64,7 +64,7 @@ impl Lineage {
         lineage
     }
 
-    /// Of no policy at all: everything is denied.
+    /// Begins with no policy at all: everything is denied.
     #[must_use]
     pub fn deny_all() -> Self {
         Self::closed("".into())
@@ -83,7 +83,7 @@ impl Lineage {
         }
     }
 
-    /// The name that its policies have.
+    /// Returns the name that its policies have.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -99,7 +99,7 @@ impl Lineage {
         self.abandoned.set(false);
     }
 
-    /// The policy that its open streams are judged by.
+    /// Returns the policy that its open streams are judged by.
     #[must_use]
     pub fn newest(&self) -> Rc<Policy> {
         Rc::clone(&self.newest.borrow())
@@ -112,26 +112,26 @@ impl Lineage {
         }
     }
 
-    /// Bytes of the document that it has from another VM.
+    /// Counts the bytes of the document that it has from another VM.
     #[must_use]
     pub fn heard_bytes(&self) -> usize {
         self.heard.get()
     }
 
-    /// A stream begins: whoever sends it here still has this configuration.
+    /// Notes that a stream begins: whoever sends it here still has this configuration.
     pub fn begins(&self) {
         self.begun.set(true);
         self.abandoned.set(false);
     }
 
-    /// Have its open streams been given up? No configuration reaches them, and where the newest policy cannot be asked they end
-    /// after `session.orphaned_streams`.
+    /// Says whether its open streams have been given up. No configuration reaches them, and where the newest policy cannot be
+    /// asked they end after `session.orphaned_streams`.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.get()
     }
 
-    /// A tick: tells the other VMs of this one's configuration, and hears of theirs. `vm` is the VM's random id; `idle` says that it
+    /// Tells the other VMs of this one's configuration, and hears of theirs. `vm` is the VM's random id; `idle` says that it
     /// has never had a stream. `room`: bytes of documents that there is room for.
     pub fn tick(&self, shared: &dyn SharedState, vm: &VmId, idle: bool, room: usize) -> Heard {
         let mut heard = Heard::default();
@@ -158,8 +158,8 @@ impl Lineage {
         heard
     }
 
-    /// The last beat of a VM without streams; `None` where none is known of. A VM that has had its first stream takes its own back:
-    /// that its ticks go on says nothing from then on.
+    /// The last beat of a VM without streams; `None` where none is known of. A VM that has had its first stream takes its own
+    /// back: that its ticks go on says nothing from then on.
     fn beat(&self, shared: &dyn SharedState, vm: &VmId, idle: bool) -> Result<Option<Duration>, Unavailable> {
         let key = self.beat_key();
         let found = shared.get(&key)?;

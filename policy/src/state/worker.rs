@@ -46,7 +46,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with an id and a seed, both random and new for each VM, and the environment that credentials come from.
+    /// Makes a worker with an id and a seed, both random and new for each VM, and the environment that credentials come from.
     #[must_use]
     pub fn new(id: [u8; 16], seed: [u8; 32], environment: BTreeMap<String, Secret>) -> Self {
         Self {
@@ -72,7 +72,8 @@ impl Worker {
         self.sessions.share(state);
     }
 
-    /// A policy that is going to be served: sessions that were ended under any policy stay so, whatever its name and rules are.
+    /// Takes note of a policy that is going to be served: sessions that were ended under any policy stay so, whatever its name
+    /// and rules are.
     pub fn adopt(&mut self, policy: &Policy) {
         if let Some(rules) = policy.rules() {
             self.sessions.adopt(rules.longest_token());
@@ -95,7 +96,7 @@ impl Worker {
         self.latest = self.latest.max(now);
     }
 
-    /// The latest instant seen, the epoch before there was any: a clock that steps back opens nothing that was closed.
+    /// Returns the latest instant seen, the epoch before there was any: a clock that steps back opens nothing that was closed.
     #[must_use]
     pub fn latest(&self) -> Timestamp {
         self.latest
@@ -128,7 +129,7 @@ impl Worker {
         self.live.note(session, ends, now.seconds());
     }
 
-    /// Counts since the VM began, and what is held now; for metrics.
+    /// Returns counts since the VM began, and what is held now; for metrics.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -142,7 +143,7 @@ impl Worker {
 
 /// What is fetched.
 impl Worker {
-    /// What is to be fetched now for this policy, as the clock says it. Each fetch counts as begun, and must be told of with
+    /// Says what is to be fetched now for this policy, as the clock says it. Each fetch counts as begun, and must be told of with
     /// [`Worker::fetched`]; one that never is counts as failed when its time has run out.
     pub fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
         self.sources.due(policy, now)
@@ -162,31 +163,31 @@ impl Worker {
         self.sources.take_keys(ticket, answer, now).or_else(|| self.sources.take_list(ticket, answer, now, latest, verifier))
     }
 
-    /// Is this fetch still waited for?
+    /// Says whether this fetch is still waited for.
     #[must_use]
     pub fn awaits(&self, ticket: Ticket) -> bool {
         self.sources.awaits(ticket)
     }
 
-    /// From now on only what these policies name is held: to be called whenever a policy has come. A key set that is held
+    /// Holds only what these policies name from now on: to be called whenever a policy has come. A key set that is held
     /// already serves a policy that names the same issuer and endpoint from the first request on.
     pub fn hold_for(&mut self, policies: &[Rc<Policy>]) {
         self.sources.hold_for(policies);
     }
 
-    /// Figures since the VM began.
+    /// Returns figures since the VM began.
     #[must_use]
     pub fn fetch_counts(&self) -> FetchCounts {
         self.sources.counts()
     }
 
-    /// How long ago the oldest of the fetched key sets came; `None` when there is none.
+    /// Says how long ago the oldest of the fetched key sets came; `None` when there is none.
     #[must_use]
     pub fn age_of_keys(&self, now: Timestamp) -> Option<Duration> {
         Some(now.since(self.sources.oldest_keys()?))
     }
 
-    /// The same for status lists.
+    /// Says the same for status lists.
     #[must_use]
     pub fn age_of_lists(&self, now: Timestamp) -> Option<Duration> {
         Some(now.since(self.sources.oldest_list()?))

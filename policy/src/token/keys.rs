@@ -61,13 +61,14 @@ impl Algorithm {
     pub const ALL: [Self; 9] =
         [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
 
-    /// The algorithm with this name in a JWS header; names are case-sensitive (RFC 7515 §4.1.1).
+    /// Returns the algorithm with this name in a JWS header, `None` when it is none of ours; names are case-sensitive (RFC 7515
+    /// §4.1.1).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         ALGORITHMS.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
     }
 
-    /// Its name in a JWS header.
+    /// Returns its name in a JWS header.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.jsonwebtoken().0
@@ -123,14 +124,14 @@ impl fmt::Debug for VerificationKey {
 }
 
 impl VerificationKey {
-    /// The algorithm that the key is bound to.
+    /// Returns the algorithm that the key is bound to.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The key as a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), for a verifier that is not ours. An Ed25519 key has none
-    /// here: nobody who asks could use it.
+    /// Writes the key as a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), for a verifier that is not ours. An Ed25519 key has
+    /// none here: nobody who asks could use it.
     #[must_use]
     pub fn spki(&self) -> Option<&[u8]> {
         self.spki.as_deref()

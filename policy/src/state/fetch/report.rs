@@ -76,7 +76,7 @@ impl Report {
         Self { kind, issuer: issuer.to_owned(), place: format!("{authority}{path} (cluster {cluster})"), result }
     }
 
-    /// Good or not.
+    /// Returns what came, or what is wrong with it.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -84,7 +84,7 @@ impl Report {
         self.result
     }
 
-    /// Worth a line in a log? That all is as before is not.
+    /// Says whether it is worth a line in a log. That all is as before is not.
     #[must_use]
     pub fn is_news(&self) -> bool {
         match self.result {

@@ -110,8 +110,8 @@ impl Sessions {
         (self.shared, self.key) = (Some(shared), None);
     }
 
-    /// A policy comes whose tokens are valid for so many seconds at the most. Looks whether sessions were ended, now and with each
-    /// sweep until there are some.
+    /// A policy comes whose tokens are valid for so many seconds at the most. Looks whether sessions were ended, now and with
+    /// each sweep until there are some.
     pub(crate) fn adopt(&mut self, lifetime: u64) {
         self.longest_lifetime = self.longest_lifetime.max(lifetime);
         self.look_for_endings();
@@ -259,8 +259,8 @@ impl<'a> StateQuery<'a> {
     }
 
     /// How long an entry is needed from now on: as long as any token that is valid now, where the policy wants to know of every
-    /// session; as long as its denials count; one that is ended as long as any policy lets tokens live, and for a day at least, as a
-    /// later policy may let them live longer.
+    /// session; as long as its denials count; one that is ended as long as any policy lets tokens live, and for a day at least,
+    /// as a later policy may let them live longer.
     fn needed_until(&self, longest_lifetime: u64, entry: &Entry, now: u64) -> u64 {
         let seconds = match entry.ended {
             Some(_) => self.lifetime.max(longest_lifetime).max(limits::ENDING_SECONDS),

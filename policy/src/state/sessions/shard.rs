@@ -97,9 +97,9 @@ impl Shard {
         entry.write(&mut self.entries);
     }
 
-    /// What this entry lacks, which is not there; `was` its size before, if it was known. A subject's sessions hold a small share, or
-    /// as much as is free for all others together. What is known may grow into room that is kept from new ones, of which a subject's
-    /// denials, not its sessions, take such a share.
+    /// What this entry lacks, which is not there; `was` its size before, if it was known. A subject's sessions hold a small
+    /// share, or as much as is free for all others together. What is known may grow into room that is kept from new ones, of
+    /// which a subject's denials, not its sessions, take such a share.
     pub(super) fn lack(&self, entry: &Entry, was: Option<usize>) -> Result<Option<Lack>, Malformed> {
         let size = entry.size();
         if was.is_some_and(|was| size <= was) {
@@ -124,8 +124,8 @@ impl Shard {
         })
     }
 
-    /// Makes room for this entry by what matters least: the sessions of which only denials are known, of the subject that holds the
-    /// most. That subject pays for it: until those denials no longer count, a session of it that is not known is not let in.
+    /// Makes room for this entry by what matters least: the sessions of which only denials are known, of the subject that holds
+    /// the most. That subject pays for it: until those denials no longer count, a session of it that is not known is not let in.
     pub(super) fn make_room(&mut self, entry: &Entry, was: Option<usize>) -> Result<Option<Lack>, Malformed> {
         loop {
             let lack = self.lack(entry, was)?;

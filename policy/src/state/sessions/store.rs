@@ -81,8 +81,8 @@ impl Sessions {
         Ok(self.key)
     }
 
-    /// Changes the session's entry as `decide` says of what is there; tells what it was ended for by then. Others may be quicker a
-    /// bounded number of times. A denial that there is no room for ends its session, or shuts out what is not known.
+    /// Changes the session's entry as `decide` says of what is there; tells what it was ended for by then. Others may be quicker
+    /// a bounded number of times. A denial that there is no room for ends its session, or shuts out what is not known.
     pub(super) fn change(
         &mut self,
         query: &StateQuery<'_>,
@@ -166,8 +166,8 @@ impl Sessions {
         Err(Reason::Overloaded.into())
     }
 
-    /// How long it is kept: a sixteenth longer, so that not every request has to lengthen that. What another policy has said is not
-    /// shortened.
+    /// How long it is kept: a sixteenth longer, so that not every request has to lengthen that. What another policy has said is
+    /// not shortened.
     fn keep_until(&self, query: &StateQuery<'_>, entry: &Entry, now: u64) -> u64 {
         let needed = query.needed_until(self.longest_lifetime, entry, now);
         entry.keep_until.max(needed.saturating_add(needed.saturating_sub(now) / 16))
@@ -229,10 +229,11 @@ fn overflow(entry: &Entry, now: u64) -> u64 {
     entry.keep_until.saturating_add(entry.keep_until.saturating_sub(now) / 4).saturating_add(limits::OVERFLOW_MILLISECONDS)
 }
 
-/// Has the shards before the entry's say that they have overflowed for longer than it is kept; false when another worker was quicker.
+/// Has the shards before the entry's say that they have overflowed for longer than it is kept; false when another worker was
+/// quicker.
 ///
-/// Longer by a minute: a worker that read the time before another one finds that over would have to stand still for a minute, and for
-/// as long as the entry is kept, to put in what the other one does not look for.
+/// Longer by a minute: a worker that read the time before another one finds that over would have to stand still for a minute,
+/// and for as long as the entry is kept, to put in what the other one does not look for.
 fn keep_overflowed(shared: &dyn SharedState, earlier: &mut [Read], entry: &Entry, now: u64) -> Result<bool, Unavailable> {
     for read in earlier {
         if read.shard.overflowed_until < entry.keep_until.saturating_add(limits::OVERFLOW_MILLISECONDS) {

@@ -28,7 +28,7 @@ fn spki(key: &impl EncodePublicKey) -> Option<Vec<u8>> {
 }
 
 impl Algorithm {
-    /// A signature of a JWS as X.509 would write it: ECDSA's r‖s (RFC 7518 §3.4) as a DER `ECDSA-Sig-Value` (RFC 3279 §2.2.3),
+    /// Writes a signature of a JWS as X.509 would: ECDSA's r‖s (RFC 7518 §3.4) as a DER `ECDSA-Sig-Value` (RFC 3279 §2.2.3),
     /// all others as they are. `None` when it is none, whatever the key: r or s missing, zero, or not below the curve's order.
     #[must_use]
     pub fn signature_der(self, raw: &[u8]) -> Option<Cow<'_, [u8]>> {

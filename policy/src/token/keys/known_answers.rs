@@ -36,7 +36,7 @@ const PUBLISHED: [Published; 2] = [
     },
 ];
 
-/// One known answer for ES256 and one for RS256. Their keys are read as a policy's are.
+/// Returns one known answer for ES256 and one for RS256. Their keys are read as a policy's are.
 #[must_use]
 pub fn known_answers() -> Vec<KnownAnswer> {
     PUBLISHED.iter().filter_map(KnownAnswer::read).collect()

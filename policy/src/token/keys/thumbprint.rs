@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// The RFC 7638 thumbprint of a JWK is SHA-256 over the members that make the key, in their one spelling. `None` is for a JWK that
-/// lacks one of them, or is of another kind than EC, OKP and RSA.
+/// The RFC 7638 thumbprint of a JWK is SHA-256 over the members that make the key, in their one spelling. `None` is for a JWK
+/// that lacks one of them, or is of another kind than EC, OKP and RSA.
 #[must_use]
 pub fn thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
     let member = |name: &str| jwk.get(name).and_then(Value::as_str);
