@@ -98,7 +98,8 @@ pub(super) async fn serve(
     if !ended {
         stream.reads(tokio::spawn(body_of(body, feed.clone(), room_upstream)).abort_handle());
     }
-    stream.reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, RequestKind { upgrade, grpc })).abort_handle());
+    stream
+        .reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, RequestKind { upgrade, grpc })).abort_handle());
     respond(stream, to_client_lane).await
 }
 

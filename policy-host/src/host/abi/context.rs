@@ -3,7 +3,7 @@
 use super::super::guest::slice;
 use super::super::headers::read_pairs;
 use super::super::module::Abi;
-use super::super::state::{Stream, DeferredAction};
+use super::super::state::{DeferredAction, Stream};
 use super::super::{LocalReply, LogLevel, MapType, Status, properties, tick_nanoseconds};
 use super::{Answer, Caller, Guest, HostCall, HostState, Linker, answer, host_call};
 

@@ -3,7 +3,7 @@
 use super::half_stream::{BodyStatus, HeadStatus, Iteration};
 use super::{Event, Flow, HalfStream};
 use crate::host::callback::CallbackResult;
-use crate::host::state::{Effect, DeferredAction};
+use crate::host::state::{DeferredAction, Effect};
 use crate::host::stream::{BodyOf, Part};
 use crate::host::{Head, LocalReply, StreamId, Worker};
 
@@ -80,7 +80,9 @@ impl Worker {
                 self.fail(id);
                 HeadStatus::HoldUnseen
             }
-            Some(CallbackResult::Action { action, stopped }) => HeadStatus::from_abi(action, stopped, self.options.hold_headers_alone),
+            Some(CallbackResult::Action { action, stopped }) => {
+                HeadStatus::from_abi(action, stopped, self.options.hold_headers_alone)
+            }
         };
         if status == HeadStatus::Continue {
             self.vm.hide_map(id, to.head().map_type());
@@ -289,7 +291,9 @@ impl Worker {
                 DeferredAction::ContinueRequest => self.resume(id, To::Upstream),
                 DeferredAction::ContinueResponse => self.resume(id, To::Client),
                 DeferredAction::Close => self.cut(id),
-                DeferredAction::Reply(reply) if self.flows.get(&id).is_some_and(|flow| flow.response.begun) => self.reply(id, reply),
+                DeferredAction::Reply(reply) if self.flows.get(&id).is_some_and(|flow| flow.response.begun) => {
+                    self.reply(id, reply)
+                }
                 DeferredAction::Reply(reply) if replies.iter().all(|(known, _)| *known != id) => replies.push((id, reply)),
                 DeferredAction::Reply(_) => {}
             }
