@@ -1,7 +1,6 @@
 //! README.md is true: its policy compiles, its table of reasons is complete, its links lead somewhere, its targets exist.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::PolicyDocument;
 use chaperone_policy::Reason;
 use chaperone_tests::root;
 use policy_host::files;
