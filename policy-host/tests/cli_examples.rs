@@ -1,7 +1,7 @@
 //! The examples, as their READMEs tell them: every shown command and record checked.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::{Document, PolicyDocument};
+use chaperone_authoring::source::Document;
 use policy_host::{
     files,
     host::{LogSink, Module},

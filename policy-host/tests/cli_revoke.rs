@@ -1,7 +1,6 @@
 //! `policy-host revoke` as an operator runs it: on files, several at once, interrupted, and on what it must not touch.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::PolicyDocument;
 use policy_host::files;
 use serde_json::{Value, json};
 use std::{

@@ -1,7 +1,6 @@
 //! `policy-host revoke --from-log` as an operator runs it: on logs in each format, with what is not of this policy, broken or not there.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::PolicyDocument;
 use policy_host::files;
 use serde_json::{Value, json};
 use std::{

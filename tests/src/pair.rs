@@ -8,7 +8,8 @@ use chaperone_policy::{
     Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Timestamp, Worker,
 };
 use policy_host::host::{
-    self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, Plugin, VmOptions, as_received,
+    self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, PeerCertificate, Plugin, Properties, VmOptions,
+    as_received,
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};

@@ -2,7 +2,6 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what `--nocapture` is for")]
 
-use chaperone_authoring::source::PolicyDocument;
 use chaperone_tests::{
     access_log::{AccessLog, Entry},
     client::Call,

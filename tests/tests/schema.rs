@@ -1,11 +1,7 @@
 //! The JSON Schemas say what the core and the readers say, as far as a schema can; and the shipped files are current.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::{
-    cases::{Clock, Plan},
-    schema,
-    source::Document,
-};
+use chaperone_authoring::{cases::Clock, schema};
 use chaperone_policy::Policy;
 use chaperone_tests::{json_schema::verdicts, root};
 use policy_host::files;

@@ -1,7 +1,6 @@
 //! What is rendered and shipped for proxies, shown to the real Envoy as far as that can look into it.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::{Document, PolicyDocument};
 use chaperone_tests::{install, mtls::Authority, root};
 use policy_host::{
     files,

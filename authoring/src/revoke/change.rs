@@ -58,11 +58,15 @@ pub(super) fn past(policy: &Value, now: Timestamp) -> Vec<usize> {
 /// Can this entry of the policy's not matter any more?
 pub(crate) fn is_past(policy: &Value, entry: &Value, now: Timestamp) -> bool {
     let Some(before) = Selectors::of(entry).issued_before else { return false };
-    let duration = |pointer: &str| policy.pointer(pointer).and_then(Value::as_str).and_then(seconds);
-    let Some(lifetime) = duration("/session/max_lifetime") else { return false };
-    let longest = lifetime.saturating_add(duration("/session/clock_skew").unwrap_or(0));
+    let Some(longest) = longest(policy) else { return false };
     // In whole seconds, as tokens have them: rounding up errs on the side of keeping.
     before.as_second().saturating_add(1).saturating_add(longest) <= now.as_second()
+}
+
+/// How long a token can still be good after it was issued, in seconds; `None` where the policy does not say.
+pub(crate) fn longest(policy: &Value) -> Option<i64> {
+    let duration = |pointer: &str| policy.pointer(pointer).and_then(Value::as_str).and_then(seconds);
+    Some(duration("/session/max_lifetime")?.saturating_add(duration("/session/clock_skew").unwrap_or(0)))
 }
 
 /// The entries of `revoked` for which this holds.

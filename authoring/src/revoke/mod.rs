@@ -10,8 +10,8 @@ mod revise;
 mod splice;
 mod text;
 
-pub(crate) use change::is_past;
 pub use change::{Change, next_generation};
+pub(crate) use change::{is_past, longest};
 pub use entry::{Entry, Selectors};
 pub use log::{Endings, LogLine};
 pub use patch::patch;

@@ -1,7 +1,7 @@
 //! `policy-host check`: is this a policy that the filter would take, and one that a reviewer would?
 
 use super::{Exit, Format, output};
-use chaperone_authoring::source::{Document, Findings, Lint, PolicyDocument, Target, wiring_alone};
+use chaperone_authoring::source::{Findings, Lint, PolicyDocument, Target, wiring_alone};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::files;

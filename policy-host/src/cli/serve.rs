@@ -1,7 +1,7 @@
 //! `policy-host serve`: the filter in front of real HTTP.
 
 use super::{Exit, output, wasm};
-use chaperone_authoring::{published::Published, source::PolicyDocument, token::RunKeys};
+use chaperone_authoring::{published::Published, token::RunKeys};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
@@ -9,6 +9,7 @@ use policy_host::{
     files,
     host::{Clock, FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
     serve::{self, LogEntry, OnLog, Pool, ServeOptions, Upstream},
+    site::Site,
 };
 use std::{
     io::Write,
@@ -128,7 +129,7 @@ impl Serve {
             Some(demo) => demo.published.clone(),
             None => self.published(document.value())?,
         };
-        let (clusters, _) = published.clusters(Clock::real());
+        let (clusters, _) = Site::clusters(published, Clock::real());
         let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), clusters, ..VmOptions::default() };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());

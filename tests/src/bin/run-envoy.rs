@@ -6,7 +6,6 @@
     reason = "a program for people; a failure to start is its last word, and JSON without a member is null"
 )]
 
-use chaperone_authoring::source::PolicyDocument;
 use chaperone_tests::{
     access_log::AccessLog,
     envoy::{Envoy, Setup},

@@ -5,12 +5,10 @@ use crate::{
     revoke::{Entry, Selectors, entries, is_past},
     source::{Finding, Findings, Named, PolicyDocument, Severity},
 };
+use chaperone_policy::limits;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
-
-/// `session.orphaned_streams`, where the policy does not say it.
-const ORPHANED: &str = "10s";
 
 struct Against<'d> {
     new: &'d PolicyDocument,
@@ -64,7 +62,8 @@ impl Against<'_> {
 
     /// What becomes of the streams that are open, and what to do about it.
     fn orphaned(&self, change: &str, keep: &str) -> (String, String) {
-        let bound = text(self.old, "/session/orphaned_streams").unwrap_or(ORPHANED);
+        let default = || format!("{}s", limits::ORPHANED_STREAMS.as_secs());
+        let bound = text(self.old, "/session/orphaned_streams").map_or_else(default, str::to_owned);
         (format!("{change}: streams that are open now end within {bound}, whatever this policy says of them"), keep.to_owned())
     }
 

@@ -1,7 +1,7 @@
 //! Revocations that end nothing, or more than was meant.
 
 use super::{Lint, Linter, items};
-use crate::source::seconds;
+use crate::revoke::longest;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ impl Linter<'_> {
     pub(super) fn revoked(&mut self) {
         let issuers: HashSet<&str> =
             items(self.policy, "/tokens/issuers").filter_map(|(_, i)| i.get("issuer")?.as_str()).collect();
-        let longest = self.longest();
+        let longest = longest(self.policy);
         let mut seen: HashMap<Vec<(&str, &str)>, Reach> = HashMap::new();
         for (pointer, entry) in items(self.policy, "/revoked") {
             let Some(members) = entry.as_object() else { continue };
@@ -52,12 +52,6 @@ impl Linter<'_> {
                 Some(_) | None => drop(seen.insert(selectors, (pointer, before))),
             }
         }
-    }
-
-    /// How long a token can still be good after it was issued.
-    fn longest(&self) -> Option<i64> {
-        let duration = |pointer: &str| self.policy.pointer(pointer).and_then(Value::as_str).and_then(seconds);
-        Some(duration("/session/max_lifetime")?.saturating_add(duration("/session/clock_skew").unwrap_or(0)))
     }
 
     fn instant(&mut self, pointer: &str, before: Option<Timestamp>, longest: Option<i64>) {

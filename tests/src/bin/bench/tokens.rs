@@ -1,9 +1,6 @@
 //! The keys, the policy and the tokens: all of them minted before anything is measured.
 
-use chaperone_authoring::{
-    source::PolicyDocument,
-    token::{TestKey, jwks},
-};
+use chaperone_authoring::token::{TestKey, jwks};
 use chaperone_policy::Algorithm;
 use chaperone_tests::{root, scenario::now};
 use policy_host::files;
