@@ -146,7 +146,7 @@ fn beyond_documents(module: &Module, matrix: &mut BTreeMap<String, Vec<String>>)
     matrix.entry("no_policy".to_owned()).or_default().push(row);
 
     let mut exchange = Exchange::begin(Rc::new(Policy::deny_all()));
-    let denial = exchange.fail(&mut worker(), at);
+    let denial = exchange.fail(&mut worker());
     assert_eq!(denial.reason(), Reason::InternalError);
     let record = exchange.record(&End::default()).expect("judged");
     assert!(record.contains("\"status_code\":\"internal_error\""));

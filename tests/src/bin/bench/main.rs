@@ -105,8 +105,12 @@ fn run(options: &Options) -> Result<String, String> {
     fs::create_dir_all(&dir).expect("the build folder can be written");
     let chaperone = options.wasm.as_deref().map_or_else(|| wasm::chaperone().to_path_buf(), Path::to_path_buf);
     // A copy: another build must not change what is measured.
-    let (ours, empty) = (dir.join("chaperone.wasm"), dir.join("empty.wasm"));
-    fs::copy(&chaperone, &ours).map_err(|error| format!("{}: {error}", chaperone.display()))?;
+    let (ours, before, empty) = (dir.join("chaperone.wasm"), dir.join("before.wasm"), dir.join("empty.wasm"));
+    let copy = |from: &Path, to| fs::copy(from, to).map_err(|error| format!("{}: {error}", from.display()));
+    copy(&chaperone, &ours)?;
+    if let Some(earlier) = &options.before {
+        copy(earlier, &before)?;
+    }
     let text = fs::read(root().join("tests/fixtures/empty-filter.wat")).expect("the fixture is there");
     fs::write(&empty, wat::parse_bytes(&text).expect("the fixture is WebAssembly")).expect("the build folder can be written");
 
@@ -129,7 +133,7 @@ fn run(options: &Options) -> Result<String, String> {
         }
     }
     eprintln!("bench: starting {} Envoys", setups.len());
-    let start = |setup: &Setup| Proxy::start(&dir, setup.name(), &setup.filters(&keys, &ours, &empty), &setup.record());
+    let start = |setup: &Setup| Proxy::start(&dir, setup.name(), &setup.filters(&keys, &ours, &before, &empty), &setup.record());
     let mut proxies: Vec<Proxy> = setups.iter().map(start).collect();
     let mut pinned = machine::pin(std::process::id(), CORES.1);
     for proxy in &mut proxies {

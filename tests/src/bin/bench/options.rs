@@ -1,16 +1,18 @@
 //! What can be asked of a run.
 
-use crate::rows::Row;
+use crate::rows::{Row, Setup};
 use std::path::PathBuf;
 
 /// How it is used.
-pub(crate) const USAGE: &str = "usage: bench [--rounds N] [--requests N] [--connections N] [--only NAME] [--wasm FILE]
+pub(crate) const USAGE: &str =
+    "usage: bench [--rounds N] [--requests N] [--connections N] [--only NAME] [--wasm FILE] [--before FILE]
   --rounds N     alternating rounds (40)
   --requests N   requests of a round, a twentieth of it where each token is new (2000)
   --connections N
                  connections, each with one request at a time (4: Envoy finds several events when it wakes, as under real load)
   --only NAME    rows whose name contains NAME, and those that they are compared with; may be given again
-  --wasm FILE    another build of the filter";
+  --wasm FILE    another build of the filter
+  --before FILE  an earlier build of it, in rows of its own: what a change costs, in the same rounds";
 
 /// The options, defaults filled in.
 pub(crate) struct Options {
@@ -18,12 +20,13 @@ pub(crate) struct Options {
     pub(crate) requests: u32,
     pub(crate) connections: usize,
     pub(crate) wasm: Option<PathBuf>,
+    pub(crate) before: Option<PathBuf>,
     only: Vec<String>,
 }
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { rounds: 40, requests: 2000, connections: 4, wasm: None, only: Vec::new() };
+        let mut options = Self { rounds: 40, requests: 2000, connections: 4, wasm: None, before: None, only: Vec::new() };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name}: no such option, or no value"))?;
@@ -36,6 +39,7 @@ impl Options {
                 "--connections" => options.connections = number()?,
                 "--only" => options.only.push(value),
                 "--wasm" => options.wasm = Some(PathBuf::from(value)),
+                "--before" => options.before = Some(PathBuf::from(value)),
                 _ => return Err(format!("{name}: no such option")),
             }
         }
@@ -52,7 +56,8 @@ impl Options {
 
     /// The rows that were asked for, no filter, and the native ones that ratios need.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let asked = |row: &Row| self.only.is_empty() || self.only.iter().any(|part| row.name().contains(part));
+        let there = |row: &Row| row.setup() != Setup::Before || self.before.is_some();
+        let asked = |row: &Row| there(row) && (self.only.is_empty() || self.only.iter().any(|part| row.name().contains(part)));
         let wanted: Vec<Row> = Row::ALL.into_iter().filter(asked).collect();
         let needed =
             |row: &Row| *row == Row::NoFilter || wanted.contains(row) || wanted.iter().any(|one| one.compared().contains(row));

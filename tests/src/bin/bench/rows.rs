@@ -24,6 +24,9 @@ pub(crate) enum Row {
     ColdRs256,
     DeniedCommand,
     DeniedNoToken,
+    /// The same of an earlier build of the filter, where one is named.
+    WarmBefore,
+    DeniedCommandBefore,
 }
 
 /// One Envoy. The denials share that of the warm row: they are its other answers.
@@ -38,10 +41,11 @@ pub(crate) enum Setup {
     Warm,
     ColdEs256,
     ColdRs256,
+    Before,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::NoFilter,
         Self::EmptyWasm,
         Self::NativeLeast,
@@ -54,6 +58,8 @@ impl Row {
         Self::ColdRs256,
         Self::DeniedCommand,
         Self::DeniedNoToken,
+        Self::WarmBefore,
+        Self::DeniedCommandBefore,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -70,6 +76,8 @@ impl Row {
             Self::ColdRs256 => "chaperone, cold RS256",
             Self::DeniedCommand => "chaperone, denied: command_not_granted",
             Self::DeniedNoToken => "chaperone, denied: token_missing",
+            Self::WarmBefore => "chaperone before, warm",
+            Self::DeniedCommandBefore => "chaperone before, denied: command_not_granted",
         }
     }
 
@@ -84,6 +92,7 @@ impl Row {
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Setup::Warm,
             Self::ColdEs256 => Setup::ColdEs256,
             Self::ColdRs256 => Setup::ColdRs256,
+            Self::WarmBefore | Self::DeniedCommandBefore => Setup::Before,
         }
     }
 
@@ -97,7 +106,9 @@ impl Row {
             | Self::NativeRecorded
             | Self::NativeEs256
             | Self::NativeRs256 => None,
-            Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Some(Self::NativeCached),
+            Self::Warm | Self::DeniedCommand | Self::DeniedNoToken | Self::WarmBefore | Self::DeniedCommandBefore => {
+                Some(Self::NativeCached)
+            }
             Self::ColdEs256 => Some(Self::NativeEs256),
             Self::ColdRs256 => Some(Self::NativeRs256),
         }
@@ -105,7 +116,7 @@ impl Row {
 
     /// The native row that does for a request what this one does: headers for upstream, credential, record.
     pub(crate) fn alike(self) -> Option<Self> {
-        (self == Self::Warm).then_some(Self::NativeRecorded)
+        matches!(self, Self::Warm | Self::WarmBefore).then_some(Self::NativeRecorded)
     }
 
     /// All rows that this one is measured against.
@@ -125,7 +136,9 @@ impl Row {
             | Self::NativeRecorded
             | Self::Warm
             | Self::DeniedCommand
-            | Self::DeniedNoToken => None,
+            | Self::DeniedNoToken
+            | Self::WarmBefore
+            | Self::DeniedCommandBefore => None,
         }
     }
 
@@ -134,8 +147,10 @@ impl Row {
             Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
                 (200, "\r\n\r\nok\n")
             }
-            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 => (200, "x-chaperone-audit-id: "),
-            Self::DeniedCommand => (403, "command_not_granted"),
+            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 | Self::WarmBefore => {
+                (200, "x-chaperone-audit-id: ")
+            }
+            Self::DeniedCommand | Self::DeniedCommandBefore => (403, "command_not_granted"),
             Self::DeniedNoToken => (401, "token_missing"),
         };
         Expected { status, piece }
@@ -143,7 +158,7 @@ impl Row {
 
     /// Method, path and headers, as a client of the example sends them. Without a filter the token is there, too.
     pub(crate) fn headers(self, token: &str) -> Vec<(&'static str, String)> {
-        let method = if self == Self::DeniedCommand { "DELETE" } else { "GET" };
+        let method = if matches!(self, Self::DeniedCommand | Self::DeniedCommandBefore) { "DELETE" } else { "GET" };
         let mut headers = vec![
             (":method", method.to_owned()),
             (":path", "/v1/orders/1017".to_owned()),
@@ -185,10 +200,11 @@ impl Setup {
             Self::Warm => "warm",
             Self::ColdEs256 => "cold-es256",
             Self::ColdRs256 => "cold-rs256",
+            Self::Before => "before",
         }
     }
 
-    pub(crate) fn filters(self, keys: &Keys, chaperone: &Path, empty: &Path) -> Value {
+    pub(crate) fn filters(self, keys: &Keys, chaperone: &Path, before: &Path, empty: &Path) -> Value {
         filters::chain(match self {
             Self::NoFilter => vec![],
             Self::EmptyWasm => vec![filters::wasm("empty", empty, "")],
@@ -197,6 +213,7 @@ impl Setup {
             Self::NativeRecorded => filters::native(keys, true, Extent::Recorded),
             Self::NativeUncached => filters::native(keys, false, Extent::Whole),
             Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
+            Self::Before => vec![filters::wasm("chaperone", before, &keys.policy())],
         })
     }
 
@@ -211,7 +228,8 @@ impl Setup {
             | Self::NativeUncached
             | Self::Warm
             | Self::ColdEs256
-            | Self::ColdRs256 => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
+            | Self::ColdRs256
+            | Self::Before => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
         }
     }
 
@@ -226,7 +244,7 @@ impl Setup {
                 vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)]
             }
             Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
-            Self::Warm => vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)],
+            Self::Warm | Self::Before => vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)],
             Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],
         }
     }
