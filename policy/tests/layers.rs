@@ -49,13 +49,22 @@ fn named(source: &str) -> Vec<String> {
     names
 }
 
+/// Whether `super` after `super` leads out of the file's layer: as many steps as the file is deep, one more in a module within it.
+fn climbs_out(file: &str, source: &str) -> bool {
+    let depth = file.split('/').filter(|part| !matches!(*part, "mod.rs")).count();
+    let (code, tests) = source.split_once("\nmod tests {").unwrap_or((source, ""));
+    let chain = |steps: usize| "super::".repeat(steps);
+    code.contains(&chain(depth)) || tests.contains(&chain(depth + 1))
+}
+
 /// Each arrow that points upwards, as `FILE names LAYER`.
 fn upward(file: &str, source: &str) -> Vec<String> {
     let Some(own) = file.split('/').next().and_then(|folder| LAYERS.iter().position(|layer| *layer == folder)) else {
         return Vec::new();
     };
     let allowed = |name: &str| LAYERS.iter().position(|layer| *layer == name).is_some_and(|layer| layer <= own);
-    named(source).into_iter().filter(|name| !allowed(name)).map(|name| format!("{file} names {name}")).collect()
+    let names = named(source).into_iter().filter(|name| !allowed(name)).map(|name| format!("{file} names {name}"));
+    names.chain(climbs_out(file, source).then(|| format!("{file} climbs out of its layer"))).collect()
 }
 
 #[test]
@@ -90,5 +99,8 @@ fn an_arrow_upwards_is_found_in_any_spelling() {
     {
         assert!(upward("token/claims.rs", fine).is_empty(), "{fine}");
     }
+    assert_eq!(upward("http/head.rs", "use super::super::rules::policy::Rules;"), ["http/head.rs climbs out of its layer"]);
+    assert_eq!(upward("rules/grants/mod.rs", "use super::super::state;"), ["rules/grants/mod.rs climbs out of its layer"]);
+    assert!(upward("rules/grants/index.rs", "use super::Grant;\nmod tests {\n    use super::super::Grants;\n}").is_empty());
     assert!(upward("exchange/judge.rs", "use crate::answer::record::Record;").is_empty());
 }
