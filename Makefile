@@ -6,7 +6,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-envoy test test-matrix soak bench wasm lint wasm-target wasm-for-tests policy-host envoy lint-tools
+.PHONY: help run run-envoy test test-matrix soak bench wasm lint wasm-target page-target wasm-for-tests policy-host envoy lint-tools
 
 # The filter and what runs it are built at once: they share no folder of target, and the end of the filter's build, the
 # optimisation of the whole, keeps one core alone busy. -j has no number because make would otherwise ration cargo's jobs.
@@ -43,18 +43,23 @@ wasm: wasm-target ## build target/wasm32-wasip1/wasm/chaperone.wasm
 	@$(CARGO) build --locked --quiet -p chaperone-filter --target wasm32-wasip1 --profile wasm
 	@ls -l target/wasm32-wasip1/wasm/chaperone.wasm
 
-lint: wasm-target lint-tools ## formatting, clippy for all targets, licences and sources of the dependencies
+lint: wasm-target page-target lint-tools ## formatting, clippy for all targets, licences and sources of the dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p chaperone-filter --target wasm32-wasip1 -- -D warnings
+	$(CARGO) clippy --locked -p chaperone-filter --target wasm32-wasip1 --features for-tests -- -D warnings
 	$(CARGO) clippy --locked -p chaperone-authoring --target wasm32-unknown-unknown -- -D warnings
 	$(CARGO_DENY) --locked check bans licenses sources
 
-# The filter's target, and the one of a page, for which `authoring` must build.
+# $(1): a target of rustc, added where it is missing.
+ADD_TARGET = rustup target list --installed | grep -qx $(1) || { echo "==> adding the $(1) target"; rustup target add $(1); }
+
 wasm-target:
-	@for target in wasm32-wasip1 wasm32-unknown-unknown; do \
-		rustup target list --installed | grep -qx $$target || { echo "==> adding the $$target target"; rustup target add $$target; }; \
-	done
+	@$(call ADD_TARGET,wasm32-wasip1)
+
+# For pages in a browser, for which `authoring` must build.
+page-target:
+	@$(call ADD_TARGET,wasm32-unknown-unknown)
 
 # The test-only build that can be made to trap and to wait. Its own folder: it can never be taken for the filter that ships.
 wasm-for-tests: wasm-target
