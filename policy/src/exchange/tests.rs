@@ -180,7 +180,7 @@ fn time_and_the_newest_policy_end_the_wait() {
         bench.now += seconds;
         match bench.resume(&mut asked, &given, &policy(change)) {
             Decision::Hold(_) => "waits",
-            decision => {
+            decision @ (Decision::Forward(_) | Decision::Refuse(_)) => {
                 let reason = reason(decision);
                 assert_eq!(asked.exchange.reason(), reason);
                 reason.map_or("allowed", Reason::code)
