@@ -256,6 +256,10 @@ fn judge(exchange: &mut Exchange, newest: &Rc<Policy>, with: &mut With<'_>, room
     let map = hostcalls::get_map(MapType::HttpRequestHeaders);
     let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse);
     let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
+    // The record of a failure has the time, too.
+    if let Ok(now) = now {
+        with.worker.observe(now);
+    }
     let (Ok(headers), Ok(now)) = (headers, now) else { return Judged::Denied(exchange.fail(with.worker)) };
     if !room {
         return Judged::Denied(exchange.overload(with.worker));

@@ -8,7 +8,6 @@ use crate::decide::check::{Findings, authorize_command, has_status, is_live};
 use crate::primitives::reason::Reason;
 use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
-use crate::state::fetch::Sources;
 use crate::state::seats::Seat;
 use crate::state::session::Authenticated;
 use crate::state::sessions::{Ending, StateQuery, Stop};
@@ -66,20 +65,14 @@ impl Cut {
 
 impl Admission {
     /// Of a request that was let through under `policy`; `observed` if only because the policy observes.
-    pub(crate) fn of(
-        policy: &Rc<Policy>,
-        sources: &Sources,
-        findings: &Findings,
-        observed: Option<Reason>,
-        command: Option<Rc<str>>,
-    ) -> Self {
+    pub(crate) fn of(policy: &Rc<Policy>, findings: &Findings, observed: Option<Reason>, command: Option<Rc<str>>) -> Self {
         let basis = match (&findings.authenticated, observed) {
             (Some(authenticated), _) => Basis::Session(authenticated.clone()),
             (None, Some(reason)) => Basis::Observed(reason),
             (None, None) => Basis::Unmediated,
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
-        let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), sources.epoch());
+        let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
         Self { basis, bound, command, by, epoch, over, seat: None }
     }
 
@@ -131,6 +124,16 @@ impl Admission {
                 self.stays(rules, worker, moved).map_err(|stop| cut(stop, None))
             }
             Err(reason) => Err(cut(reason.into(), because)),
+        }
+    }
+
+    /// Has what the workers share of its session read anew: what the last round over the open streams has read is good enough to
+    /// cut by, and not to let a request through by.
+    pub(crate) fn read_anew(&self, newest: &Rc<Policy>, worker: &mut Worker) {
+        if let (Some(rules), Basis::Session(Authenticated { session, .. })) = (newest.rules(), &self.basis)
+            && let Some(query) = StateQuery::of(rules, session, &worker.sessions)
+        {
+            worker.sessions.forget_swept(&query);
         }
     }
 

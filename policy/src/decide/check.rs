@@ -10,7 +10,7 @@ use crate::decide::context::Context;
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
 use crate::http::credentials::token;
-use crate::http::head::{Head, Request};
+use crate::http::head::{Head, Headers, Request};
 use crate::http::path::CanonicalPath;
 use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
@@ -46,6 +46,8 @@ pub(crate) struct Findings {
     pub(crate) status_until: Option<u64>,
     /// The first denial that the policy only observes.
     pub(crate) observed: Option<Reason>,
+    /// The epoch of what had been fetched when it was checked.
+    pub(crate) epoch: u64,
     /// What this very request has ended its session for.
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
@@ -98,6 +100,7 @@ pub(crate) fn check(
 ) -> Result<Option<Need>, Reason> {
     let rules = policy.rules().ok_or(Reason::NoPolicy)?;
     worker.observe(context.now);
+    findings.epoch = worker.sources.epoch();
 
     trace.saw(|| CheckStep::head(head));
     let request = Request::read(head)?;
@@ -166,7 +169,9 @@ pub(crate) fn proceed(
         findings.next = Next::Credential;
     }
     if findings.next == Next::Credential {
-        if let Some(need) = credential_is_missing(command, worker.latest(), findings) {
+        // Nobody waits for a credential that he is not given.
+        let is_given = rules.enforces() && findings.observed.is_none();
+        if let Some(need) = credential_is_missing(command, worker.latest(), findings).filter(|_| is_given) {
             return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
         }
         // An observed denial is let through without a credential: it was never allowed to use it.
@@ -196,6 +201,16 @@ fn body_is_missing(_: Option<(CommandId, &Command)>, _: &Given<'_>) -> Result<Op
 #[cfg(not(any(test, feature = "hold-for-tests")))]
 fn credential_is_missing(_: Option<(CommandId, &Command)>, _: Timestamp, _: &Findings) -> Option<Need> {
     None
+}
+
+/// The command that a head is under these rules; `None` where it is none, or the head has no single reading.
+pub(crate) fn command_of<'r>(rules: &'r Rules, headers: &Headers<'_>) -> Option<&'r Command> {
+    let request = Request::read(&Head { headers, ..Head::default() }).ok()?;
+    let path = CanonicalPath::parse(request.path).ok()?;
+    match rules.router.find(request.method, &request.host, &path) {
+        Lookup::Found(route) if has_form(route, &request) => rules.commands.get(route.command.0 as usize),
+        Lookup::Found(_) | Lookup::Missed | Lookup::Ambiguous => None,
+    }
 }
 
 /// The body by the rules of another policy, for the command of this name: of one that has come between. What it asks for and has

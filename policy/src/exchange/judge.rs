@@ -6,7 +6,7 @@ use super::{Decision, Exchange, Held, Judged, Permit, Stage};
 use crate::answer::denial::Denial;
 use crate::answer::record::{Named, Outcome, RequestFacts};
 use crate::decide::admission::{Admission, Cut};
-use crate::decide::check::{Findings, agrees_on_body, check, proceed};
+use crate::decide::check::{Findings, agrees_on_body, check, command_of, proceed};
 use crate::decide::context::Context;
 use crate::decide::echo::{Carried, Watch};
 use crate::decide::need::{Given, Need};
@@ -134,8 +134,8 @@ impl Exchange {
         let (mut admission, mut cut) = (None, None);
         if !matches!(outcome, Outcome::Denied(_)) {
             let observed = outcome.reason();
-            let mut admitted = Admission::of(&policy, &worker.sources, &findings, observed, named.command.clone());
-            let asked = || still_admits(&mut admitted, &findings, given, worker, context);
+            let mut admitted = Admission::of(&policy, &findings, observed, named.command.clone());
+            let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
             match overtaken.map_or_else(asked, Err) {
                 Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
                 Err(denied) => {
@@ -269,27 +269,48 @@ fn go_on(policy: &Policy, given: &Given<'_>, worker: &mut Worker, findings: &mut
 fn still_waits(policy: &Rc<Policy>, findings: &Findings, worker: &mut Worker, context: &Context<'_>) -> Result<(), Cut> {
     let command = policy.rules().zip(findings.command).and_then(|(rules, command)| rules.commands.get(command.0 as usize));
     let command = command.map(|command| Rc::clone(&command.name));
-    Admission::of(policy, &worker.sources, findings, findings.observed, command).reauthorize(context.newest, worker, false)
+    Admission::of(policy, findings, findings.observed, command).reauthorize(context.newest, worker, false)
 }
 
 /// Asks the newest policy where it is another one, which the proxy may be about to go over to, and everything that was asked
 /// before a request was held.
 fn still_admits(
     admission: &mut Admission,
+    policy: &Policy,
     findings: &Findings,
     given: &Given<'_>,
+    headers: &Headers<'_>,
     worker: &mut Worker,
     context: &Context<'_>,
 ) -> Result<(), Cut> {
-    let same = admission.is_by(context.newest);
-    if same && findings.held_since.is_none() {
+    let newest = context.newest;
+    let (same, held) = (admission.is_by(newest), findings.held_since.is_some());
+    if same && !held {
         return Ok(());
     }
-    admission.reauthorize(context.newest, worker, false)?;
-    match context.newest.rules().filter(|rules| !same && rules.enforces()) {
-        Some(rules) => agrees_on_body(rules, admission.command(), given).map_err(|reason| Cut::by(rules, reason)),
-        None => Ok(()),
+    if held {
+        admission.read_anew(newest, worker);
     }
+    admission.reauthorize(newest, worker, false)?;
+    let Some(rules) = newest.rules().filter(|_| !same) else { return Ok(()) };
+    if held && !matches!(given, Given::Gone) {
+        treats_alike(policy, newest, admission.command(), headers).map_err(|reason| Cut::by(rules, reason))?;
+    }
+    if rules.enforces() {
+        agrees_on_body(rules, admission.command(), given).map_err(|reason| Cut::by(rules, reason))?;
+    }
+    Ok(())
+}
+
+/// What has waited has not been sent yet: its head must be the same command under the newest policy, and what is done to its fields
+/// the same, or it was decided by what holds no more. Its caller may try again.
+fn treats_alike(policy: &Policy, newest: &Policy, command: Option<&str>, headers: &Headers<'_>) -> Result<(), Reason> {
+    let (Some(before), Some(now)) = (policy.rules(), newest.rules()) else { return Err(Reason::NoPolicy) };
+    let same_fields = policy.strip() == newest.strip() && before.credential == now.credential && before.echoes == now.echoes;
+    if !same_fields || command_of(now, headers).map(|command| &*command.name) != command {
+        return Err(Reason::Overloaded);
+    }
+    Ok(())
 }
 
 /// The upstream's credential, as far as the request itself brings it along.

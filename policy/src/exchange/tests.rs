@@ -269,3 +269,82 @@ fn in_observe_a_body_is_waited_for_and_never_stands_in_the_way() {
         assert!(!permit.edits().set().any(|(name, _)| name == b"x-key"), "never a credential");
     }
 }
+
+#[test]
+fn a_session_that_ends_while_it_waits_is_not_let_through_before_the_next_round_either() {
+    let mut bench = Bench::new();
+    bench.policy = policy(|document| document["end_session_when"]["denials"]["count"] = json!(1));
+    let (mut asked, _) = bench.ask("/body");
+    bench.worker.sweep();
+    assert!(matches!(bench.go_on(&mut asked, &Given::Nothing), Decision::Hold(_)), "the round has read its state");
+    assert_eq!(reason(bench.ask("/unknown").1), Some(Reason::UnknownCommand));
+    assert_eq!(reason(bench.ask("/plain").1), Some(Reason::SessionEnded));
+    assert_eq!(reason(bench.go_on(&mut asked, &body("please"))), Some(Reason::SessionEnded));
+}
+
+#[test]
+fn a_key_that_is_withdrawn_while_it_waits_denies_it() {
+    let mut bench = Bench::new();
+    bench.policy = policy(|document| {
+        document["tokens"]["issuers"][0]["keys"] =
+            json!({"endpoint": {"cluster": "c", "authority": "i.example", "path": "/jwks", "refresh": "10s"}});
+    });
+    let key = |y: &str| {
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": y}]}).to_string()
+    };
+    let fetch = |bench: &mut Bench, seconds: u64, body: &str| {
+        let now = Timestamp::from_seconds(NOW + seconds);
+        let due = bench.worker.due(&bench.policy, now).fetches;
+        assert_eq!(due.len(), 1, "at {seconds}");
+        let answer = crate::Answer::Response { status: 200, body: body.as_bytes() };
+        bench.worker.fetched(due[0].ticket, answer, now, &Lenient).unwrap()
+    };
+    bench.now = NOW - 30;
+    let good = key("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+    fetch(&mut bench, 0, &good);
+    bench.now = NOW + 1;
+    let (mut asked, decision) = bench.ask("/body");
+    assert!(matches!(decision, Decision::Hold(_)));
+    // None of its keys, but another good one: the published one of RFC 7515, appendix A.3, mirrored.
+    let report = fetch(
+        &mut bench,
+        40,
+        r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "other",
+        "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs", "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}]}"#,
+    );
+    assert!(report.result().is_ok(), "{report}");
+    bench.now = NOW + 2;
+    assert_eq!(reason(bench.go_on(&mut asked, &body("please"))), Some(Reason::KeyUnknown));
+}
+
+#[test]
+fn an_update_that_reads_it_otherwise_or_treats_it_otherwise_denies_what_waited() {
+    for change in [
+        |document: &mut Value| {
+            document["commands"]["body"]["matchers"]["http"]["path"] = json!("/elsewhere");
+            document["commands"]["plain"]["http"]["path"] = json!("/body");
+        },
+        |document: &mut Value| document["mode"] = json!("observe"),
+        |document: &mut Value| document["upstream"]["credential"]["value"] = json!("Key ${env:KEY}"),
+        |document: &mut Value| document["upstream"]["forward_token"] = json!(true),
+        |document: &mut Value| document["audit"] = json!({"header_prefix": "x-other-"}),
+    ] {
+        let mut bench = Bench::new();
+        let (mut asked, _) = bench.ask("/body");
+        let decision = bench.resume(&mut asked, &body("please"), &policy(change));
+        assert_eq!(reason(decision), Some(Reason::Overloaded));
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_credential_that_he_is_not_given() {
+    let mut bench = Bench::new();
+    bench.policy = policy(|document| document["mode"] = json!("observe"));
+    assert!(matches!(bench.ask("/later").1, Decision::Forward(_)));
+    bench.policy = policy(|document| {
+        document["observe"] = json!(["command_not_granted"]);
+        document["grants"] = json!([]);
+    });
+    let Decision::Forward(permit) = bench.ask("/later").1 else { panic!("it waits") };
+    assert_eq!(permit.observed(), Some(Reason::CommandNotGranted));
+}

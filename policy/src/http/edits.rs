@@ -54,7 +54,7 @@ impl fmt::Debug for Edits {
 }
 
 /// What a policy has taken off messages, kept by each exchange without the rest of the policy.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Strip {
     /// Lower case; the default's is [`HEADER_PREFIX`].
     pub(crate) prefix: String,

@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Where the credential goes and what it is made of.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Credential {
     /// Lower case.
     pub(crate) header: String,
@@ -39,7 +39,7 @@ pub(crate) struct Credential {
     pub(crate) reference: Rc<str>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
     Environment(String),

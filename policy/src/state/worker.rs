@@ -91,8 +91,8 @@ impl Worker {
         self.identity = Rc::new(Identity { worker: self.identity.worker, proxy: Some(name.into()) });
     }
 
-    /// Takes what the clock says.
-    pub(crate) fn observe(&mut self, now: Timestamp) {
+    /// Takes what the clock says, where nothing else is asked with it.
+    pub fn observe(&mut self, now: Timestamp) {
         self.latest = self.latest.max(now);
     }
 

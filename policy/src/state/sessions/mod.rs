@@ -65,7 +65,7 @@ fn reason_of(ending: Ending) -> Reason {
     }
 }
 
-/// Whose state is query for, by which rules.
+/// Whose state is asked for, by which rules.
 #[derive(Clone, Copy)]
 pub(crate) struct StateQuery<'a> {
     pub(crate) rules: &'a StateRules,
@@ -117,7 +117,7 @@ impl Sessions {
         self.look_for_endings();
     }
 
-    /// Must the state be query, though the rules of the policy want nothing of it?
+    /// Must the state be asked, though the rules of the policy want nothing of it?
     pub(crate) fn is_marked(&self) -> bool {
         self.marked
     }

@@ -207,8 +207,8 @@ impl Sessions {
         Ok(None)
     }
 
-    /// What is query of this session next is read anew.
-    pub(super) fn forget_swept(&mut self, query: &StateQuery<'_>) {
+    /// What is asked of this session next is read anew.
+    pub(crate) fn forget_swept(&mut self, query: &StateQuery<'_>) {
         self.keyless = false;
         if let Some(key) = &self.key {
             query.key.spot(key, query.claims).shards.iter().for_each(|number| drop(self.swept.remove(number)));
