@@ -9,12 +9,11 @@ use crate::decide::admission::{Admission, Cut};
 use crate::decide::check::Findings;
 use crate::decide::context::Context;
 use crate::decide::echo::Watch;
-use crate::decide::need::{Given, Need};
+use crate::decide::need::Need;
 use crate::http::edits::{Edits, Strip};
 use crate::http::head::{Head, Headers};
 use crate::http::peer::PeerWanted;
 use crate::primitives::reason::Reason;
-use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
 use crate::rules::policy::Policy;
 use crate::state::session::Session;
@@ -79,7 +78,6 @@ struct Held {
     findings: Findings,
     facts: RequestFacts,
     need: Need,
-    since: Timestamp,
 }
 
 /// What is kept of a judged request for its response and its record.
@@ -130,13 +128,6 @@ impl Exchange {
         };
         let decision = self.judge(head, worker, context, &mut explanation);
         (decision, explanation)
-    }
-
-    /// Takes up a request that waits, where it was left: `headers` are those of its head, as they were then. To be called with
-    /// [`Given::Nothing`] at every tick, too: what is held is denied as soon as the newest policy or the time denies it. Refused
-    /// for what does not wait.
-    pub fn resume(&mut self, given: &Given<'_>, headers: &Headers<'_>, worker: &mut Worker, context: &Context<'_>) -> Decision {
-        self.take_up(given, headers, worker, context)
     }
 
     /// Says what the request waits for; `None` when it does not wait.

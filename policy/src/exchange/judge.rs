@@ -69,14 +69,10 @@ impl Exchange {
         }
     }
 
-    /// The same, for a request that has been held.
-    pub(super) fn take_up(
-        &mut self,
-        given: &Given<'_>,
-        headers: &Headers<'_>,
-        worker: &mut Worker,
-        context: &Context<'_>,
-    ) -> Decision {
+    /// Takes up a request that waits, where it was left: `headers` are those of its head, as they were then. To be called with
+    /// [`Given::Nothing`] at every tick, too: what is held is denied as soon as the newest policy or the time denies it. Refused
+    /// for what does not wait.
+    pub fn resume(&mut self, given: &Given<'_>, headers: &Headers<'_>, worker: &mut Worker, context: &Context<'_>) -> Decision {
         worker.observe(context.now);
         let held = match std::mem::replace(&mut self.stage, Stage::Begun(Rc::new(Policy::deny_all()))) {
             Stage::Held(held) => *held,
@@ -85,12 +81,12 @@ impl Exchange {
                 return Decision::Refuse(self.fail(worker));
             }
         };
-        let Held { policy, mut findings, facts, need, since } = held;
+        let Held { policy, mut findings, facts, need } = held;
         let taken = carried(&policy, worker, headers).map(|carried| carried.taken).unwrap_or_default();
-        let waited = worker.latest().since(since);
+        let waited = findings.held_since.is_some_and(|since| worker.latest().since(since) >= limits::HELD);
         let result = match given {
             Given::Gone => Err(unmet(need)),
-            Given::Nothing if waited >= limits::HELD => Err(unmet(need)),
+            Given::Nothing if waited => Err(unmet(need)),
             Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, given, worker, &mut findings),
         };
         let overtaken = match result {
@@ -106,8 +102,8 @@ impl Exchange {
 
     fn hold(&mut self, found: Found<'_>, need: Need, worker: &Worker) -> Decision {
         let Found { policy, mut findings, facts, .. } = found;
-        let since = *findings.held_since.get_or_insert(worker.latest());
-        self.stage = Stage::Held(Box::new(Held { policy, findings, facts, need, since }));
+        findings.held_since.get_or_insert(worker.latest());
+        self.stage = Stage::Held(Box::new(Held { policy, findings, facts, need }));
         Decision::Hold(need)
     }
 

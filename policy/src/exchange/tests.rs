@@ -5,7 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::decide::need::WholeBody;
+use crate::decide::need::{Given, WholeBody};
+use crate::primitives::time::Timestamp;
 use crate::token::keys::{VerificationKey, VerifySignature};
 
 const NOW: u64 = 1_795_428_000;
