@@ -214,6 +214,8 @@ fn commands_that_could_be_the_same_request_are_named() {
         (http(json!(["GET"]), "/%78"), http(json!(["GET"]), "/x")),
         (hosted("one.example"), hosted("ONE.example")),
         (hosted("one.example"), http(json!(["GET"]), "/h")),
+        (hosted("*.one.example"), hosted("*.ONE.example")),
+        (hosted("*.one.example"), http(json!(["GET"]), "/h")),
         (grpc.clone(), http(json!(["GET"]), "/s.S/M")),
     ] {
         let found = two(first.clone(), second.clone());
@@ -227,6 +229,8 @@ fn commands_that_could_be_the_same_request_are_named() {
         (http(json!(["GET"]), "/x/"), http(json!(["GET"]), "/x")),
         (http(json!(["GET"]), "/X"), http(json!(["GET"]), "/x")),
         (hosted("one.example"), hosted("two.example")),
+        (hosted("a.one.example"), hosted("*.one.example")),
+        (hosted("*.one.example"), hosted("*.two.example")),
         (grpc, http(json!(["POST"]), "/{*rest}")),
     ] {
         assert_eq!(two(first.clone(), second.clone()), Vec::<String>::new(), "{first} {second}");
@@ -251,7 +255,9 @@ fn paths_of_commands_are_unambiguous() {
         ("permit", json!(["slash"]), "not known"),
         ("permit", json!(["semicolon"]), "permits nothing"),
         ("hosts", json!(["orders.example:443"]), "bare name"),
-        ("hosts", json!(["*.example"]), "bare name"),
+        ("hosts", json!(["*.example"]), "two labels or more"),
+        ("hosts", json!(["*"]), "leave `hosts` out"),
+        ("hosts", json!(["a.*.b.example"]), "whole first label"),
         ("hosts", json!(["https://orders.example"]), "bare name"),
     ] {
         let found = errors(&with(document(), &format!("/commands/health/http/{member}"), value));

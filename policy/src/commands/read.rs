@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::commands::router::{CommandId, Form, Part, Route, Router};
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string};
-use crate::http::host::host_of;
+use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Spellings};
 
 /// A command by name.
@@ -167,6 +167,11 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
         errors.add(at, format!("{text} is always refused"));
         return None;
     }
+    if text == "*" {
+        let help = "list the methods: `methods: [GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS]` are all that most services have";
+        errors.add_with_help(at, "`*` is not a method: no command takes methods that it does not name", help);
+        return None;
+    }
     if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
         let help = format!("methods are case-sensitive (RFC 9110 §9.1): write `{}`", text.to_ascii_uppercase());
         errors.add_with_help(at, format!("`{text}` is not a method"), help);
@@ -175,21 +180,20 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
     Some(text.to_owned())
 }
 
-fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<HostPattern> {
     let text = string(value, at, errors)?;
-    let bare = match host_of(text.as_bytes()) {
-        Some(host) => host == text.to_ascii_lowercase(),
-        None => false,
-    };
-    if !bare || text.contains('*') {
-        errors.add_with_help(
-            at,
-            format!("`{text}` is not a host name"),
-            "write the bare name, such as `orders.example`; the port never matters",
-        );
-        return None;
+    let parsed = HostPattern::parse(text);
+    if parsed.is_none() {
+        let help = if text == "*" {
+            "leave `hosts` out: then any host will do"
+        } else if text.contains('*') {
+            "`*` is the whole first label and stands for exactly one, with two labels or more after it: `*.tenant.example`"
+        } else {
+            "write the bare name, such as `orders.example`; the port never matters"
+        };
+        errors.add_with_help(at, format!("`{text}` is not a host name"), help);
     }
-    Some(text.to_ascii_lowercase())
+    parsed
 }
 
 fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spellings> {

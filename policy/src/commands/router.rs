@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Segment, Spellings};
 
 /// A command's place in the policy's list.
@@ -29,8 +30,8 @@ pub(crate) enum Part {
 pub(crate) struct Route {
     pub(crate) command: CommandId,
     pub(crate) form: Form,
-    /// Lower-case host names; empty for any.
-    pub(crate) hosts: Vec<String>,
+    /// Empty for any.
+    pub(crate) hosts: Vec<HostPattern>,
     pub(crate) permit: Spellings,
 }
 
@@ -56,18 +57,36 @@ impl Route {
         }
     }
 
-    fn takes_host(&self, host: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|known| known == host)
+    /// How specifically it names this host, the lower the more; `None` when it does not take it.
+    fn host_rank(&self, host: &str) -> Option<u8> {
+        let ranks = self.hosts.iter().filter(|known| known.matches(host)).map(|known| match known {
+            HostPattern::Exact(_) => 0,
+            HostPattern::OneLabelBefore(_) => 1,
+        });
+        if self.hosts.is_empty() { Some(2) } else { ranks.min() }
     }
 
-    fn could_meet(&self, other: &Self) -> bool {
+    /// Of the routes with one path, the one for this method and host. An exact host goes before a wildcard.
+    fn select<'r>(routes: &'r [Self], method: &[u8], host: &str) -> Option<&'r Self> {
+        let takes = routes.iter().filter(|route| route.takes_method(method));
+        takes.filter_map(|route| Some((route.host_rank(host)?, route))).min_by_key(|(rank, _)| *rank).map(|(_, route)| route)
+    }
+
+    /// Could one request, its path left aside, be both? With the `same_path`, not where a host decides: an exact one goes
+    /// before a wildcard. A route for any host never gives way, as a carve-out by host is left by naming another host.
+    fn could_meet(&self, other: &Self, same_path: bool) -> bool {
         let methods = match (&self.form, &other.form) {
             (Form::Http { methods: mine, .. }, Form::Http { methods: theirs, .. }) => {
                 mine.iter().any(|method| theirs.contains(method))
             }
             (Form::Grpc, Form::Http { .. } | Form::Grpc) | (Form::Http { .. }, Form::Grpc) => true,
         };
-        let hosts = self.hosts.is_empty() || other.hosts.is_empty() || self.hosts.iter().any(|host| other.hosts.contains(host));
+        let meet = |mine: &HostPattern, theirs: &HostPattern| {
+            mine == theirs || !same_path && (mine.covers(theirs) || theirs.covers(mine))
+        };
+        let hosts = self.hosts.is_empty()
+            || other.hosts.is_empty()
+            || self.hosts.iter().any(|mine| other.hosts.iter().any(|theirs| meet(mine, theirs)));
         methods && hosts && self.command != other.command
     }
 }
@@ -152,9 +171,8 @@ impl Node {
     /// Depth first, the more specific branch first: since routes that meet are comparable, the first hit is the most
     /// specific. `captured` counts the segments that a `{*rest}` took.
     fn walk(&self, segments: &[Segment<'_>], method: &[u8], host: &str) -> Walk<'_> {
-        let takes = |route: &&Route| route.takes_method(method) && route.takes_host(host);
         let Some((segment, after)) = segments.split_first() else {
-            return self.here.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
+            return Route::select(&self.here, method, host).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
         };
         if let Some((canonical, node)) = self.literals.get(&*segment.decoded) {
             let deeper = node.walk(after, method, host);
@@ -174,13 +192,13 @@ impl Node {
                 deeper @ (Walk::Found { .. } | Walk::Ambiguous) => return deeper,
             }
         }
-        self.rest.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: segments.len() })
+        Route::select(&self.rest, method, host).map_or(Walk::Missed, |route| Walk::Found { route, captured: segments.len() })
     }
 
     /// A route in this subtree that could match a request of the new one, with neither path strictly more specific.
     fn conflict(&self, parts: &[Part], new: &Route, so_far: Specificity) -> Option<CommandId> {
         let among = |routes: &[Route], specificity: Specificity| {
-            let found = routes.iter().find(|route| route.could_meet(new));
+            let found = routes.iter().find(|route| route.could_meet(new, specificity.same()));
             found.filter(|_| !specificity.strict()).map(|route| route.command)
         };
         let Some((part, after)) = parts.split_first() else {
@@ -235,6 +253,10 @@ impl Specificity {
 
     fn old_is_narrower(self) -> Self {
         Self { old: true, ..self }
+    }
+
+    fn same(self) -> bool {
+        !self.new && !self.old
     }
 
     /// Is exactly one of them narrower?
