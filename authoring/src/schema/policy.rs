@@ -380,13 +380,14 @@ struct Http {
     /// In capitals; TRACE and CONNECT are always refused.
     #[schemars(length(min = 1))]
     methods: Vec<Method>,
-    /// Literal segments, `{id}` for one segment, `{*rest}` at the end for all that is left. The query never counts.
+    /// Literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end for all that is left.
+    /// The query never counts.
     #[schemars(regex(pattern = r"^/[^?#]*$"))]
     path: String,
-    /// Port and case are ignored; any host without it.
+    /// Port and case are ignored; any host without it. `*.tenant.example` takes exactly one label before its end.
     #[schemars(length(min = 1))]
     hosts: Option<Vec<Text>>,
-    /// Spellings that captures may have although two readers could understand them differently.
+    /// Spellings that captures of whole segments may have although two readers could understand them differently.
     #[schemars(length(min = 1))]
     permit: Option<Vec<Spelling>>,
     /// Is a request for an HTTP/1.1 upgrade this command, too?
