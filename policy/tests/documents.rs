@@ -309,6 +309,19 @@ fn paths_of_commands_are_unambiguous() {
 }
 
 #[test]
+fn two_stars_are_for_texts_with_slashes_and_never_alone() {
+    assert_eq!(
+        errors(&with(document(), "/grants/0/when", json!({"subject": "repo:a/b:**", "claims": {"ref": "refs/**"}}))),
+        Vec::<String>::new()
+    );
+    refused("/grants/0/when", json!({"subject": "**"}), "/grants/0/when/subject", "would be everybody");
+    refused("/grants/0/when", json!({"subject": "a/*/b"}), "/grants/0/when/subject", "write `a/*`, or `a/**`");
+    refused("/grants/0/when", json!({"claims": {"ref": "**"}}), "/grants/0/when/claims/ref", "would be everybody");
+    refused("/grants/0/allow", json!(["orders.**"]), "/grants/0/allow/0", "write `orders.*`");
+    refused("/unmediated", json!(["**"]), "/unmediated/0", "write `*`");
+}
+
+#[test]
 fn values_have_their_types() {
     refused("/version", json!(2), "/version", "write `version: 1`");
     refused("/name", json!(7), "/name", "put it in quotes");

@@ -26,7 +26,7 @@ pub(super) struct Policy {
     /// Names for the requests that are known; every other request is `unknown_command`.
     commands: BTreeMap<String, OneOrMore<Matcher>>,
     /// Commands that need no session. They are recorded, and never given a credential.
-    unmediated: Option<Vec<Pattern>>,
+    unmediated: Option<Vec<CommandPattern>>,
     /// Who may use which commands.
     grants: Vec<Grant>,
     /// What has ended: any entry that holds ends what it names. `policy-host revoke` writes these.
@@ -49,9 +49,14 @@ struct Name(#[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"), length(min = 1, ma
 #[derive(JsonSchema)]
 struct Text(#[schemars(length(min = 1))] String);
 
-/// An exact text, or a beginning and `*`. The `*` stands only at the end, and never reaches across a `/`.
+/// A command, or a beginning and `*`, which stands only at the end.
 #[derive(JsonSchema)]
-struct Pattern(#[schemars(regex(pattern = r"^[^*]*\*?$"), length(min = 1, max = 256))] String);
+struct CommandPattern(#[schemars(regex(pattern = r"^[^*]*\*?$"), length(min = 1, max = 256))] String);
+
+/// An exact text, or a beginning and `*`. The `*` stands only at the end, and never reaches across a `/`; a beginning and `**`
+/// does.
+#[derive(JsonSchema)]
+struct Pattern(#[schemars(regex(pattern = r"^([^*]*\*?|[^*]+\*\*)$"), length(min = 1, max = 256))] String);
 
 /// A whole number and a unit: `30s`, `15m`, `8h` or `1d`.
 #[derive(JsonSchema)]
@@ -433,7 +438,7 @@ struct Grant {
     when: When,
     /// Commands: names, or a beginning and `*`.
     #[schemars(length(min = 1))]
-    allow: Vec<Pattern>,
+    allow: Vec<CommandPattern>,
     /// Ends this long after the session began; only tightens.
     max_lifetime: Option<SomeTime>,
 }
