@@ -152,6 +152,9 @@ fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], p
             let is = if known { format!(", and is {}", clean(&seen)) } else { String::new() };
             let _ = writeln!(text, "  {} must be {}{is}", condition.about, condition.wanted);
         }
+        for stopped in &nearest.stopped {
+            let _ = writeln!(text, "  {}", clean(stopped));
+        }
         if nearest.ended {
             text.push_str("  its max_lifetime has gone by since the session's start\n");
         }

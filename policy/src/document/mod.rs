@@ -5,5 +5,7 @@ mod read;
 
 pub(crate) use errors::Errors;
 pub use errors::{DocumentError, DocumentErrors};
-pub(crate) use read::{At, Object, boolean, duration, each, list, name, one_of, pattern, string, strings, whole_number};
+pub(crate) use read::{
+    At, Object, boolean, command_pattern, duration, each, list, name, one_of, pattern, string, strings, whole_number,
+};
 pub use read::{kind, nearest};
