@@ -2,7 +2,7 @@
 
 use chaperone_authoring::{
     cases::{Clock, Plan, resolve},
-    source::{Document, Finding, Findings, MAX_BYTES, PolicyDocument, Severity, Source, Stream},
+    source::{Document, Documents, Finding, Findings, MAX_BYTES, PolicyDocument, Severity, Source},
 };
 use std::{io::Read, path::Path, sync::Arc};
 
@@ -51,9 +51,9 @@ pub fn document(path: &Path) -> Result<Document, Findings> {
 ///
 /// # Errors
 /// When it cannot be read, is too large, is not UTF-8, or is neither YAML nor JSON.
-pub fn stream(path: &Path) -> Result<Stream, Findings> {
+pub fn documents(path: &Path) -> Result<Documents, Findings> {
     let (name, text) = text(path)?;
-    Stream::parse(&name, text)
+    Documents::parse(&name, text)
 }
 
 /// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a stream of manifests of Kubernetes with one policy
@@ -70,7 +70,7 @@ pub fn policy(path: &Path) -> Result<PolicyDocument, Findings> {
 /// # Errors
 /// When the file cannot be read or parsed, or does not hold exactly one such policy.
 pub fn policy_named(path: &Path, name: Option<&str>) -> Result<PolicyDocument, Findings> {
-    stream(path)?.policy(name)
+    documents(path)?.policy(name)
 }
 
 /// Reads and resolves a cases file and the policy that it names.

@@ -7,7 +7,7 @@ use super::{
     splice::{self, Splice},
     text,
 };
-use crate::source::{Findings, Held, PolicyDocument, Stream};
+use crate::source::{Documents, Findings, Held, PolicyDocument};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -117,7 +117,8 @@ fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Finding
         document.finding("/revoked", "stands in a form that cannot be changed safely", Some(help.to_owned())).into()
     };
     let text = splices(document, plan).and_then(|splices| splice::apply(&source.text, splices)).ok_or_else(unsafe_to_edit)?;
-    let new = Stream::parse(&source.name, text.clone()).and_then(|new| new.same_place(document)).map_err(|_| unsafe_to_edit())?;
+    let new =
+        Documents::parse(&source.name, text.clone()).and_then(|new| new.same_place(document)).map_err(|_| unsafe_to_edit())?;
     let mut expected = policy.clone();
     plan.apply(&mut expected);
     if *new.value() != expected || around(&new).is_none_or(|new| Some(new) != around(document)) {
@@ -149,8 +150,8 @@ fn splices(document: &PolicyDocument, plan: &Plan) -> Option<Vec<Splice>> {
 /// The values of all documents of the file without the policy; `None` when the file cannot be read.
 fn around(document: &PolicyDocument) -> Option<Vec<Value>> {
     let source = document.file().source();
-    let stream = Stream::parse(&source.name, source.text.clone()).ok()?;
-    let mut values: Vec<Value> = stream.documents().iter().map(|document| document.value().clone()).collect();
+    let file = Documents::parse(&source.name, source.text.clone()).ok()?;
+    let mut values: Vec<Value> = file.documents().iter().map(|document| document.value().clone()).collect();
     let (Held::Node(pointer) | Held::Text { pointer, .. } | Held::File { pointer, .. }) = document.held();
     if let Some(policy) = values.get_mut(document.index()).and_then(|value| value.pointer_mut(pointer)) {
         *policy = Value::Null;

@@ -1,7 +1,7 @@
 //! What in a file may be the policy, and how surely: other plugins have configurations, and other documents stand beside it.
 
 use super::{
-    Document, Finding, Findings, PolicyDocument, Stream,
+    Document, Documents, Finding, Findings, PolicyDocument,
     envoy::{self, Found},
     kubernetes,
     policy::{Inside, relocated},
@@ -118,12 +118,12 @@ fn file(document: &Document, index: usize, pointer: &str) -> Vec<Candidate> {
     let text = value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let name = pointer.rsplit('/').next().unwrap_or_default();
     let object = || kubernetes::object_around(value, pointer);
-    match Stream::parse(name, text.to_owned()) {
+    match Documents::parse(name, text.to_owned()) {
         Err(findings) => {
             let policy = Err(relocated(document, pointer, &findings));
             vec![Candidate { likeness: Likeness::Perhaps, policy, object: object() }]
         }
-        Ok(stream) => candidates(stream.documents(), false)
+        Ok(file) => candidates(file.documents(), false)
             .into_iter()
             .filter(|candidate| {
                 candidate.policy.as_ref().map_or(candidate.likeness, |policy| likeness(policy.value())) == Likeness::Policy

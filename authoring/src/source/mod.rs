@@ -7,6 +7,7 @@
 mod anchors;
 mod block;
 mod document;
+mod documents;
 mod duration;
 mod envoy;
 mod finding;
@@ -21,17 +22,16 @@ mod node_spans;
 mod policy;
 mod quoted;
 mod scalar;
-mod stream;
 mod template;
 mod yaml;
 
 pub use document::Document;
+pub use documents::Documents;
 pub use duration::seconds;
 pub use finding::{Finding, Findings, Severity, Source};
 pub use identity::{Identity, Named};
 pub use lint::{Lint, Target};
 pub use policy::{PolicyDocument, credential_variables};
-pub use stream::Stream;
 
 pub(crate) use block::Block;
 pub(crate) use layout::Held;

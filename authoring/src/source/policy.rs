@@ -1,6 +1,6 @@
 //! A policy wherever it is written: a document of its own, inside a manifest or an Envoy resource, or in a ConfigMap's file.
 
-use super::{Document, Finding, Findings, Stream, block::Block, envoy};
+use super::{Document, Documents, Finding, Findings, block::Block, envoy};
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
@@ -25,12 +25,12 @@ pub(super) enum Inside {
 }
 
 impl PolicyDocument {
-    /// Reads a file that came from `name` and finds the policy in it: see [`Stream::policy`].
+    /// Reads a file that came from `name` and finds the policy in it: see [`Documents::policy`].
     ///
     /// # Errors
     /// When the text cannot be parsed, or has no policy, or several that `policy_name` does not tell apart.
     pub fn read(name: &str, text: String, policy_name: Option<&str>) -> Result<Self, Findings> {
-        Stream::parse(name, text)?.policy(policy_name)
+        Documents::parse(name, text)?.policy(policy_name)
     }
 
     /// Finds the policy in a parsed document.
@@ -38,7 +38,7 @@ impl PolicyDocument {
     /// # Errors
     /// When it holds no policy or several.
     pub fn find(file: Document) -> Result<Self, Findings> {
-        Stream::from(file).policy(None)
+        Documents::from(file).policy(None)
     }
 
     pub(super) fn new(file: Document, index: usize, inside: Inside) -> Self {

@@ -65,13 +65,26 @@ pub(super) fn unquoted_path(text: &str, at: usize) -> Option<(Range<usize>, Stri
     Some((start..end, message, format!("write `{key}\"{path}\"`")))
 }
 
-/// Of a text that is a template, these mistakes are none: it is to be rendered first.
+/// What to do with a template.
+pub(super) const RENDER: &str = "render it first: `helm template CHART | policy-host check -`";
+
+/// These mistakes, or that the text is a template, where one of them is beside an action: texts may hold templates that are not
+/// for whoever reads the file, and mistakes that are none of theirs.
 pub(super) fn instead(source: &Arc<Source>, findings: Vec<Finding>) -> Findings {
-    let rendered = action(&source.text).map(|range| unrendered(source, range));
+    let beside = |finding: &Finding| beside(&source.text, finding.range.as_ref()?.start);
+    let rendered = findings.iter().find_map(beside).map(|range| unrendered(source, range));
     rendered.or_else(|| Findings::new(findings)).unwrap_or_else(|| Finding::about_file(&source.name, "is not YAML", None).into())
 }
 
-/// That the text is a template, with its first action.
+/// An action on the line of this byte, or on those next to it.
+fn beside(text: &str, at: usize) -> Option<Range<usize>> {
+    let (before, after) = (text.get(..at)?, text.get(at..)?);
+    let start = before.rmatch_indices('\n').nth(1).map_or(0, |(line, _)| line + 1);
+    let end = after.match_indices('\n').nth(1).map_or(text.len(), |(line, _)| at + line);
+    action(text.get(start..end)?).map(|range| start + range.start..start + range.end)
+}
+
+/// That the text is a template, with its action.
 fn unrendered(source: &Arc<Source>, range: Range<usize>) -> Findings {
     let shown = source.text.get(range.clone()).unwrap_or_default();
     Finding {
@@ -80,7 +93,7 @@ fn unrendered(source: &Arc<Source>, range: Range<usize>) -> Findings {
         message: format!("is a template (`{shown}`): what it will be is known when it is rendered"),
         range: Some(range),
         pointer: String::new(),
-        help: Some("render it first: `helm template CHART | policy-host check -`".to_owned()),
+        help: Some(RENDER.to_owned()),
     }
     .into()
 }

@@ -55,17 +55,17 @@ The warnings by name: {}.",
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let stream = match files::stream(&self.policy) {
-            Ok(stream) => stream,
+        let file = match files::documents(&self.policy) {
+            Ok(file) => file,
             Err(findings) => return self.report(Some(&findings), ""),
         };
         // Whoever names a policy, or has one to compare with, means that there is one; none is what a bootstrap has.
         let policy_meant = self.against.is_some() || self.which.name().is_some();
-        if let Some(found) = (!policy_meant).then(|| stream.wiring_alone()).flatten() {
-            let said = format!("{}: wires a filter whose policy comes from elsewhere\n", stream.file_name());
+        if let Some(found) = (!policy_meant).then(|| file.wiring_alone()).flatten() {
+            let said = format!("{}: wires a filter whose policy comes from elsewhere\n", file.file_name());
             return self.report(found.as_ref(), &said);
         }
-        let document = match stream.policy(self.which.name()) {
+        let document = match file.policy(self.which.name()) {
             Ok(document) => document,
             Err(findings) => return self.report(Some(&findings), ""),
         };

@@ -241,14 +241,18 @@ fn a_template_is_to_be_rendered_first() {
         assert!(said.ends_with("(render it first: `helm template CHART | policy-host check -`)"), "{said}");
     }
     let text = config_map("policy.yaml", "{{- toYaml .Values.policy | nindent 4 }}");
+    let said = read(&text, None).unwrap_err();
     assert!(
-        read(&text, None).unwrap_err().starts_with("s.yaml:8:5: is a template"),
-        "one that YAML can read, with no policy in it"
+        said.contains("a manifest without a policy in it") && said.contains("; if this is a template, render it first"),
+        "{said}"
     );
     // What only looks like one hides no mistake, and is none.
     let meant = POLICY.replace("name: orders", "name: orders # {{ .Values.name }}\nmode: \"{{ .x }}\"");
     assert_eq!(found(&meant).0, json!("orders"));
     assert!(read(&format!("{meant}name: x\n"), None).unwrap_err().contains("`name` is here twice"));
+    let elsewhere = format!("{text}---\n{POLICY}");
+    assert_eq!(found(&elsewhere).0, json!("orders"), "a template for somebody else");
+    assert!(read(&format!("{elsewhere}mode: a\nmode: b\n"), None).unwrap_err().contains("`mode` is here twice"));
     assert!(read("a: {{b: c}: d}\n", None).unwrap_err().contains("a key that is a list or an object"));
 }
 
@@ -272,7 +276,7 @@ fn a_path_that_wants_quotes_is_told_so_and_shown_with_them() {
 }
 
 #[test]
-fn streams_are_bounded_and_what_is_wrong_in_one_has_its_place() {
+fn documents_are_bounded_and_what_is_wrong_in_one_has_its_place() {
     for text in ["", "\n", "# only\n", "---\n", "---\n# a\n---\n...\n", "\u{feff}"] {
         assert!(read(text, None).unwrap_err().ends_with("is empty"), "{text:?}");
     }

@@ -13,9 +13,9 @@ const NAMED: usize = 10;
 
 /// The documents of a file, in its order.
 #[derive(Debug, Clone)]
-pub struct Stream(Vec<Document>);
+pub struct Documents(Vec<Document>);
 
-impl Stream {
+impl Documents {
     /// Parses a text that came from `name`: YAML documents, or one of JSON. Outside of the policy, anchors, aliases, tags and what
     /// else readers differ about are let be.
     ///
@@ -92,9 +92,13 @@ impl Stream {
         let mut candidates = found::candidates(&self.0, true);
         let best = candidates.iter().map(|candidate| candidate.likeness).max().unwrap_or(Likeness::Foreign);
         if best == Likeness::Foreign {
-            // The policy may be what the template would put there.
-            let none = found::none(&self.0, &candidates);
-            return Err(template::instead(&none.source.clone(), vec![none]));
+            let mut none = found::none(&self.0, &candidates);
+            // The policy may be what a template would put there.
+            if let Some(help) = none.help.as_mut().filter(|_| template::action(&none.source.text).is_some()) {
+                help.push_str("; if this is a template, ");
+                help.push_str(template::RENDER);
+            }
+            return Err(none.into());
         }
         candidates.retain(|candidate| candidate.likeness == best);
         Ok(candidates)
@@ -134,7 +138,7 @@ impl Stream {
     }
 }
 
-impl From<Document> for Stream {
+impl From<Document> for Documents {
     fn from(document: Document) -> Self {
         Self(vec![document])
     }
