@@ -135,3 +135,14 @@ fn of_two_policies_the_one_that_is_named_is_changed() {
     }
     assert!(PolicyDocument::read("p.yaml", text, None).is_err());
 }
+
+#[test]
+fn what_would_change_somewhere_else_by_an_alias_is_refused() {
+    let text = plugin(&head()).replace("spec:\n", "spec: &all\n") + "copy: *all\n";
+    let document = PolicyDocument::read("p.yaml", text.clone(), None).unwrap();
+    let refused = revise(&document, &add("s-1"), now()).unwrap_err().to_string();
+    assert!(refused.contains("stands in a form that cannot be changed safely"), "{refused}");
+    let alone = text.replace("copy: *all\n", "");
+    let document = PolicyDocument::read("p.yaml", alone, None).unwrap();
+    assert!(revise(&document, &add("s-1"), now()).unwrap().is_ok());
+}
