@@ -135,7 +135,7 @@ mod tests {
             format!("kind: List\nitems:\n- {}- kind: Service\n  port: 80\n", lines.trim_start())
         };
         assert_eq!(masked(&items(secret)), items(hidden));
-        assert_eq!(masked("- {kind: Secret, data: {a: b}}\n"), "- {kind: ********************\n");
+        assert_eq!(masked("- {kind: Secret, data: {a: b}}\n"), "- {kind: *********************\n");
         let json = "{\n  \"data\": {\n    \"a\": \"hunter2\"\n  },\n  \"kind\": \"Secret\"\n}\n";
         assert!(!masked(json).contains("hunter2"), "{}", masked(json));
     }
