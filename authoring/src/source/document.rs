@@ -108,7 +108,10 @@ impl Document {
         match self.spans.nearest(pointer) {
             Some(span) => match &span.key {
                 Some(key) if by_key || span.container || !exact => key.clone(),
-                Some(_) | None if span.container => span.value.start..(span.value.start + 1).min(span.value.end),
+                Some(_) | None if span.container => {
+                    let first = self.source.text.get(span.value.clone()).and_then(|text| text.chars().next());
+                    span.value.start..span.value.start + first.map_or(0, char::len_utf8)
+                }
                 Some(_) | None => self.without_comment(span.value.clone()),
             },
             None => 0..0,

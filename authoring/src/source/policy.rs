@@ -220,8 +220,9 @@ fn within(file: &Document, pointer: &str, outer: &Range<usize>, inner: &Finding,
     {
         return Some(outer.start + start + range.start..outer.start + start + range.end);
     }
-    let (from, end_of_line) = Block::of(file, pointer)?.place(range.start)?;
-    Some(from..(from + range.len()).min(end_of_line).max(from))
+    let block = Block::of(file, pointer)?;
+    let ((from, end_of_line), (to, end_of_its)) = (block.place(range.start)?, block.place(range.end)?);
+    Some(from..if end_of_its == end_of_line { to } else { end_of_line })
 }
 
 /// `NAME` of each `${env:NAME}` in the policy's credential.

@@ -134,6 +134,11 @@ fn of_two_policies_the_one_that_is_named_is_changed() {
         }
     }
     assert!(PolicyDocument::read("p.yaml", text, None).is_err());
+
+    let plain = |second: &str| format!("{BEFORE}{first}---\n{second}{AFTER}");
+    let document = PolicyDocument::read("p.yaml", plain(&second), Some("ledger")).unwrap();
+    let revision = revise(&document, &add("s-1"), now()).unwrap().unwrap();
+    assert_eq!(revision.text, plain(&change(&second, &add("s-1")).unwrap().text));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::source::{Lint, MAX_DOCUMENTS as MAX, Severity};
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::json;
 
 /// Enough of a policy to be known for one.
@@ -182,6 +183,8 @@ fn anchors_and_aliases_are_read_around_a_policy_and_refused_within() {
         let error = read(&text, None).unwrap_err();
         assert!(error.starts_with(said), "{error}\n{text}");
     }
+    let in_a_file = config_map("p.yaml", &POLICY.replace("name: orders", "name: &a orders"));
+    assert!(read(&in_a_file, None).unwrap_err().starts_with("s.yaml:9:11: an anchor"), "{:?}", read(&in_a_file, None).err());
     // A policy that is written elsewhere is nothing that `revoke` could change, or a line could be shown of.
     for text in [
         format!("apiVersion: v1\nkind: WasmPlugin\nbase: &p\n{}spec: {{pluginConfig: *p}}\n", indent(POLICY, 2)),
@@ -299,6 +302,55 @@ fn documents_are_bounded_and_what_is_wrong_in_one_has_its_place() {
     let said = read(&format!("{service}---\n{full}"), None).unwrap_err();
     assert!(said.starts_with(&format!("s.yaml:{}:1: more than 10000 documents in one file", MAX * 3)), "{said}");
 }
+
+proptest! {
+    /// Whatever stands beside what, nothing panics, and each place is one of the text.
+    #[test]
+    fn places_are_in_the_text_whatever_it_is(parts in vec(select(PARTS.to_vec()), 0..14), ends in select(vec!["\n", "\r\n"])) {
+        let text = parts.concat().replace('\n', ends);
+        let mut findings = match PolicyDocument::read("s.yaml", text.clone(), None) {
+            Ok(policy) => {
+                let mut list = vec![policy.finding("/session/max_lifetime", "m", None)];
+                let (_, found) = policy.check(None, "2026-11-23T10:00:00Z".parse().unwrap());
+                list.extend(found.iter().flat_map(|found| found.list()).cloned());
+                list
+            }
+            Err(findings) => findings.list().to_vec(),
+        };
+        findings.retain(|finding| finding.range.as_ref().is_none_or(|range| finding.source.text.get(range.clone()).is_none()));
+        prop_assert!(findings.is_empty(), "{findings:?}\n{text}");
+    }
+}
+
+/// Pieces that together may be documents, or nearly.
+const PARTS: [&str; 26] = [
+    POLICY,
+    CORAZA,
+    "---\n",
+    "---\n",
+    "...\n",
+    "%YAML 1.2\n",
+    "kind: ConfigMap\napiVersion: v1\ndata:\n",
+    "  é.yaml: |\n",
+    "  a: >-\n",
+    "  b: |2\n",
+    "    version: 1\n    name: é\n    tokens: {}\n    session: {max_lifetime: é}\n",
+    "    grants: é\n",
+    "\n",
+    "    \n",
+    "# é\n",
+    "é: é\n",
+    "&a ",
+    "*a ",
+    "<<: *a\n",
+    "? [a]\n",
+    "{{ .x }}\n",
+    "  p: {path: /é/{id}}\n",
+    "\u{feff}",
+    "- ",
+    "\"",
+    "\t",
+];
 
 #[test]
 fn a_few_lines_do_not_become_many_by_aliases() {
