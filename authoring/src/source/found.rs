@@ -54,7 +54,7 @@ pub(super) struct Candidate {
     pub(super) likeness: Likeness,
     /// Where it stands, if it can be read.
     pub(super) policy: Result<PolicyDocument, Findings>,
-    /// The object that it is in: `kind`, `namespace/name`.
+    /// The object of Kubernetes that it is in, if that has a name.
     pub(super) object: Option<kubernetes::ObjectName>,
 }
 
@@ -125,14 +125,13 @@ fn file(document: &Document, index: usize, pointer: &str) -> Vec<Candidate> {
         }
         Ok(file) => candidates(file.documents(), false)
             .into_iter()
-            .filter(|candidate| {
-                candidate.policy.as_ref().map_or(candidate.likeness, |policy| likeness(policy.value())) == Likeness::Policy
-            })
             .map(|candidate| {
+                // A file that is one document need not be a policy here.
+                let likeness = candidate.policy.as_ref().map_or(candidate.likeness, |policy| likeness(policy.value()));
                 let policy = candidate.policy.map_err(|findings| relocated(document, pointer, &findings));
                 let inside = |inner| Inside::File { pointer: pointer.to_owned(), inner: Box::new(inner) };
                 let policy = policy.map(|inner| PolicyDocument::new(document.clone(), index, inside(inner)));
-                Candidate { likeness: Likeness::Policy, policy, object: object() }
+                Candidate { likeness, policy, object: object() }
             })
             .collect(),
     }

@@ -61,7 +61,7 @@ fn mentions_policy(text: &str) -> bool {
     TELLING.iter().filter(|name| text.contains(**name)).count() >= 2
 }
 
-/// What the object around a node is called, for people and in `namespace/name`, and what the node is in it.
+/// What an object is called.
 pub(super) struct ObjectName {
     pub(super) kind: String,
     pub(super) namespace: String,

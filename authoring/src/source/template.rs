@@ -3,34 +3,10 @@
 use super::{Finding, Findings, Severity, Source};
 use std::{ops::Range, sync::Arc};
 
-/// How actions of Go's templates begin, as Helm's charts have them: a field, a variable, or one of the words that charts use.
-const ACTIONS: [&str; 26] = [
-    ".",
-    "$",
-    "/*",
-    "if ",
-    "else",
-    "end",
-    "range ",
-    "with ",
-    "define ",
-    "template ",
-    "block ",
-    "include ",
-    "tpl ",
-    "toYaml ",
-    "toJson ",
-    "required ",
-    "default ",
-    "quote ",
-    "printf ",
-    "lookup ",
-    "fail ",
-    "nindent ",
-    "indent ",
-    "and ",
-    "or ",
-    "not ",
+/// Words that begin actions of Go's templates, as Helm's charts have them; others begin with a field, a variable or a comment.
+const WORDS: [&str; 23] = [
+    "if", "else", "end", "range", "with", "define", "template", "block", "include", "tpl", "toYaml", "toJson", "required",
+    "default", "quote", "printf", "lookup", "fail", "nindent", "indent", "and", "or", "not",
 ];
 
 /// An error of the reader that a path in braces explains: what to point at, what is wrong, what to write instead.
@@ -104,8 +80,9 @@ pub(super) fn action(text: &str) -> Option<Range<usize>> {
     for line in text.split_inclusive('\n') {
         for (at, _) in line.match_indices("{{") {
             let (before, inside) = (line.get(..at)?, line.get(at + 2..)?);
-            let inside = inside.strip_prefix('-').unwrap_or(inside);
-            let begins = ACTIONS.iter().any(|action| inside.trim_start().starts_with(action));
+            let inside = inside.strip_prefix('-').unwrap_or(inside).trim_start();
+            let (word, _) = inside.split_at(inside.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(inside.len()));
+            let begins = inside.starts_with(['.', '$']) || inside.starts_with("/*") || WORDS.contains(&word);
             let in_comment = before.trim_start().starts_with('#') || before.contains(" #");
             let in_quotes = before.matches('"').count() % 2 == 1 || before.matches('\'').count() % 2 == 1;
             if begins && !in_comment && !in_quotes {

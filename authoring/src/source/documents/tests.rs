@@ -109,6 +109,8 @@ fn files_in_config_maps_are_looked_into_and_places_lead_through_them() {
             assert_eq!(found(&text.replace('\n', ends)), (json!("orders"), "15".to_owned()), "{text}");
         }
     }
+    let broken = config_map("ecds.yaml", &ecds("'{\"tokens\": {}, \"session\": tru}'"));
+    assert!(read(&broken, None).unwrap_err().starts_with("s.yaml:16:47: not a JSON value"), "{:?}", read(&broken, None).err());
     let carried = read(&config_map("ecds.yaml", &in_block), None).unwrap();
     assert_eq!(carried.identity().plugin.unwrap().name, "p", "what is around the policy is in the ConfigMap's file");
     // What only seems to be one is not looked at where there is a policy, and shown where there is none.
@@ -257,6 +259,7 @@ fn a_template_is_to_be_rendered_first() {
     let elsewhere = format!("{text}---\n{POLICY}");
     assert_eq!(found(&elsewhere).0, json!("orders"), "a template for somebody else");
     assert!(read(&format!("{elsewhere}mode: a\nmode: b\n"), None).unwrap_err().contains("`mode` is here twice"));
+    assert!(read("a: {{endpoint: c}: d}\n", None).unwrap_err().contains("a key that is a list or an object"));
     assert!(read("a: {{b: c}: d}\n", None).unwrap_err().contains("a key that is a list or an object"));
 }
 
