@@ -3,9 +3,12 @@
 mod check;
 mod endings;
 mod explain;
+mod import;
+mod in_order;
 mod key;
 mod lines;
 mod output;
+mod progress;
 mod render;
 mod replay;
 mod revoke;
@@ -35,6 +38,8 @@ struct Cli {
 enum Verb {
     Check(check::Check),
     Explain(explain::Explain),
+    #[command(subcommand)]
+    Import(import::Import),
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
@@ -89,6 +94,7 @@ pub(crate) fn run() -> Exit {
     match cli.verb {
         Verb::Check(check) => check.run(),
         Verb::Explain(explain) => explain.run(),
+        Verb::Import(import) => import.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Revoke(revoke) => revoke.run(),
