@@ -65,7 +65,7 @@ fn response(size: usize, most: usize) -> Result<(u16, Option<Vec<u8>>), Failed> 
 
 fn tell(report: &Report) {
     if report.is_news() {
-        let level = if report.result().is_ok() { LogLevel::Info } else { LogLevel::Error };
+        let level = if report.is_fault() { LogLevel::Error } else { LogLevel::Info };
         hostcalls::log(level, &format!("chaperone: {report}"));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     generation: Option<u32>,
     keys_fetched: Option<u32>,
     keys_failed: Option<u32>,
+    keys_dropped: Option<u32>,
     keys_age: Option<u32>,
     lists_fetched: Option<u32>,
     lists_failed: Option<u32>,
@@ -63,6 +64,7 @@ impl Metrics {
             generation: hostcalls::define_metric(MetricType::Gauge, "chaperone.policy_generation"),
             keys_fetched: counter("chaperone.keys.fetched"),
             keys_failed: counter("chaperone.keys.fetch_failures"),
+            keys_dropped: counter("chaperone.keys.dropped"),
             keys_age: hostcalls::define_metric(MetricType::Gauge, "chaperone.keys.age_seconds"),
             lists_fetched: counter("chaperone.status_lists.fetched"),
             lists_failed: counter("chaperone.status_lists.fetch_failures"),
@@ -122,6 +124,7 @@ impl Metrics {
         let before = self.reported_fetches;
         add(self.keys_fetched, change(counts.keys_fetched, before.keys_fetched));
         add(self.keys_failed, change(counts.keys_failed, before.keys_failed));
+        add(self.keys_dropped, change(counts.keys_dropped, before.keys_dropped));
         add(self.lists_fetched, change(counts.lists_fetched, before.lists_fetched));
         add(self.lists_failed, change(counts.lists_failed, before.lists_failed));
         self.reported_fetches = counts;

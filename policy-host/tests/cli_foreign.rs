@@ -78,6 +78,51 @@ fn a_foreign_filter_runs_with_its_own_configuration() {
     assert_eq!(told, r#"{"details":"via_upstream","filter_state":{"noted":"good day"},"status":200}"#);
 }
 
+/// Traps on whatever has more than eight fields.
+const TRAPPING: &str = r#"(module
+  (memory (export "memory") 1)
+  (func (export "malloc") (param i32) (result i32) (i32.const 8))
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (if (i32.gt_u (local.get 1) (i32.const 8)) (then unreachable))
+    (i32.const 0)))"#;
+
+#[test]
+fn after_a_trap_it_heals_unless_it_is_told_not_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = file(dir.path(), "trapping.wasm", wat::parse_str(TRAPPING).unwrap());
+    let configuration = file(dir.path(), "c", "c");
+    let started = |more: &[&str]| {
+        let usual = ["--workers", "1", "--wasm", wasm.to_str().unwrap(), "--configuration", configuration.to_str().unwrap()];
+        let mut command = serve(&[&usual[..], more].concat());
+        let mut server = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        let mut said = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let address = said.find_map(|line| Some(line.split_once("http://")?.1.split(' ').next()?.to_owned())).unwrap();
+        // Read on, for what it says of the trap must go somewhere.
+        std::thread::spawn(move || said.for_each(drop));
+        (server, address)
+    };
+    let status = |address: &str, fields: &str| {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(socket, "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{fields}\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let wait = Duration::from_millis(1200);
+    for (more, healed) in [(&[][..], 200), (&["--failure-policy", "reload"], 200), (&["--failure-policy", "FAIL_CLOSED"], 503)] {
+        let (_server, address) = started(more);
+        assert_eq!(status(&address, ""), 200, "{more:?}");
+        assert_eq!(status(&address, &"x-a: 1\r\n".repeat(9)), 503, "{more:?}");
+        std::thread::sleep(wait);
+        assert_eq!(status(&address, ""), healed, "{more:?}");
+    }
+    let refused = serve(&["--demo", "--failure-policy", "FAIL_OPEN"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("[possible values: reload, closed]"), "{refused:?}");
+}
+
 #[test]
 fn what_is_no_filter_is_one_clear_error() {
     let dir = tempfile::tempdir().unwrap();

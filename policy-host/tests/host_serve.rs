@@ -247,6 +247,10 @@ async fn grpc_gets_a_grpc_answer_with_trailers() {
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
     assert_eq!(collected.to_bytes(), Bytes::from_static(&[0; 5]));
+    // What only begins like it is no gRPC.
+    let request = Request::post("http://h/users.v1.Users/Get").header("content-type", "application/grpc-web");
+    let response = h2(served.address).await.send_request(request.body(whole("\0\0\0\0\0")).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
 }
 
 #[tokio::test]
@@ -279,8 +283,8 @@ async fn trailers_pass_through_the_filter_both_ways() {
         (drop (call $add (i32.const 3) (i32.const 0) (i32.const 6) (i32.const 6) (i32.const 3))) (i32.const 0))"#;
     let (upstream, _) = mirror().await;
     let served = serve(guest, upstream).await;
-    // gRPC goes to upstream over HTTP/2, which has trailers.
-    let request = Request::post("http://h/s/M").header("content-type", "application/grpc").body(with_trailers()).unwrap();
+    // What comes over HTTP/2 goes to upstream over HTTP/2, which has trailers.
+    let request = Request::post("http://h/s/M").body(with_trailers()).unwrap();
     let response = h2(served.address).await.send_request(request).await.unwrap();
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["x-sum"], "1");

@@ -53,6 +53,6 @@ pub use state::lineage::{Heard, Lineage, VmId};
 pub use state::sessions::{LocalState, SharedState, Unavailable};
 pub use state::worker::{Counts, Worker};
 pub use token::keys::{
-    Algorithm, KeyFingerprint, KnownAnswer, RustCrypto, UnknownAlgorithm, VerificationKey, VerifySignature, known_answers,
-    thumbprint,
+    Accepted, Algorithm, DroppedKey, KeyFingerprint, KeyNote, KeyUse, KnownAnswer, RustCrypto, UnknownAlgorithm, VerificationKey,
+    VerifySignature, key_notes, known_answers, thumbprint,
 };

@@ -32,7 +32,7 @@ fn unknown_members_are_errors_at_every_level_with_the_nearest_name() {
     refused("/grnats", json!([]), "/grnats", "did you mean `grants`?");
     refused("/tokens/isuers", json!([]), "/tokens/isuers", "did you mean `issuers`?");
     refused("/session/max_life", json!("1m"), "/session/max_life", "did you mean `max_lifetime`?");
-    refused("/tokens/issuers/0/audience", json!("x"), "/tokens/issuers/0/audience", "did you mean `audiences`?");
+    refused("/tokens/issuers/0/audience", json!("x"), "/tokens/issuers/0/audience", "write `audiences`, a list");
     refused("/grants/0/when/subjekt", json!("x"), "/grants/0/when/subjekt", "did you mean `subject`?");
     refused("/commands/health/http/method", json!("GET"), "/commands/health/http/method", "did you mean `methods`?");
     refused("/revoked", json!([{"sesion": "s-1"}]), "/revoked/0/sesion", "did you mean `session`?");
@@ -125,7 +125,8 @@ fn what_is_mandatory_is_missed() {
 #[test]
 fn an_empty_condition_is_never_everybody() {
     refused("/grants/0/when", json!({}), "/grants/0/when", "everybody");
-    refused("/grants/0/when", json!({"claims": {}}), "/grants/0/when/claims", "object of claims");
+    refused("/grants/0/when", json!({"claims": {}}), "/grants/0/when/claims", "must name a claim");
+    refused("/grants/0/when", json!({"claims": []}), "/grants/0/when/claims", "empty list");
     refused("/revoked", json!([{}]), "/revoked/0", "would end every session");
     refused("/revoked", json!([{"because": "INC-1"}]), "/revoked/0", "would end every session");
     refused("/tokens/issuers/0/audiences", json!([]), "/tokens/issuers/0/audiences", "empty list");
@@ -150,11 +151,14 @@ fn algorithms_are_bound_to_keys_when_the_policy_loads() {
     };
     let keys = format!("{issuer}/keys/jwks/keys");
     for (change, place, message) in [
-        (json!({"use": "enc"}), "/0/use", "not for signatures"),
-        (json!({"key_ops": ["encrypt"]}), "/0/key_ops", "may not verify"),
-        (json!({"key_ops": []}), "/0/key_ops", "may not verify"),
-        (json!({"alg": "ES384"}), "/0", "fits none"),
-        (json!({"alg": "RS256"}), "/0", "fits none"),
+        (json!({"use": "enc"}), "/0/use", "`use` is `enc`, not `sig`"),
+        (json!({"use": "jwt-svid"}), "/0/use", "as in a SPIFFE bundle"),
+        (json!({"use": 7}), "/0/use", "`use` is `no text`, not `sig`"),
+        (json!({"key_ops": ["encrypt"]}), "/0/key_ops", "does not hold `verify`"),
+        (json!({"key_ops": []}), "/0/key_ops", "does not hold `verify`"),
+        (json!({"alg": "ES384"}), "/0/alg", "its `alg` ES384 is none of"),
+        (json!({"alg": "RS256"}), "/0/alg", "its `alg` RS256 is none of"),
+        (json!({"alg": "es256"}), "/0/alg", "its `alg` es256 is none of"),
         (json!({"d": "AAAA"}), "/0/d", "private or symmetric"),
         (json!({"kty": "oct", "k": "AAAA"}), "/0/k", "private or symmetric"),
         (json!({"kty": "oct"}), "/0", "cannot be used"),
@@ -163,12 +167,36 @@ fn algorithms_are_bound_to_keys_when_the_policy_loads() {
         (json!({"x": "AAAA"}), "/0", "32 bytes"),
         (json!({"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU="}), "/0/x", "base64url"),
         (json!({"x": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}), "/0", "not on the curve"),
-        (json!({"kid": "k".repeat(257)}), "/0/kid", "at most 256"),
-        (json!({"kid": 7}), "/0/kid", "string"),
+        (json!({"kid": "k".repeat(257)}), "/0/kid", "1 to 256 bytes"),
+        (json!({"kid": ""}), "/0/kid", "1 to 256 bytes"),
+        (json!({"kid": 7}), "/0/kid", "must be a string, not a number (put it in quotes)"),
     ] {
         refused(&keys, key(change), &format!("{keys}{place}"), message);
     }
-    refused(&keys, json!([jwk(), jwk()]), &format!("{issuer}/keys/jwks"), "two keys with `kid` k1");
+    // One key twice is one; keys for others are passed over where there is one for us, but a mistake is a mistake.
+    assert_eq!(errors(&with(document(), &keys, json!([jwk(), jwk()]))), Vec::<String>::new());
+    let encrypting = with(jwk(), "/use", json!("enc"));
+    assert_eq!(
+        errors(&with(document(), &keys, json!([encrypting, {"kty": "AKP", "alg": "ML-DSA-44"}, jwk()]))),
+        Vec::<String>::new()
+    );
+    refused(&keys, json!([jwk(), with(jwk(), "/d", json!("AAAA"))]), &format!("{keys}/1/d"), "private or symmetric");
+    for (value, message) in [
+        (json!([jwk()]), "must be an object, not a list (a JWK Set is an object with a list of keys"),
+        (jwk(), "`keys` is missing"),
+        (json!("{}"), "must be an object, not a string"),
+        (json!({"keys": jwk()}), "must be a list, not an object"),
+        (json!({"keys": []}), "must not be an empty list"),
+    ] {
+        let found = errors(&with(document(), &format!("{issuer}/keys/jwks"), value));
+        assert!(found.iter().any(|error| error.contains(message)), "{message}: {found:#?}");
+    }
+    let beside = json!({"keys": [jwk()], "spiffe_sequence": 3, "x-ours": {}});
+    assert_eq!(errors(&with(document(), &format!("{issuer}/keys/jwks"), beside)), Vec::<String>::new());
+    for (name, message) in [("jwks_uri", "write `endpoint: {cluster"), ("pem", "write each key as a JWK")] {
+        let found = errors(&with(document(), &format!("{issuer}/keys"), json!({name: "x"})));
+        assert!(found.iter().any(|error| error.contains(&format!("unknown member `{name}` ({message}"))), "{found:#?}");
+    }
     let good = with(document(), &keys, key(json!({"use": "sig", "key_ops": ["verify"], "alg": "ES256", "x5t": "ignored"})));
     assert_eq!(errors(&good), Vec::<String>::new());
 }
@@ -190,13 +218,27 @@ fn rsa_keys_are_of_a_sane_size_and_say_what_they_are_for() {
     for (found, message) in [
         (rsa(&n(128), "AQAB", Some("RS256")), "1024 bits"),
         (rsa(&n(513), "AQAB", Some("RS256")), "4104 bits"),
-        (rsa(&n(256), "AQ", Some("RS256")), "odd"),
-        (rsa(&n(256), "Ag", Some("RS256")), "odd"),
-        (rsa(&n(256), "AQAB", None), "say with `alg`"),
-        (rsa(&n(256), "AQAB", Some("RS512")), "fits none"),
+        (rsa(&n(256), "AQ", Some("RS256")), "the exponent must be odd"),
+        (rsa(&n(256), "Ag", Some("RS256")), "the exponent must be odd"),
+        (rsa(&n(256), "AQAAAAE", Some("RS256")), "the exponent must be odd, and from 3 to 2^32"),
+        (rsa(&base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([0xc6; 256]), "AQAB", Some("RS256")), "an even modulus"),
+        (rsa(&roca(), "AQAB", Some("RS256")), "CVE-2017-15361"),
+        (rsa(&n(256), "AQAB", None), "it has no `alg`, and the issuer has RS256 and PS256 that fit it"),
+        (rsa(&n(256), "AQAB", Some("RS512")), "its `alg` RS512 is none of"),
     ] {
         assert!(found.iter().any(|error| error.contains(message)), "{message}: {found:#?}");
     }
+}
+
+/// A modulus that is 1, a power of 65537, modulo each of the primes of the fingerprint.
+fn roca() -> String {
+    use base64::Engine as _;
+    let primes = [11_u32, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
+    let product = primes.iter().fold(rsa::BigUint::from(1_u32), |product, prime| product * *prime);
+    let above = (rsa::BigUint::from(1_u32) << 2047_usize) / &product + 2_u32;
+    // Even times odd, and one more.
+    let even = if above.clone() % 2_u32 == rsa::BigUint::from(0_u32) { above } else { above + 1_u32 };
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode((even * product + 1_u32).to_bytes_be())
 }
 
 #[test]

@@ -12,6 +12,7 @@
 )]
 
 pub mod access_log;
+pub mod beside;
 pub mod broken;
 pub mod client;
 pub mod command;

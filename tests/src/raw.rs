@@ -62,6 +62,21 @@ pub async fn http1_from(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> RawRepl
     RawReply { status, text }
 }
 
+/// Sends these bytes and reads until the connection is closed, as text.
+///
+/// # Panics
+/// When the socket fails, or nothing ends it in time.
+pub async fn until_closed(to: SocketAddr, bytes: &[u8]) -> String {
+    let received = timeout(PATIENCE, async {
+        let mut socket = TcpStream::connect(to).await.expect("somebody listens");
+        socket.write_all(bytes).await.expect("the requests can be written");
+        let mut received = Vec::new();
+        socket.read_to_end(&mut received).await.expect("the answers can be read");
+        received
+    });
+    String::from_utf8_lossy(&received.await.expect("the connection ends in time")).into_owned()
+}
+
 fn is_whole(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

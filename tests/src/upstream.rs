@@ -4,7 +4,7 @@ use crate::frames::Frames;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Request, Response,
+    HeaderMap, Request, Response, Version,
     body::Incoming,
     header::{HeaderName, HeaderValue},
     service::service_fn,
@@ -24,6 +24,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// Whether it came over HTTP/2.
+    pub http2: bool,
     /// The method.
     pub method: String,
     /// The path with its query.
@@ -243,6 +245,7 @@ async fn answer(request: Request<Incoming>, received: Log, respond: Arc<Respond>
     let trailers = body.trailers().map(pairs).unwrap_or_default();
     let body = body.to_bytes();
     let request = Received {
+        http2: head.version == Version::HTTP_2,
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         host: head.uri.authority().map(ToString::to_string).or(host).unwrap_or_default(),

@@ -133,14 +133,15 @@ fn following() -> String {
     ROUTE.replace("timeout: 0s", &format!("{policy}\n                            timeout: 0s"))
 }
 
-/// A target that redirects `?to=PATH` there, with its credential in a field.
+/// A target that redirects `?to=PATH` or `?to=URL` there, with its credential in a field.
 async fn redirecting() -> Upstream {
     Upstream::answering(|received| match received.path.split_once("?to=") {
         Some((_, to)) => {
             let shown = received.header("x-api-key").or(received.header("authorization")).unwrap_or("none");
+            let host = if to.starts_with('/') { "http://orders.example" } else { "" };
             Answer::ok("moved")
                 .status(302)
-                .header("location", format!("http://orders.example{}", to.replace("SECRET", CREDENTIAL.1)))
+                .header("location", format!("{host}{}", to.replace("SECRET", CREDENTIAL.1)))
                 .header("x-copied", format!("got {shown}"))
         }
         None => Answer::echo(received),
@@ -177,6 +178,16 @@ async fn a_redirect_takes_the_credential_nowhere() {
         assert_eq!(seen.path, "/healthz");
         assert!(!format!("{:?}", seen.headers).contains(CREDENTIAL.1), "{seen:?}");
         assert_eq!(seen.all("x-chaperone-session"), [""; 0]);
+        // No other host gets it either.
+        let before = mesh.upstream.count();
+        let call = Call::get("/v1/orders/1?to=http://else.example/v1/orders/2").bearer(&token);
+        let (reply, entry) = mesh.observe(&call, protocol).await;
+        assert_eq!((reply.status, entry.reason(), mesh.upstream.count() - before), (401, "token_missing", 1));
+        let call = Call::get("/v1/orders/1?to=http://else.example/healthz").bearer(&token);
+        assert_eq!(mesh.send(&call, protocol).await.status, 200);
+        let seen = mesh.upstream.last();
+        assert_eq!((seen.host.as_str(), seen.path.as_str()), ("else.example", "/healthz"));
+        assert!(!format!("{:?}", seen.headers).contains(CREDENTIAL.1), "{seen:?}");
         // The twin: what is the caller's own goes with him.
         let call = Call::get("/healthz?to=/healthz").header("authorization", "Basic YTpi");
         assert_eq!(mesh.send(&call, protocol).await.status, 200);
@@ -205,6 +216,12 @@ async fn a_redirect_with_a_forwarded_token_is_judged_like_any_other_request() {
         assert_eq!((seen.path.as_str(), seen.header("x-api-key")), ("/v1/orders/2", Some(CREDENTIAL.1)));
         assert_eq!((seen.all("x-copied"), seen.all("x-chaperone-session").len()), (vec![], 1), "the answer's field had it");
         assert_eq!(both(&mesh, "/v1/orders/1").await, [("allowed".to_owned(), json!(302)), ("allowed".to_owned(), json!(200))]);
+        // To another host: only a command with `hosts` is kept from it.
+        let (reply, entry) = send("/v1/orders/1?to=http://else.example/v1/orders").await;
+        assert_eq!((reply.status, entry.reason()), (403, "unknown_command"));
+        let (reply, _) = send("/v1/orders/1?to=http://else.example/v1/orders/2").await;
+        let seen = mesh.upstream.last();
+        assert_eq!((reply.status, seen.host.as_str(), seen.header("x-api-key")), (200, "else.example", Some(CREDENTIAL.1)));
         let before = mesh.upstream.count();
         let (reply, entry) = send("/v1/orders/1?to=/admin").await;
         assert_eq!((reply.status, entry.reason()), (403, "unknown_command"));

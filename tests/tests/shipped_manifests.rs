@@ -34,6 +34,7 @@ fn options(folder: &Path) -> Bootstrap {
         ecds_dir: folder.to_path_buf(),
         access_log: "/dev/stdout".into(),
         trusted_ca: folder.join("authorities.pem"),
+        cors: None,
     }
 }
 

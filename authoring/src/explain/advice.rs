@@ -1,7 +1,7 @@
 //! What would have to change for a denied request to be allowed.
 
 use super::Nearest;
-use chaperone_policy::{CheckStep, Reason};
+use chaperone_policy::{CheckStep, Reason, limits};
 
 /// One or two sentences for whoever wrote the policy, or asks for tokens.
 pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], nearest: Option<&Nearest>) -> String {
@@ -15,6 +15,14 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::TokenMissing => "send a session token where the policy looks for one",
         Reason::TokenAmbiguous => "send one token, in one field",
         Reason::TokenMalformed => {
+            if let Some(CheckStep::Form { bytes, most, .. }) = last
+                && bytes > most
+            {
+                return format!(
+                    "ask the issuer for a smaller token, or raise `limits.token_bytes`, {} at most",
+                    limits::TOKEN_BYTES_MOST
+                );
+            }
             "send a compact JWS (RFC 7515): three parts of base64url, JSON without duplicate members inside"
         }
         Reason::TokenUnsupported => {
@@ -31,8 +39,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
             "get a token from the issuer: this one was changed, or signed with another key than the one that it names"
         }
         Reason::ClaimsInvalid => {
-            "`iat`, `exp` (whole seconds), `sub` and the session claim must be there; `claims` of the issuer says where to look; \
-             with `status`, a token names one of its `uris`"
+            "have the issuer put it right, or say in the issuer's `claims` where it is; that can be `first_of` several places"
         }
         Reason::BindingMismatch => return mismatch(last),
         Reason::NotYetValid => "wait until then, or put the clocks of issuer and proxy in step",

@@ -153,6 +153,8 @@ enum Algorithm {
     ES256,
     ES384,
     EdDSA,
+    /// RFC 9864: another name for EdDSA.
+    Ed25519,
     RS256,
     RS384,
     RS512,
@@ -173,8 +175,10 @@ enum Keys {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct InlineKeys {
-    /// A JWK Set (RFC 7517 §5).
+    /// A JWK Set (RFC 7517 §5). Keys in it for other purposes or of other algorithms are passed over.
     jwks: Jwks,
+    /// What the keys say that they are for; `sig`, or nothing, without it.
+    r#use: Option<KeyUse>,
 }
 
 /// With the issuer, which may change them at any time.
@@ -183,6 +187,18 @@ struct InlineKeys {
 struct PublishedKeys {
     /// Where the proxy fetches the issuer's JWK Set.
     endpoint: Endpoint,
+    /// What the keys say that they are for; `sig`, or nothing, without it.
+    r#use: Option<KeyUse>,
+}
+
+#[derive(JsonSchema)]
+enum KeyUse {
+    /// As RFC 7517 has it.
+    #[schemars(rename = "sig")]
+    Sig,
+    /// The set is a SPIFFE bundle.
+    #[schemars(rename = "jwt-svid")]
+    JwtSvid,
 }
 
 #[derive(JsonSchema)]
@@ -236,7 +252,6 @@ struct StatusUri(
 );
 
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
 struct Jwks {
     /// Public keys; `policy-host token keygen` prints one.
     #[schemars(length(min = 1))]
@@ -246,39 +261,46 @@ struct Jwks {
 /// A public key (RFC 7517 §4).
 #[derive(JsonSchema)]
 struct Jwk {
-    /// The kind of key.
-    kty: KeyType,
+    /// The kind of key: `EC` with `crv`, `x` and `y`, `OKP` with `crv` and `x`, or `RSA` with `n` and `e`.
+    kty: Text,
     /// The key's name, as tokens have it in their header.
     #[schemars(length(min = 1, max = 256))]
     kid: Option<String>,
     /// The one algorithm that it is for.
-    alg: Option<Algorithm>,
-}
-
-#[derive(JsonSchema)]
-enum KeyType {
-    /// With `crv`, `x` and `y`.
-    #[schemars(rename = "EC")]
-    Ec,
-    /// With `crv` and `x`.
-    #[schemars(rename = "OKP")]
-    Okp,
-    /// With `n` and `e`, 2048 to 4096 bits.
-    #[schemars(rename = "RSA")]
-    Rsa,
+    alg: Option<Text>,
 }
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Claims {
     /// The session; `sid` without it.
-    session: Option<OneOrMore<Text>>,
+    session: Option<FirstOf>,
     /// Who acts; `[act, sub]` without it.
-    agent: Option<OneOrMore<Text>>,
-    /// What the token itself is limited to; `commands` without it.
+    agent: Option<FirstOf>,
+    /// What the token itself is limited to, a list or a text with spaces, such as `scope`; `commands` without it.
     commands: Option<OneOrMore<Text>>,
     /// When the session began; `iat` without it. A broker that refreshes tokens names the claim that stays the same.
-    started: Option<OneOrMore<Text>>,
+    started: Option<FirstOf>,
+    /// What stands in for `iat` in tokens without, such as `[nbf]`.
+    issued: Option<OneOrMore<Text>>,
+    /// What stands in for `aud` in tokens without, such as `client_id`.
+    audience: Option<OneOrMore<Text>>,
+}
+
+/// The way to a claim, or several of which the first counts that the token has.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum FirstOf {
+    Path(OneOrMore<Text>),
+    Several(Several),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Several {
+    /// The ways, each a name or a list of names that descends.
+    #[schemars(length(min = 1, max = 4))]
+    first_of: Vec<OneOrMore<Text>>,
 }
 
 #[derive(JsonSchema)]
@@ -448,9 +470,44 @@ struct When {
     session: Option<Pattern>,
     /// Who acts now.
     agent: Option<Pattern>,
+    /// What other claims must be.
+    claims: Option<ClaimConditions>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum ClaimConditions {
     /// Claims that are such a text, or a list with one.
-    #[schemars(extend("minProperties" = 1))]
-    claims: Option<BTreeMap<String, Pattern>>,
+    ByName(#[schemars(extend("minProperties" = 1))] BTreeMap<String, Pattern>),
+    /// Conditions, all of which must hold.
+    List(#[schemars(length(min = 1))] Vec<ClaimCondition>),
+}
+
+/// Exactly one of `is`, `contains` and `word`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = asks_one_thing)]
+struct ClaimCondition {
+    /// The claim: a name, or a list of names that descends.
+    claim: OneOrMore<Text>,
+    /// The whole claim: a text, perhaps a pattern, a boolean or a whole number.
+    is: Option<Scalar>,
+    /// An item of a list.
+    contains: Option<Pattern>,
+    /// A word of a text with spaces, such as `scope`.
+    word: Option<Pattern>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Scalar {
+    Text(Pattern),
+    Boolean(bool),
+    Number(#[schemars(range(max = 9_007_199_254_740_992_u64))] u64),
+}
+
+fn asks_one_thing(schema: &mut Schema) {
+    let one = ["is", "contains", "word"].into_iter().map(|name| serde_json::json!({"required": [name]}));
+    schema.insert("oneOf".to_owned(), one.collect());
 }
 
 /// A conjunction: all that is named must hold.
@@ -525,6 +582,9 @@ struct Limits {
     /// one address may have.
     #[schemars(range(min = 1, max = 100_000))]
     unmediated_streams: Option<u64>,
+    /// The longest token that is read, in bytes; 8192 without it. The proxy's own bound for a head must leave room for it.
+    #[schemars(range(min = 1, max = 16_384))]
+    token_bytes: Option<u64>,
 }
 
 #[derive(JsonSchema)]

@@ -10,7 +10,7 @@ mod sign;
 mod status_list;
 
 pub use run_keys::{RunKeys, carrier};
-pub(crate) use run_keys::{find, header_for, preferred};
+pub(crate) use run_keys::{find, header_for, key_use, preferred};
 pub use sign::{hs256, unsigned};
 pub use status_list::{packed, status_list};
 
@@ -55,10 +55,15 @@ impl TestKey {
     /// The public half as a JWK (RFC 7517), ready for an issuer's `keys.jwks.keys`.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
+        self.public_jwk_for("sig")
+    }
+
+    /// The same with this `use`.
+    pub(crate) fn public_jwk_for(&self, key_use: &str) -> Value {
         let mut jwk = self.public.clone();
         jwk.insert("kid".to_owned(), json!(self.kid));
         jwk.insert("alg".to_owned(), json!(self.alg.name()));
-        jwk.insert("use".to_owned(), json!("sig"));
+        jwk.insert("use".to_owned(), json!(key_use));
         Value::Object(jwk)
     }
 

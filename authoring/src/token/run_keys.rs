@@ -84,9 +84,10 @@ impl RunKeys {
         for issuer in issuers {
             let Some(name) = name(issuer).map(str::to_owned) else { continue };
             let accepted = accepted(issuer);
+            let key_use = key_use(issuer);
             let Some(set) = issuer.pointer_mut("/keys/jwks/keys").and_then(Value::as_array_mut) else { continue };
             for ((of, alg), key) in &self.issuers {
-                let jwk = key.public_jwk();
+                let jwk = key.public_jwk_for(&key_use);
                 if *of == name && accepted.contains(alg) && !set.contains(&jwk) {
                     set.push(jwk);
                 }
@@ -163,6 +164,11 @@ pub fn carrier(policy: &Value) -> (String, String) {
 
 fn issuers(policy: &Value) -> impl Iterator<Item = &Value> {
     policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// What the issuer's keys say that they are for.
+pub(crate) fn key_use(issuer: &Value) -> String {
+    issuer.pointer("/keys/use").and_then(Value::as_str).unwrap_or("sig").to_owned()
 }
 
 fn name(issuer: &Value) -> Option<&str> {

@@ -145,7 +145,7 @@ fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], p
         let _ = writeln!(text, "\nnot reached: {}", left.join(", "));
     }
     if let Some(nearest) = nearest {
-        let known = checks.iter().any(|checked| matches!(checked.seen, CheckStep::Claims { identity: Some(_) }));
+        let known = checks.iter().any(|checked| matches!(checked.seen, CheckStep::Claims { identity: Some(_), .. }));
         let _ = writeln!(text, "\nnearest grant: {}", nearest.grant);
         for condition in &nearest.failing {
             let seen = seen_as(&condition.seen);
@@ -228,7 +228,10 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             };
             ("token", places.iter().map(place).collect::<Vec<_>>().join(", "))
         }
-        CheckStep::Form { bytes } => ("token's form", format!("{bytes} bytes")),
+        CheckStep::Form { bytes, most, fault } => {
+            let fault = fault.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+            ("token's form", format!("{bytes} bytes, up to {most}{fault}"))
+        }
         CheckStep::Kind { algorithm, kind, critical, accepted, types } => {
             let types = if types.is_empty() { "any type".to_owned() } else { types.join(", ") };
             let critical = if *critical { ", crit" } else { "" };
@@ -247,10 +250,10 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
         }
         CheckStep::Pace { allowance } => ("pace", format!("up to {allowance} signature checks a second")),
         CheckStep::Signature => ("signature", "over header and claims".to_owned()),
-        CheckStep::Claims { identity } => (
+        CheckStep::Claims { identity, fault } => (
             "claims",
             identity.as_ref().map_or_else(
-                || "one is missing or of the wrong type".to_owned(),
+                || fault.clone().unwrap_or_default(),
                 |who| {
                     let agents =
                         if who.agents.is_empty() { String::new() } else { format!(", agent {}", who.agents.join(" for ")) };

@@ -6,7 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
     files,
-    render::{self, Attach, Bootstrap, Endpoint, GatewayOptions, Image, IstioOptions, Name, Names, Rendered, Workload},
+    render::{
+        self, Attach, Bootstrap, Cors, Endpoint, GatewayOptions, Image, IstioOptions, Name, Names, Origin, Rendered, Workload,
+    },
 };
 use std::path::{Path, PathBuf};
 
@@ -40,7 +42,10 @@ struct Policy {
     after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 --ecds-dir /etc/envoy/ecds > bootstrap.yaml
 
 What the policy fetches (`keys.endpoint`, `status`) gets its clusters, with TLS that verifies the issuer's name.
-The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml"
+The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml
+
+For pages in browsers, Envoy's cors filter answers their preflights before the filter, and lets them read answers and denials:
+  policy-host render envoy --cors https://app.example --cors http://localhost:3000 --policy policy.yaml --upstream ..."
 )]
 pub(crate) struct Envoy {
     #[command(flatten)]
@@ -66,6 +71,13 @@ pub(crate) struct Envoy {
     /// The certificate authorities of whoever has the policy's keys and status lists.
     #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     trusted_ca: PathBuf,
+    /// The origin of pages in browsers that may call, such as https://app.example; may be repeated. Each request still needs its
+    /// session.
+    #[arg(long, value_name = "ORIGIN")]
+    cors: Vec<Origin>,
+    /// Let browsers send their client certificates (and cookies) along.
+    #[arg(long, requires = "cors")]
+    cors_credentials: bool,
 }
 
 /// The file that Envoy watches (envoy/ecds.yaml), with the policy in it.
@@ -200,7 +212,25 @@ impl Render {
 
     fn text(&self) -> Result<String, Exit> {
         match self {
-            Self::Envoy(Envoy { policy, listen, name, admin_port, upstream, ecds_dir, access_log, trusted_ca }) => {
+            Self::Envoy(Envoy {
+                policy,
+                listen,
+                name,
+                admin_port,
+                upstream,
+                ecds_dir,
+                access_log,
+                trusted_ca,
+                cors,
+                cors_credentials,
+            }) => {
+                let cors = match &cors[..] {
+                    [] => None,
+                    origins => Some(Cors::new(origins.to_vec(), *cors_credentials).map_err(|message| {
+                        output::diagnostic(&format!("error: {message}"));
+                        Exit::Usage
+                    })?),
+                };
                 let options = Bootstrap {
                     listen: listen.clone(),
                     admin_port: *admin_port,
@@ -208,6 +238,7 @@ impl Render {
                     ecds_dir: ecds_dir.clone(),
                     access_log: access_log.clone(),
                     trusted_ca: trusted_ca.clone(),
+                    cors,
                 };
                 render::bootstrap(&policy.read(name.as_ref())?.0, &options).map_err(|error| {
                     output::diagnostic(&format!("policy-host: {}: {error}", policy.policy.display()));

@@ -2,7 +2,7 @@
 
 use super::{Exit, output, wasm};
 use chaperone_authoring::{published::Published, token::RunKeys};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
@@ -60,12 +60,35 @@ pub(crate) struct Serve {
     /// Workers, each with its own VM, as in Envoy.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
+    /// What a trap of the filter means for the requests after it, as Envoy's `failure_policy`.
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "reload")]
+    failure_policy: OnTrap,
     /// The filter, when it is not the one that this workspace built.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
     /// Print four requests to try: allowed, command denied, expired, revoked.
     #[arg(long)]
     demo: bool,
+}
+
+/// Envoy's third, FAIL_OPEN, lets everything through unjudged, and is not here.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnTrap {
+    /// 503 until the worker's VM is rebuilt, a second after it was loaded at the earliest: envoy/ecds.yaml, and what `render ecds` prints.
+    #[value(alias = "FAIL_RELOAD")]
+    Reload,
+    /// 503 for ever: Envoy's default where nothing is said, and what `render istio` prints.
+    #[value(alias = "FAIL_CLOSED")]
+    Closed,
+}
+
+impl From<OnTrap> for FailurePolicy {
+    fn from(on_trap: OnTrap) -> Self {
+        match on_trap {
+            OnTrap::Reload => Self::Reload,
+            OnTrap::Closed => Self::Closed,
+        }
+    }
 }
 
 impl Serve {
@@ -155,8 +178,7 @@ impl Serve {
     }
 
     fn serving(&self, module: &Module, vm: VmOptions, plugin: Plugin, configuration: &[u8]) -> Result<Pool, Exit> {
-        // As in envoy/: a trap closes one worker for a second, and never opens it.
-        let options = ProxyOptions { vm, plugin, workers: usize::from(self.workers), failure: FailurePolicy::Reload };
+        let options = ProxyOptions { vm, plugin, workers: usize::from(self.workers), failure: self.failure_policy.into() };
         let told = |message: &dyn std::fmt::Display| output::diagnostic(&format!("policy-host: {message}"));
         let pool = Pool::start(module, &options).map_err(|trap| {
             told(&trap);

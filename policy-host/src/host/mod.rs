@@ -42,6 +42,7 @@ pub use log::LogSink;
 pub use module::{LoadError, Module};
 pub use properties::{PeerCertificate, Properties, Tls};
 pub use proxy::{Proxy, ProxyOptions, UpdateError};
+pub(crate) use reply::is_grpc;
 pub use reply::{LocalReply, Response};
 pub use shared::{Metric, MetricKind, Shared};
 pub use state::{FilterState, LogInfo};

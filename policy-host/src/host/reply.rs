@@ -127,7 +127,7 @@ fn percent_encoded(text: &[u8]) -> Vec<u8> {
 }
 
 /// Is this the content type of a gRPC request? (`application/grpc`, alone or with `+…`.)
-pub(super) fn is_grpc(content_type: &[u8]) -> bool {
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     content_type.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
 }
 

@@ -1,12 +1,17 @@
 //! Envoy itself: the shipped files with the placeholders filled in, so that what is printed is what the tests run.
 
-use super::{ClusterError, Names, Rendered, clusters};
+use super::{ClusterError, Cors, Names, Rendered, clusters};
 use chaperone_authoring::source::quoted;
 use serde_json::json;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 const BOOTSTRAP: &str = include_str!("../../../envoy/bootstrap.yaml");
 const ECDS: &str = include_str!("../../../envoy/ecds.yaml");
+
+/// How the shipped list of filters begins.
+const FIRST: &str = "                  # First in the chain: nothing sees,";
+/// What the virtual host ends with.
+const HOSTS_END: &str = "                      routes:\n";
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Bootstrap {
     pub access_log: PathBuf,
     /// The certificate authorities that issuers' own certificates are checked by.
     pub trusted_ca: PathBuf,
+    /// Pages in browsers that may call; `None`: none.
+    pub cors: Option<Cors>,
 }
 
 /// The whole bootstrap for this policy, which Envoy then reads from the ECDS folder.
@@ -54,7 +61,7 @@ pub struct Bootstrap {
 /// # Errors
 /// When a cluster that the policy names cannot be one of this bootstrap.
 pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, ClusterError> {
-    let Bootstrap { listen, admin_port, upstream, ecds_dir, access_log, trusted_ca } = options;
+    let Bootstrap { listen, admin_port, upstream, ecds_dir, access_log, trusted_ca, cors } = options;
     // The clusters are the last part of the shipped file.
     let clusters = clusters(rendered, trusted_ca)?;
     let head = format!(
@@ -64,6 +71,11 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, Clu
     );
     let mut text =
         without_head(BOOTSTRAP).replace("- name: chaperone\n", &format!("- name: {}\n", quoted(&rendered.names.resource)));
+    if let Some(cors) = cors {
+        text = text
+            .replace(FIRST, &format!("{}                  # Then the filter: nothing else sees,", Cors::filter()))
+            .replace(HOSTS_END, &format!("{}{HOSTS_END}", cors.policy(rendered)));
+    }
     // A longer stream would outlive its session, a shorter one is cut for nothing.
     if let Some(lifetime) = rendered.lifetime() {
         text = text.replace("max_stream_duration: 900s", &format!("max_stream_duration: {lifetime}s"));

@@ -1,6 +1,7 @@
 //! A policy in the forms in which proxies take it: Envoy's bootstrap and ECDS file, Istio's and Envoy Gateway's manifests.
 
 mod clusters;
+mod cors;
 mod envoy;
 mod envoy_gateway;
 mod image;
@@ -8,6 +9,7 @@ mod istio;
 mod names;
 
 pub use clusters::{ClusterError, clusters};
+pub use cors::{Cors, Origin};
 pub use envoy::{Bootstrap, Endpoint, bootstrap, ecds};
 pub use envoy_gateway::{GatewayOptions, envoy_gateway};
 pub use image::{Image, ImageError};

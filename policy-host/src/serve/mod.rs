@@ -11,6 +11,7 @@ mod heads;
 mod lane;
 mod pool;
 mod request;
+mod socket;
 mod upstream;
 
 pub use pool::Pool;
@@ -18,7 +19,7 @@ pub use upstream::{InvalidUpstream, Upstream};
 
 use crate::host::FilterState;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::future::Future;
@@ -108,11 +109,23 @@ pub async fn run(options: ServeOptions, shutdown: impl Future<Output = ()>) -> s
         let server = Arc::clone(&server);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http2().max_header_list_size(u32::try_from(2 * REQUEST_HEADERS_MAX_BYTES).unwrap_or(u32::MAX));
-        let service = service_fn(move |request| request::serve(Arc::clone(&server), connection, request));
+        let expected = socket::Expected::default();
+        let answers = expected.clone();
+        let service = service_fn(move |request| {
+            let (answers, concerned) = (answers.clone(), socket::Expected::concerns(&request));
+            let served = request::serve(Arc::clone(&server), connection, request);
+            async move {
+                let mut response = served.await?;
+                if concerned {
+                    answers.answer(&mut response);
+                }
+                Ok::<_, body::Cut>(response)
+            }
+        });
         let watcher = connections.watcher();
         tokio::spawn(async move {
             let _ = socket.set_nodelay(true);
-            let served = builder.serve_connection(TokioIo::new(socket), service);
+            let served = builder.serve_connection(socket::Socket::new(socket, expected), service);
             // A broken connection has no one left to tell.
             let _ = watcher.watch(served.into_owned()).await;
         });

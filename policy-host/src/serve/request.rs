@@ -6,7 +6,7 @@ use super::lane::{Arrivals, Room, lane};
 use super::pool::{Handle, Listener};
 use super::upstream::{Answer, Unreachable};
 use super::{LogEntry, OnLog, Server};
-use crate::host::{Event, Head, Headers, LocalReply, LogInfo, Properties, Response as Replied, StreamId};
+use crate::host::{Event, Head, Headers, LocalReply, LogInfo, Properties, Response as Replied, StreamId, is_grpc};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
@@ -63,13 +63,14 @@ pub(super) async fn serve(
         Ok(head) => head,
         Err(rejected) => return rejected.response(),
     };
-    let grpc = headers.iter().any(|(name, value)| name == b"content-type" && value.starts_with(b"application/grpc"));
+    let grpc = headers.iter().any(|(name, value)| name == b"content-type" && is_grpc(value));
+    let kind = RequestKind { upgrade, grpc, http2: parts.version == Version::HTTP_2 };
     let Some(handle) = server.pool.pick() else { return Err(Cut) };
     let properties = Properties {
         source: Some(connection.peer),
         destination: Some(connection.local),
         connection_id: connection.id,
-        protocol: Some(if parts.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }),
+        protocol: Some(if kind.http2 { "HTTP/2" } else { "HTTP/1.1" }),
         ..Properties::default()
     };
     let ended = body.is_end_stream();
@@ -98,8 +99,7 @@ pub(super) async fn serve(
     if !ended {
         stream.reads(tokio::spawn(body_of(body, feed.clone(), room_upstream)).abort_handle());
     }
-    stream
-        .reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, RequestKind { upgrade, grpc })).abort_handle());
+    stream.reads(tokio::spawn(upstream_side(server, feed, to_upstream, room_client, kind)).abort_handle());
     respond(stream, to_client_lane).await
 }
 
@@ -108,6 +108,7 @@ pub(super) async fn serve(
 struct RequestKind {
     upgrade: bool,
     grpc: bool,
+    http2: bool,
 }
 
 /// Hands the client's body to the filter, frame by frame as it comes.
@@ -143,7 +144,7 @@ async fn upstream_side(server: Arc<Server>, feed: Feed, mut arrivals: Arrivals, 
         tokio::spawn(pass(arrivals, frames, None));
         passing
     };
-    match server.upstream.send(Request::from_parts(parts, body), kind.grpc).await {
+    match server.upstream.send(Request::from_parts(parts, body), kind.http2, kind.grpc).await {
         Ok(Answer::Network(response)) => response_of(response, feed, room).await,
         Ok(Answer::Echo(response)) => response_of(response, feed, room).await,
         Err(Unreachable) => feed.answer(

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 pub enum Upstream {
     /// Answers 200 with what it received, as JSON; gRPC calls with one empty message and status 0.
     Echo,
-    /// A server in clear text: HTTP/1.1, and HTTP/2 with prior knowledge for gRPC.
+    /// A server in clear text. It is spoken to as the caller speaks: HTTP/1.1, or HTTP/2 with prior knowledge.
     Http {
         /// `host:port`.
         address: String,
@@ -66,7 +66,7 @@ pub(super) enum Answer {
     Echo(Response<Passing>),
 }
 
-/// One client for each protocol: which one is used depends on the request.
+/// One client for each protocol: which one is used depends on the caller's (envoy/bootstrap.yaml: `use_downstream_protocol_config`).
 pub(super) struct Clients {
     h1: legacy::Client<Dial, Passing>,
     h2: legacy::Client<Dial, Passing>,
@@ -90,14 +90,15 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, mut request: Request<Passing>, grpc: bool) -> Result<Answer, Unreachable> {
-        if !grpc && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+    pub(super) async fn send(&self, mut request: Request<Passing>, http2: bool, grpc: bool) -> Result<Answer, Unreachable> {
+        let http2 = http2 && matches!(self, Self::Http(_));
+        if !http2 && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
             // HTTP/2 carries the authority by itself.
             request.headers_mut().insert(HOST, host);
         }
         let answer = match self {
             Self::Echo => return Ok(Answer::Echo(echo::answer(request, grpc).await)),
-            Self::Http(clients) if grpc => clients.h2.request(request).await,
+            Self::Http(clients) if http2 => clients.h2.request(request).await,
             Self::Http(clients) => clients.h1.request(request).await,
         };
         answer.map(Answer::Network).map_err(|_| Unreachable)

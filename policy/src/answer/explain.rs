@@ -1,5 +1,7 @@
 //! What a judgement saw, for whoever asks why.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use crate::commands::router::CommandId;
 use crate::decide::trace::{CheckStep, Trace};
 use crate::primitives::pattern::Pattern;
 use crate::primitives::time::Timestamp;
-use crate::rules::grants::{Grant, When, texts};
+use crate::rules::grants::{ClaimCondition, Grant, When};
 use crate::rules::policy::Rules;
 use crate::token::claims::Claims;
 
@@ -70,6 +72,15 @@ fn grants_seen(rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Tim
     rules.grants.all().iter().map(|grant| grant_seen(grant, rules, session)).collect()
 }
 
+fn claim_seen(condition: &ClaimCondition, all: Option<&Map<String, Value>>) -> ConditionSeen {
+    ConditionSeen {
+        about: format!("claims.{}", condition.subject.path),
+        wanted: condition.to_string(),
+        seen: all.into_iter().flat_map(|all| condition.subject.texts(all)).map(Cow::into_owned).collect(),
+        holds: all.is_some_and(|all| condition.holds(all)),
+    }
+}
+
 /// A grant, and how a session stands to it at this instant; without one nothing holds.
 fn grant_seen(grant: &Grant, rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Timestamp)>) -> GrantSeen {
     let Grant { name, when, allow, max_lifetime } = grant;
@@ -84,16 +95,13 @@ fn grant_seen(grant: &Grant, rules: &Rules, session: Option<(&Claims, &Map<Strin
         ("agent", agent.as_ref(), one(claims.and_then(|claims| claims.agents.first()))),
     ];
     let fixed = fixed.into_iter().filter_map(|(about, pattern, seen)| Some((about.to_owned(), pattern?, seen)));
-    let others = conditions.iter().map(|(claim, pattern)| {
-        let value = session.and_then(|(_, all, _)| all.get(claim));
-        (format!("claims.{claim}"), pattern, texts(value).map(str::to_owned).collect())
-    });
-    let conditions = fixed.chain(others).map(|(about, pattern, seen)| ConditionSeen {
+    let fixed = fixed.map(|(about, pattern, seen)| ConditionSeen {
         about,
         wanted: pattern.to_string(),
         holds: seen.iter().any(|text| pattern.matches(text)),
         seen,
     });
+    let conditions = fixed.chain(conditions.iter().map(|condition| claim_seen(condition, session.map(|(_, all, _)| all))));
     let command = |id: &CommandId| rules.commands.get(id.0 as usize).map(|command| command.name.to_string());
     let ended = session.zip(*max_lifetime).is_some_and(|((claims, _, now), longest)| {
         now.seconds() >= claims.started.saturating_add(longest).saturating_add(rules.session.clock_skew)

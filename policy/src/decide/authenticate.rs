@@ -34,31 +34,46 @@ pub(crate) fn authenticate(
     trace: &mut impl Trace,
 ) -> Result<Authenticated, Reason> {
     let now = worker.latest();
-    if let Some(verified) = worker.tokens.get(token)
+    let most = rules.allowances.token_bytes;
+    // One that is kept may be of a policy that took longer ones.
+    if let Some(verified) = worker.tokens.get(token).filter(|_| token.len() <= most)
         && let Some(session) = reauthenticate(policy, rules, &worker.sources, &verified, now, trace)?
     {
         worker.tokens.hits += 1;
         return Ok(Authenticated { token: verified, session });
     }
-    trace.saw(|| CheckStep::Form { bytes: token.len() });
-    let jws = Jws::parse(token).map_err(|_| Reason::TokenMalformed)?;
-    let (name, issuer, key) = find_key(rules, &worker.sources, &jws.header, &jws.payload, trace)?;
+    let parsed = Jws::parse_within(token, most);
+    trace.saw(|| CheckStep::form(token, most, parsed.as_ref().err()));
+    let jws = parsed.map_err(|_| Reason::TokenMalformed)?;
+    let (name, issuer, keys) = find_keys(rules, &worker.sources, &jws.header, &jws.payload, trace)?;
     let allowance = rules.allowances.verifications_per_second;
     trace.saw(|| CheckStep::Pace { allowance });
     // What it claims to be is only asked for who pays.
     let claimed = issuer.claims.session(&jws.payload).and_then(|session| worker.tallies.find(name, session));
     let payer = Payer { address: Address::read(source), session: claimed.as_deref() };
-    if !worker.pace.take(allowance, &payer, now) {
-        return Err(Reason::Overloaded);
+    let (mut by_key, mut by_name) = (None, false);
+    for (tried, key) in keys.enumerate() {
+        if !worker.pace.take(allowance, &payer, now) {
+            return Err(Reason::Overloaded);
+        }
+        if tried == 0 {
+            worker.tokens.misses += 1;
+            trace.saw(|| CheckStep::Signature);
+        }
+        by_name |= key.is_called(jws.header.key_id.as_deref());
+        if context.verifier.verify(key, jws.signed, &jws.signature) {
+            by_key = Some(key.fingerprint());
+            break;
+        }
     }
-    worker.tokens.misses += 1;
-    trace.saw(|| CheckStep::Signature);
-    let held = context.verifier.verify(key, jws.signed, &jws.signature);
-    worker.pace.came_to(held, &payer, now);
-    if !held {
+    worker.pace.came_to(by_key.is_some(), &payer, now);
+    let Some(fingerprint) = by_key else {
+        if !by_name {
+            // It may be by a key that has been published since.
+            worker.sources.miss_key(issuer);
+        }
         return Err(Reason::SignatureInvalid);
-    }
-    let fingerprint = key.fingerprint();
+    };
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let tally = Rc::clone(worker.tally(&session));
     tally.came_from(payer.address);
@@ -82,8 +97,8 @@ pub(crate) fn reauthenticate(
         return Ok(Some(session));
     }
     // Another policy, or other keys: the signature still holds if the issuer still has that very key, everything else is judged anew.
-    let (name, issuer, key) = find_key(rules, sources, &verified.header, &verified.payload, trace)?;
-    if key.fingerprint() != verified.fingerprint {
+    let (name, issuer, mut keys) = find_keys(rules, sources, &verified.header, &verified.payload, trace)?;
+    if !keys.any(|key| key.fingerprint() == verified.fingerprint) {
         return Ok(None);
     }
     let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
@@ -93,13 +108,13 @@ pub(crate) fn reauthenticate(
 
 /// The checks that cost no signature: `token_unsupported`, `issuer_unknown`, `audience_mismatch`, `keys_unavailable`,
 /// `key_unknown`.
-fn find_key<'r>(
+fn find_keys<'r, T: Trace>(
     rules: &'r Rules,
     sources: &'r Sources,
-    header: &Header,
+    header: &'r Header,
     payload: &Map<String, Value>,
-    trace: &mut impl Trace,
-) -> Result<(&'r str, &'r Issuer, &'r VerificationKey), Reason> {
+    trace: &mut T,
+) -> Result<(&'r str, &'r Issuer, impl Iterator<Item = &'r VerificationKey> + use<'r, T>), Reason> {
     let issuer = payload.get("iss").and_then(Value::as_str).and_then(|name| rules.tokens.issuers.get_key_value(name));
     trace.saw(|| CheckStep::kind(header, issuer.map(|(_, issuer)| issuer)));
     let algorithm = header.algorithm.filter(|_| !header.critical).ok_or(Reason::TokenUnsupported)?;
@@ -111,9 +126,10 @@ fn find_key<'r>(
     }
     trace.saw(|| CheckStep::issuer(payload, issuer.is_some()));
     let (name, issuer) = issuer.ok_or(Reason::IssuerUnknown)?;
-    trace.saw(|| CheckStep::audience(payload, &issuer.audiences));
+    let audience = issuer.claims.audience(payload);
+    trace.saw(|| CheckStep::audience(audience, &issuer.audiences));
     let ours = |value: &Value| value.as_str().is_some_and(|audience| issuer.audiences.iter().any(|known| known == audience));
-    let for_us = match payload.get("aud") {
+    let for_us = match audience {
         Some(Value::Array(audiences)) => audiences.iter().any(ours),
         Some(audience) => ours(audience),
         None => false,
@@ -124,13 +140,12 @@ fn find_key<'r>(
     let keys = sources.keys_of(issuer);
     trace.saw(|| CheckStep::Key { key_id: header.key_id.clone(), algorithm: algorithm.name(), at_hand: keys.is_some() });
     let keys = keys.ok_or(Reason::KeysUnavailable)?;
-    match keys.find(header.key_id.as_deref(), algorithm) {
-        Some(key) => Ok((name, issuer, key)),
-        None => {
-            sources.miss_key(issuer);
-            Err(Reason::KeyUnknown)
-        }
+    let mut candidates = keys.candidates(header.key_id.as_deref(), algorithm).peekable();
+    if candidates.peek().is_none() {
+        sources.miss_key(issuer);
+        return Err(Reason::KeyUnknown);
     }
+    Ok((name, issuer, candidates))
 }
 
 /// The check of what is signed, `claims_invalid`; and what the policy makes of it.
@@ -144,8 +159,11 @@ fn open_session(
 ) -> Result<Session, Reason> {
     let claims = Claims::read(payload, name, &issuer.audiences, &issuer.claims);
     let status = issuer.status.as_ref().map_or(Ok(None), |status| status.reference(payload));
-    let identity = claims.as_ref().ok().filter(|_| status.is_ok());
-    trace.saw(|| CheckStep::Claims { identity: identity.map(Identity::of) });
+    trace.saw(|| {
+        let fault = claims.as_ref().err().or(status.as_ref().err()).map(|invalid| issuer.claims.explain(invalid));
+        let identity = claims.as_ref().ok().filter(|_| fault.is_none()).map(Identity::of);
+        CheckStep::Claims { identity, fault }
+    });
     let (Ok(claims), Ok(status)) = (claims, status) else { return Err(Reason::ClaimsInvalid) };
     let revoked = rules.revoked.find(&claims).map(|because| because.map(str::to_owned));
     let grants = rules.grants.holding(&claims, payload);

@@ -337,8 +337,7 @@ pub(crate) fn is_live(
         clock_skew: skew,
     });
     // The clock itself, not the latest instant: one that went ahead and came back must not open early what begins later.
-    let begins = claims.not_before.unwrap_or(0).max(claims.issued).max(claims.started);
-    if now.seconds().saturating_add(skew) < begins {
+    if now.seconds().saturating_add(skew) < claims.begins {
         return Err(Reason::NotYetValid);
     }
     let over = |end: u64| latest.seconds() >= end.saturating_add(skew);

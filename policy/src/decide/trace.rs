@@ -12,7 +12,7 @@ use crate::primitives::time::Timestamp;
 use crate::rules::issuers::Issuer;
 use crate::rules::policy::Rules;
 use crate::token::claims::{Claims, CommandLists};
-use crate::token::jws::Header;
+use crate::token::jws::{Header, Malformed};
 use crate::token::keys::Algorithm;
 
 /// Takes what a check sees. What it is given is built only when somebody looks.
@@ -67,6 +67,10 @@ pub enum CheckStep {
     Form {
         /// Its length.
         bytes: usize,
+        /// How long it may be.
+        most: usize,
+        /// What is wrong with it.
+        fault: Option<String>,
     },
     /// The token's header against what the issuer may use.
     Kind {
@@ -115,6 +119,8 @@ pub enum CheckStep {
     Claims {
         /// Who it is.
         identity: Option<Identity>,
+        /// What is wrong, and what would do.
+        fault: Option<String>,
     },
     /// `cnf`, and what the policy asks for.
     Binding {
@@ -320,8 +326,12 @@ impl CheckStep {
         Self::Issuer { issuer: payload.get("iss").and_then(Value::as_str).map(str::to_owned), known }
     }
 
-    pub(crate) fn audience(payload: &Map<String, Value>, accepted: &[String]) -> Self {
-        let audiences = match payload.get("aud") {
+    pub(crate) fn form(token: &[u8], most: usize, fault: Option<&Malformed>) -> Self {
+        Self::Form { bytes: token.len(), most, fault: fault.map(ToString::to_string) }
+    }
+
+    pub(crate) fn audience(named: Option<&Value>, accepted: &[String]) -> Self {
+        let audiences = match named {
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Some(one) => one.as_str().map(str::to_owned).into_iter().collect(),
             None => Vec::new(),

@@ -116,12 +116,16 @@ impl<'v, 'p> Object<'v, 'p> {
 
     /// Reports every member that nobody asked for, with the nearest name that would have been known.
     pub(crate) fn finish(self, errors: &mut Errors) {
+        self.finish_with(errors, &[]);
+    }
+
+    /// The same, with a help for names that have another meaning elsewhere.
+    pub(crate) fn finish_with(self, errors: &mut Errors, elsewhere: &[(&str, &str)]) {
         for name in self.members.keys() {
             if !self.known.contains(&name.as_str()) {
-                let help = match nearest(name, self.known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known here: {}", self.known.join(", ")),
-                };
+                let said = elsewhere.iter().find(|(other, _)| other == name).map(|(_, help)| (*help).to_owned());
+                let near = || nearest(name, self.known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                let help = said.or_else(near).unwrap_or_else(|| format!("known here: {}", self.known.join(", ")));
                 errors.add_with_help(&self.at.member(name), format!("unknown member `{name}`"), help);
             }
         }

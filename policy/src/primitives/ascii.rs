@@ -39,7 +39,12 @@ pub(crate) fn push_audit_value(value: &mut Vec<u8>, text: &str) {
 
 /// Would an audit header show the text whole?
 pub(crate) fn fits_audit_value(text: &str) -> bool {
-    text.chars().map(audit_size).sum::<usize>() <= limits::AUDIT_VALUE_BYTES
+    audit_length(text) <= limits::AUDIT_VALUE_BYTES
+}
+
+/// The bytes that an audit header would show the whole text in.
+pub(crate) fn audit_length(text: &str) -> usize {
+    text.chars().map(audit_size).sum()
 }
 
 fn audit_size(character: char) -> usize {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.
@@ -20,8 +20,20 @@ impl fmt::Display for JsonError {
 
 /// Parses the whole of `text`, at most `depth` containers deep.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, JsonError> {
+    parse_as(text, Strict { depth, spoils: Spoils::Everything })
+}
+
+/// Parses an object of which parts may be odd: what has a member twice, or lies deeper than `depth`, is `null` in it.
+pub(crate) fn parse_object_of_parts(text: &[u8], depth: usize) -> Option<Map<String, Value>> {
+    match parse_as(text, Strict { depth, spoils: Spoils::Itself }) {
+        Ok(Value::Object(map)) => Some(map),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn parse_as(text: &[u8], how: Strict) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth }.deserialize(&mut deserializer).map_err(JsonError)?;
+    let value = how.deserialize(&mut deserializer).map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
 }
@@ -37,13 +49,25 @@ pub(crate) fn parse_object(text: &[u8], depth: usize) -> Option<Map<String, Valu
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    spoils: Spoils,
+}
+
+/// What an object is that has a member twice, or a container that lies too deep.
+#[derive(Clone, Copy)]
+enum Spoils {
+    /// It makes the text unacceptable.
+    Everything,
+    /// It is `null`.
+    Itself,
 }
 
 impl Strict {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
-            None => Err(E::custom("nested too deeply")),
+    /// For what is inside of a container; `None` where the container itself counts for nothing.
+    fn deeper<E: serde::de::Error>(self) -> Result<Option<Self>, E> {
+        match (self.depth.checked_sub(1), self.spoils) {
+            (Some(depth), spoils) => Ok(Some(Self { depth, spoils })),
+            (None, Spoils::Itself) => Ok(None),
+            (None, Spoils::Everything) => Err(E::custom("nested too deeply")),
         }
     }
 }
@@ -92,7 +116,10 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
+        let Some(inner) = self.deeper()? else {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        };
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(inner)? {
             list.push(item);
@@ -101,15 +128,21 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut map = Map::new();
+        let Some(inner) = self.deeper()? else {
+            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        };
+        let (mut map, mut twice) = (Map::new(), false);
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+                match self.spoils {
+                    Spoils::Everything => return Err(A::Error::custom(format_args!("duplicate member {name:?}"))),
+                    Spoils::Itself => twice = true,
+                }
             }
             map.insert(name, members.next_value_seed(inner)?);
         }
-        Ok(Value::Object(map))
+        Ok(if twice { Value::Null } else { Value::Object(map) })
     }
 }
 

@@ -4,9 +4,13 @@
 
 use std::time::Duration;
 
-/// Longest token accepted, in bytes. Envoy's default for all request headers together is 60 KiB; tokens of real
+/// Longest token accepted when the policy does not say, in bytes. Envoy's default for all request headers together is 60 KiB; tokens of real
 /// issuers, RFC 9396 details included, stay below 4 KiB. Checked before the token is split.
 pub const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Longest token that a policy can ask to be accepted: directories write a person's groups into it, 200 of them in 12 KiB. With
+/// all other fields it must fit into a proxy's bound for a head.
+pub const TOKEN_BYTES_MOST: usize = 16 * 1024;
 
 /// Longest `kid`, in bytes: a SHA-512 thumbprint in hex is 128.
 pub const KEY_ID_BYTES: usize = 256;
@@ -62,6 +66,9 @@ pub const IDENTIFIER_BYTES: usize = 256;
 /// Hops of an `act` chain (RFC 8693 §4.1) that are read; a longer chain is refused.
 pub const AGENT_CHAIN: usize = 8;
 
+/// Places where one claim may be looked for, one after the other.
+pub const CLAIM_CHOICES: usize = 4;
+
 /// Commands a token may list for itself.
 pub const TOKEN_COMMANDS: usize = 256;
 
@@ -91,7 +98,7 @@ pub const ECHO_NAME_BYTES: usize = 64;
 /// verified once more should they come again.
 pub const VERIFIED_TOKENS: usize = 4096;
 
-/// Bytes of token text kept by one worker; [`VERIFIED_TOKENS`] of the longest tokens would be 32 MiB.
+/// Bytes of token text kept by one worker; [`VERIFIED_TOKENS`] of the longest tokens would be 64 MiB.
 pub const VERIFIED_TOKEN_BYTES: usize = 8 * 1024 * 1024;
 
 /// Verified tokens kept of one session: it has one, and the next one for the moment in which both are about; a few more where it
@@ -194,8 +201,12 @@ pub const LATEST_SECONDS: u64 = 253_402_300_799;
 /// KiB, and no issuer has as many; sets of real issuers stay below 16 KiB.
 pub const KEY_SET_BYTES: usize = 128 * 1024;
 
-/// Keys of one fetched set: issuers that rotate keep two or three.
+/// Keys that are taken of one set: issuers that rotate keep two or three.
 pub const KEY_SET_KEYS: usize = 64;
+
+/// Keys that one token's signature is tried with, where no `kid` says which: an issuer that rotates has two or three. Each is a
+/// check of [`VERIFICATIONS_PER_SECOND`].
+pub const KEY_TRIALS: usize = 4;
 
 /// Deepest JSON nesting in a fetched key set: `keys[].key_ops` is 4; members that we do not know may go somewhat deeper.
 pub const KEY_SET_JSON_DEPTH: usize = 8;

@@ -14,7 +14,14 @@ pub(crate) struct Allowances {
     pub(crate) streams_per_session: u32,
     /// Exchanges under way that need no session.
     pub(crate) unmediated_streams: u32,
+    /// Bytes of a token.
+    pub(crate) token_bytes: usize,
 }
+
+#[expect(clippy::cast_possible_truncation, reason = "a few KiB")]
+const TOKEN_USUAL: u32 = limits::TOKEN_BYTES as u32;
+#[expect(clippy::cast_possible_truncation, reason = "a few KiB")]
+const TOKEN_MOST: u32 = limits::TOKEN_BYTES_MOST as u32;
 
 impl Default for Allowances {
     fn default() -> Self {
@@ -22,6 +29,7 @@ impl Default for Allowances {
             verifications_per_second: limits::VERIFICATIONS_PER_SECOND,
             streams_per_session: limits::STREAMS_PER_SESSION,
             unmediated_streams: limits::UNMEDIATED_STREAMS,
+            token_bytes: limits::TOKEN_BYTES,
         }
     }
 }
@@ -43,6 +51,7 @@ impl Allowances {
             ),
             streams_per_session: number("streams_per_session", limits::STREAMS_MOST, default.streams_per_session),
             unmediated_streams: number("unmediated_streams", limits::STREAMS_MOST, default.unmediated_streams),
+            token_bytes: usize::try_from(number("token_bytes", TOKEN_MOST, TOKEN_USUAL)).unwrap_or(limits::TOKEN_BYTES),
         };
         object.finish(errors);
         Some(read)
@@ -53,7 +62,11 @@ fn read_number(value: &Value, at: &At<'_>, errors: &mut Errors, most: u32) -> Op
     let number = whole_number(value, at, errors)?;
     let fitting = u32::try_from(number).ok().filter(|number| (1..=most).contains(number));
     if fitting.is_none() {
-        errors.add(at, format!("must be from 1 to {most}"));
+        errors.add_with_help(
+            at,
+            "out of range",
+            format!("write a whole number from 1 to {most}, or leave it out for the default"),
+        );
     }
     fitting
 }

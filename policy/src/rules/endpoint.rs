@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::document::{At, Errors, Object, duration, string};
 use crate::primitives::limits;
-use crate::token::keys::Algorithm;
+use crate::token::keys::Accepted;
 
 /// A place that a proxy can ask.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -17,12 +17,12 @@ pub(crate) struct Target {
     pub(crate) path: String,
 }
 
-/// Whose keys, from where, for which algorithms: what is held of one is held for every policy that says the same.
+/// Whose keys, from where, which of them: what is held of one is held for every policy that says the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeysId {
     pub(crate) issuer: Rc<str>,
     pub(crate) target: Rc<Target>,
-    pub(crate) algorithms: Rc<[Algorithm]>,
+    pub(crate) accepted: Accepted,
 }
 
 /// Whose list, and from where.
@@ -48,7 +48,7 @@ pub(crate) fn read_endpoint(
     at: &At<'_>,
     errors: &mut Errors,
     issuer: Option<&str>,
-    algorithms: &[Algorithm],
+    accepted: &Accepted,
 ) -> Option<Endpoint> {
     let mut object = Object::open(value, at, errors)?;
     let cluster = object.required("cluster", "the proxy's cluster that leads to the issuer", errors, read_cluster);
@@ -61,7 +61,7 @@ pub(crate) fn read_endpoint(
         id: KeysId {
             issuer: issuer?.into(),
             target: Rc::new(Target { cluster: cluster?, authority: authority?, path: path? }),
-            algorithms: algorithms.into(),
+            accepted: accepted.clone(),
         },
         refresh: refresh.unwrap_or(limits::KEYS_REFRESH),
         timeout: timeout.unwrap_or(limits::FETCH_TIMEOUT),

@@ -11,7 +11,7 @@ use crate::rules::endpoint::{Endpoint, read_endpoint};
 use crate::rules::status::Status;
 use crate::token::claims::ClaimPaths;
 use crate::token::jws::media_type;
-use crate::token::keys::{Algorithm, KeySet, read_algorithms};
+use crate::token::keys::{Accepted, Algorithm, KeySet, KeyUse, read_algorithms};
 
 /// The member `tokens`.
 #[derive(Debug)]
@@ -157,7 +157,10 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     );
     let claims = object.optional("claims", errors, ClaimPaths::read);
     let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
-    object.finish(errors);
+    object.finish_with(
+        errors,
+        &[("jwksUri", KEYS), ("jwks_uri", KEYS), ("jwks", KEYS), ("audience", AUDIENCES), ("aud", AUDIENCES)],
+    );
     let issuer = Issuer {
         audiences: audiences?.into_iter().map(str::to_owned).collect(),
         algorithms: algorithms?,
@@ -169,9 +172,16 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     Some((name?.to_owned(), issuer))
 }
 
-fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, accepted: &[Algorithm]) -> Option<Keys> {
+const KEYS: &str = "write it under `keys`: `keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`";
+const AUDIENCES: &str = "write `audiences`, a list: `audiences: [orders]`";
+
+fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, algorithms: &[Algorithm]) -> Option<Keys> {
     let mut object = Object::open(value, at, errors)?;
-    let endpoint = object.optional("endpoint", errors, |value, at, errors| read_endpoint(value, at, errors, issuer, accepted));
+    let words = [("sig", KeyUse::Signature), ("jwt-svid", KeyUse::JwtSvid)];
+    let key_use = object.optional("use", errors, |value, at, errors| one_of(value, at, errors, &words)).unwrap_or_default();
+    let accepted = Accepted { algorithms: algorithms.into(), key_use };
+    let endpoint = object.optional("endpoint", errors, |value, at, errors| read_endpoint(value, at, errors, issuer, &accepted));
+    let read_set = |value: &Value, at: &At<'_>, errors: &mut Errors| KeySet::read(value, at, errors, &accepted);
     let inline = if object.has("endpoint") {
         if object.has("jwks") {
             errors.add_with_help(
@@ -180,15 +190,24 @@ fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&st
                 "keep `endpoint` if the issuer rotates its keys, `jwks` if not",
             );
         }
-        object.optional("jwks", errors, |value, at, errors| KeySet::read(value, at, errors, accepted))
+        object.optional("jwks", errors, read_set)
     } else {
-        object.required(
-            "jwks",
-            "the issuer's public keys (RFC 7517 §5), or `endpoint` to have them fetched",
-            errors,
-            |value, at, errors| KeySet::read(value, at, errors, accepted),
-        )
+        object.required("jwks", "the issuer's public keys (RFC 7517 §5), or `endpoint` to have them fetched", errors, read_set)
     };
-    object.finish(errors);
+    object.finish_with(errors, &ELSEWHERE);
     endpoint.map(Keys::Endpoint).or(inline.map(Keys::Inline))
 }
+
+/// What other products call keys, and what is written here instead.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("jwks_uri", FETCHED),
+    ("jwksUri", FETCHED),
+    ("remote_jwks", FETCHED),
+    ("url", FETCHED),
+    ("local_jwks", PASTED),
+    ("keys", PASTED),
+    ("pem", PASTED),
+    ("public_key", PASTED),
+];
+const FETCHED: &str = "write `endpoint: {cluster: …, authority: …, path: …}`: the proxy fetches keys through one of its clusters";
+const PASTED: &str = "write each key as a JWK (RFC 7517): `jwks: {keys: [{kty: …}]}`";

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::document::{At, Errors, Object, boolean, each, string, whole_number};
 use crate::primitives::limits;
 use crate::rules::endpoint::{ListId, Target, is_authority, is_path, read_cluster};
+use crate::token::claims::Invalid;
 
 /// The member `tokens.issuers[].status`.
 #[derive(Debug)]
@@ -27,10 +28,6 @@ pub(crate) struct Reference {
     pub(crate) list: ListId,
     pub(crate) index: u64,
 }
-
-/// The token's `status` is missing, malformed, of another mechanism, or names a list that the policy does not.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Invalid;
 
 impl Status {
     pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>) -> Option<Self> {
@@ -53,16 +50,17 @@ impl Status {
         Some(Self { required, most_bytes, lists })
     }
 
-    /// Where the token's status is to be found; `None` where it names no list and need not.
+    /// Where the token's status is to be found; `None` where it names no list and need not. Invalid where it is missing,
+    /// malformed, of another mechanism, or names a list that the policy does not.
     pub(crate) fn reference(&self, payload: &Map<String, Value>) -> Result<Option<Reference>, Invalid> {
         let Some(status) = payload.get("status") else {
-            return if self.required { Err(Invalid) } else { Ok(None) };
+            return if self.required { Err(Invalid::STATUS) } else { Ok(None) };
         };
         // Of another mechanism we could not say what it says.
-        let named = status.as_object().and_then(|status| status.get("status_list")?.as_object()).ok_or(Invalid)?;
-        let index = named.get("idx").and_then(Value::as_u64).ok_or(Invalid)?;
-        let uri = named.get("uri").and_then(Value::as_str).ok_or(Invalid)?;
-        let list = self.lists.get(uri).ok_or(Invalid)?.clone();
+        let named = status.as_object().and_then(|status| status.get("status_list")?.as_object()).ok_or(Invalid::STATUS)?;
+        let index = named.get("idx").and_then(Value::as_u64).ok_or(Invalid::STATUS)?;
+        let uri = named.get("uri").and_then(Value::as_str).ok_or(Invalid::STATUS)?;
+        let list = self.lists.get(uri).ok_or(Invalid::STATUS)?.clone();
         Ok(Some(Reference { list, index }))
     }
 }

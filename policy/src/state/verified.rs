@@ -18,6 +18,7 @@ use crate::primitives::time::Timestamp;
 use crate::rules::policy::Policy;
 use crate::state::session::Session;
 use crate::state::tally::Tally;
+use crate::token::claims::NumericDate;
 use crate::token::jws::Header;
 use crate::token::keys::KeyFingerprint;
 
@@ -62,7 +63,7 @@ impl Verified {
     }
 
     fn expires(&self) -> u64 {
-        self.payload.get("exp").and_then(Value::as_u64).unwrap_or(0)
+        self.payload.get("exp").and_then(NumericDate::read).map_or(0, |date| date.down)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A session token's outer form: a JWS in compact serialisation (RFC 7515 §7.1), taken apart strictly.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -30,15 +32,38 @@ pub(crate) struct Header {
 }
 
 /// The token is not a JWS in compact form, or not one that we would read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Bytes, and how many there may be.
+    TooLong(usize, usize),
+    /// Not three parts.
+    Parts,
+    /// The part is not in base64url, unpadded and without loose bits.
+    Base64(&'static str),
+    /// The part is no JSON object, has a member twice, or is nested too deeply.
+    Json(&'static str),
+    /// The member of the header is missing, no text, or too long.
+    Member(&'static str),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(bytes, most) => write!(f, "it has {bytes} bytes, more than the {most} of `limits.token_bytes`"),
+            Self::Parts => f.write_str("it has not the three parts of a compact JWS (RFC 7515 §7.1)"),
+            Self::Base64(part) => write!(f, "its {part} is not base64url without padding (RFC 7515 §2)"),
+            Self::Json(part) => {
+                write!(f, "its {part} is no JSON object with each member once, at most {} deep", limits::TOKEN_JSON_DEPTH)
+            }
+            Self::Member(name) => {
+                write!(f, "`{name}` of its header is missing, no text, or longer than {} bytes", limits::KEY_ID_BYTES)
+            }
+        }
+    }
+}
 
 impl<'t> Jws<'t> {
-    pub(crate) fn parse(token: &'t [u8]) -> Result<Self, Malformed> {
-        Self::parse_within(token, limits::TOKEN_BYTES)
-    }
-
-    /// The same for what is larger than a token.
+    /// Takes a token apart that has at most so many bytes.
     pub(crate) fn parse_within(token: &'t [u8], most: usize) -> Result<Self, Malformed> {
         Self::parse_with_header(token, most).map(|(jws, _)| jws)
     }
@@ -46,34 +71,37 @@ impl<'t> Jws<'t> {
     /// The same, and all members of the header: for the one kind of token that brings its key.
     pub(crate) fn parse_with_header(token: &'t [u8], most: usize) -> Result<(Self, Map<String, Value>), Malformed> {
         if token.len() > most {
-            return Err(Malformed);
+            return Err(Malformed::TooLong(token.len(), most));
         }
         let mut parts = token.split(|byte| *byte == b'.');
         let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(Malformed);
+            return Err(Malformed::Parts);
         };
-        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Malformed)?;
-        let object = |part: &[u8]| json::parse_object(&decode(part)?, limits::TOKEN_JSON_DEPTH).ok_or(Malformed);
-        let members = object(header)?;
+        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Malformed::Parts)?;
+        let object = |part: &[u8], name: &'static str| {
+            json::parse_object(&decode(part, name)?, limits::TOKEN_JSON_DEPTH).ok_or(Malformed::Json(name))
+        };
+        let members = object(header, "header")?;
         let header = Header::read(&members)?;
-        Ok((Self { header, payload: object(payload)?, signed, signature: decode(signature)? }, members))
+        let (payload, signature) = (object(payload, "payload")?, decode(signature, "signature")?);
+        Ok((Self { header, payload, signed, signature }, members))
     }
 }
 
 impl Header {
     fn read(members: &Map<String, Value>) -> Result<Self, Malformed> {
-        let text = |name: &str| match members.get(name) {
+        let text = |name: &'static str| match members.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(_) => Err(Malformed),
+            Some(_) => Err(Malformed::Member(name)),
         };
         let key_id = text("kid")?;
         if key_id.is_some_and(|id| id.len() > limits::KEY_ID_BYTES) {
-            return Err(Malformed);
+            return Err(Malformed::Member("kid"));
         }
         Ok(Self {
-            algorithm: Algorithm::from_name(text("alg")?.ok_or(Malformed)?),
+            algorithm: Algorithm::from_name(text("alg")?.ok_or(Malformed::Member("alg"))?),
             key_id: key_id.map(str::to_owned),
             typ: text("typ")?.map(media_type),
             critical: members.contains_key("crit"),
@@ -88,8 +116,8 @@ pub(crate) fn media_type(text: &str) -> String {
 }
 
 /// Base64url without padding and without loose bits at the end, so that one token has one text.
-fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed)
+fn decode(part: &[u8], name: &'static str) -> Result<Vec<u8>, Malformed> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64(name))
 }
 
 #[cfg(test)]
@@ -100,38 +128,46 @@ mod tests {
         format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload)).into_bytes()
     }
 
+    fn parse(token: &[u8]) -> Result<Jws<'_>, Malformed> {
+        Jws::parse_within(token, limits::TOKEN_BYTES)
+    }
+
     #[test]
     fn a_token_has_three_parts_of_canonical_base64url() {
         let good = token(r#"{"alg":"ES256"}"#, "{}", "AAAA");
-        assert!(Jws::parse(&good).is_ok());
+        assert!(parse(&good).is_ok());
         let text = String::from_utf8(good).unwrap();
-        for wrong in [
-            "".to_owned(),
-            "...".to_owned(),
-            ".".repeat(1_000_000),
-            format!("{text}."),
-            format!("{text}.AAAA"),
-            format!("{text}="),
-            text.replace("AAAA", "AAAB="),
-            text.replace("AAAA", "AB"), // loose bits: AA is its canonical spelling
-            text.replace("AAAA", "A+/A"),
-            text.replace("AAAA", "AA AA"),
-            text.rsplit_once('.').unwrap().0.to_owned(),
-            format!("{text}{}", "A".repeat(limits::TOKEN_BYTES)),
+        let long = format!("{text}{}", "A".repeat(limits::TOKEN_BYTES));
+        for (wrong, fault) in [
+            ("".to_owned(), Malformed::Parts),
+            ("...".to_owned(), Malformed::Parts),
+            (".".repeat(1_000_000), Malformed::TooLong(1_000_000, limits::TOKEN_BYTES)),
+            (format!("{text}."), Malformed::Parts),
+            (format!("{text}.AAAA"), Malformed::Parts),
+            (format!("{text}="), Malformed::Base64("signature")),
+            (text.replace("AAAA", "AAAB="), Malformed::Base64("signature")),
+            (text.replace("AAAA", "AB"), Malformed::Base64("signature")), // loose bits: AA is its canonical spelling
+            (text.replace("AAAA", "A+/A"), Malformed::Base64("signature")),
+            (text.replace("AAAA", "AA AA"), Malformed::Base64("signature")),
+            (text.rsplit_once('.').unwrap().0.to_owned(), Malformed::Parts),
+            (format!("=.{text}").rsplit_once('.').unwrap().0.to_owned(), Malformed::Base64("header")),
+            (long.clone(), Malformed::TooLong(long.len(), limits::TOKEN_BYTES)),
         ] {
-            assert_eq!(Jws::parse(wrong.as_bytes()).err(), Some(Malformed), "{:.80}", wrong);
+            assert_eq!(parse(wrong.as_bytes()).err(), Some(fault), "{:.80}", wrong);
         }
     }
 
     #[test]
     fn headers_are_strict() {
-        let parse = |header: &str| Jws::parse(&token(header, "{}", "AA")).map(|jws| jws.header);
-        assert!(parse(r#"{"alg":"ES256","alg":"none"}"#).is_err());
-        assert!(parse(r#"{"alg":"ES256","al\u0067":"none"}"#).is_err());
-        assert!(parse(r#"{"alg":1}"#).is_err());
-        assert!(parse("{}").is_err());
-        assert!(parse("[]").is_err());
-        assert!(parse(&format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(limits::KEY_ID_BYTES + 1))).is_err());
+        let parse = |header: &str| parse(&token(header, "{}", "AA")).map(|jws| jws.header);
+        let fault = |header: &str| parse(header).err().unwrap();
+        assert_eq!(fault(r#"{"alg":"ES256","alg":"none"}"#), Malformed::Json("header"));
+        assert_eq!(fault(r#"{"alg":"ES256","al\u0067":"none"}"#), Malformed::Json("header"));
+        assert_eq!(fault(r#"{"alg":1}"#), Malformed::Member("alg"));
+        assert_eq!(fault("{}"), Malformed::Member("alg"));
+        assert_eq!(fault("[]"), Malformed::Json("header"));
+        let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(limits::KEY_ID_BYTES + 1));
+        assert_eq!(fault(&long), Malformed::Member("kid"));
         assert_eq!(parse(r#"{"alg":"none"}"#).unwrap().algorithm, None);
         assert_eq!(parse(r#"{"alg":"es256"}"#).unwrap().algorithm, None);
         assert!(parse(r#"{"alg":"ES256","crit":[]}"#).unwrap().critical);

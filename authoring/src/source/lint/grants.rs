@@ -4,7 +4,7 @@ use super::{Lint, Linter, items, patterns};
 use crate::source::seconds;
 use chaperone_policy::Pattern;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// What of a grant decides whether it is used.
 struct Grant<'p> {
@@ -20,7 +20,7 @@ struct Grant<'p> {
 struct Condition<'p> {
     /// `subject`, `claim role`.
     about: String,
-    text: &'p str,
+    text: Cow<'p, str>,
     /// `None` where the policy is refused for it.
     pattern: Option<Pattern>,
 }
@@ -138,8 +138,9 @@ fn conditions(when: &Value) -> Vec<Condition<'_>> {
     let mut all = Vec::new();
     for (name, value) in when.as_object().into_iter().flatten() {
         if name == "claims" {
-            let claims = value.as_object().into_iter().flatten();
-            all.extend(claims.filter_map(|(claim, value)| Some(Condition::new(format!("claim {claim}"), value.as_str()?))));
+            let by_name = value.as_object().into_iter().flatten();
+            all.extend(by_name.filter_map(|(claim, value)| Some(Condition::new(format!("claim {claim}"), value.as_str()?))));
+            all.extend(value.as_array().into_iter().flatten().filter_map(claim_condition));
         } else if let Some(text) = value.as_str() {
             all.push(Condition::new(name.clone(), text));
         }
@@ -147,11 +148,24 @@ fn conditions(when: &Value) -> Vec<Condition<'_>> {
     all
 }
 
+/// One of the list form: conditions of different forms say nothing about each other.
+fn claim_condition(condition: &Value) -> Option<Condition<'_>> {
+    let (form, wanted) = ["is", "contains", "word"].into_iter().find_map(|form| Some((form, condition.get(form)?)))?;
+    let about = format!("claim {} {form}", condition.get("claim")?);
+    Some(match wanted {
+        Value::String(text) => Condition::new(about, text),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            let text = other.to_string();
+            Condition { about, pattern: Some(Pattern::Exact(text.clone())), text: text.into() }
+        }
+    })
+}
+
 impl<'p> Condition<'p> {
     fn new(about: String, text: &'p str) -> Self {
         // An issuer is one of those that the policy lists, and no pattern.
         let pattern = if about == "issuer" { Some(Pattern::Exact(text.to_owned())) } else { Pattern::parse(text) };
-        Self { about, text, pattern }
+        Self { about, text: text.into(), pattern }
     }
 
     /// Does it hold whenever the other one does?
@@ -169,7 +183,7 @@ impl Grant<'_> {
 
     /// No condition names anybody, not even by a beginning that means something.
     fn is_wide(&self) -> bool {
-        self.about().all(|condition| is_bare(condition.text))
+        self.about().all(|condition| is_bare(&condition.text))
     }
 
     /// Some condition is a text, not a pattern.

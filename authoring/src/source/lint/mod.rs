@@ -6,6 +6,7 @@ mod commands;
 mod endings;
 mod fetched;
 mod grants;
+mod issuers;
 mod manifest;
 mod name;
 mod revoked;
@@ -66,6 +67,7 @@ impl PolicyDocument {
         linter.commands();
         linter.grants();
         linter.session();
+        linter.issuers();
         linter.endings();
         linter.fetched();
         linter.revoked();

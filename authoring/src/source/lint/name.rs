@@ -76,6 +76,16 @@ lints! {
     ObserveReasons = "observe_reasons",
     /// An issuer whose tokens of any type will do.
     TypesMissing = "types_missing",
+    /// A key in a policy's set that is for another purpose or of another algorithm.
+    KeyPassedOver = "key_passed_over",
+    /// An RSA key whose exponent is below 65537.
+    KeyExponentSmall = "key_exponent_small",
+    /// `claims.issued`: another claim stands in for `iat`.
+    IssuedStandIn = "issued_stand_in",
+    /// `claims.audience`: another claim stands in for `aud`.
+    AudienceStandIn = "audience_stand_in",
+    /// A condition on the whole of a claim that is a text with spaces at nearly every issuer.
+    ScopeWhole = "scope_whole",
     /// A revocation of an issuer whose tokens are refused anyway.
     RevokedIssuerUnknown = "revoked_issuer_unknown",
     /// A revocation of tokens that have all expired.
@@ -147,6 +157,11 @@ impl Lint {
             | Self::ObserveMode
             | Self::ObserveReasons
             | Self::TypesMissing
+            | Self::KeyPassedOver
+            | Self::KeyExponentSmall
+            | Self::IssuedStandIn
+            | Self::AudienceStandIn
+            | Self::ScopeWhole
             | Self::RevokedFuture
             | Self::RevokedRepeated
             | Self::RevokedWithoutBecause

@@ -57,16 +57,5 @@ impl Linter<'_> {
                 "remove it: the target is told session, subject and command in x-chaperone- headers",
             );
         }
-        for (pointer, issuer) in items(self.policy, "/tokens/issuers") {
-            if issuer.get("types").is_none() {
-                let name = issuer.get("issuer").and_then(Value::as_str).unwrap_or_default();
-                self.warn(
-                    Lint::TypesMissing,
-                    &format!("{pointer}/issuer"),
-                    format!("any token that `{name}` signs for this audience opens a session, an ID token too"),
-                    "say which `typ` a session token has, such as `types: [session+jwt]` or `types: [at+jwt]`",
-                );
-            }
-        }
     }
 }

@@ -38,6 +38,9 @@ upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
 "#;
 
+/// The modulus of RFC 7515, appendix A.2, with another exponent.
+const EXPONENT_3: &str = "{kty: RSA, alg: RS256, e: Aw, n: ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ}";
+
 /// The same with keys and a status list that are fetched.
 fn fetching() -> String {
     let mut lines: Vec<&str> = POLICY.lines().collect();
@@ -118,6 +121,9 @@ fn raised(good: &str, from: &str, to: &str) -> Vec<(Option<&'static str>, String
 fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
     let policy = |lint, from, to, line| (lint, POLICY.to_owned(), from, to, line);
     let istio = |lint, from, to, line| (lint, plugin(), from, to, line);
+    let exponent_line = format!("{EXPONENT_3},");
+    let exponent =
+        format!("[ES256, RS256]\n      types: [session+jwt]\n      keys: {{jwks: {{keys: [\n        {exponent_line}\n        {{");
     let cases = [
         policy(Lint::ObserveMode, "name: orders\n", "name: orders\nmode: observe\n", "mode: observe"),
         policy(
@@ -127,6 +133,31 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
             "observe: [unknown_command]",
         ),
         policy(Lint::TypesMissing, "      types: [session+jwt]\n", "", "- issuer: https://broker.example"),
+        policy(
+            Lint::KeyPassedOver,
+            "keys: {jwks: {keys: [{",
+            "keys: {jwks: {keys: [\n        {kty: EC, crv: secp256k1},\n        {",
+            "{kty: EC, crv: secp256k1},",
+        ),
+        policy(
+            Lint::KeyExponentSmall,
+            "[ES256]\n      types: [session+jwt]\n      keys: {jwks: {keys: [{",
+            &exponent,
+            &exponent_line,
+        ),
+        policy(
+            Lint::IssuedStandIn,
+            "      types: [session+jwt]\n",
+            "      types: [session+jwt]\n      claims:\n        issued: [nbf]\n",
+            "issued: [nbf]",
+        ),
+        policy(
+            Lint::AudienceStandIn,
+            "      types: [session+jwt]\n",
+            "      types: [session+jwt]\n      claims:\n        audience: client_id\n",
+            "audience: client_id",
+        ),
+        policy(Lint::ScopeWhole, "{role: support}", "{scope: orders.read}", "when: {claims: {scope: orders.read}}"),
         policy(Lint::LifetimeLong, "max_lifetime: 1h", "max_lifetime: 61m", "session: {max_lifetime: 61m, clock_skew: 30s}"),
         policy(Lint::ClockSkewLarge, "clock_skew: 30s", "clock_skew: 31s", "session: {max_lifetime: 1h, clock_skew: 31s}"),
         policy(

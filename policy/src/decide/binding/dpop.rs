@@ -16,6 +16,7 @@ use crate::rules::policy::Rules;
 use crate::state::pace::Payer;
 use crate::state::proofs::{ProofId, Untaken, proof_id};
 use crate::state::worker::Worker;
+use crate::token::claims::NumericDate;
 use crate::token::confirmation::Thumbprint;
 use crate::token::jws::Jws;
 use crate::token::keys::{VerificationKey, thumbprint};
@@ -38,13 +39,14 @@ pub(super) fn check(
     let (jws, key) = open(text, expected)?;
     let oldest = latest.seconds().saturating_sub(limits::DPOP_PROOF_SECONDS.saturating_add(skew));
     let (id, issued) = is_for(&jws.payload, evidence, &rules.session.bind.origins, expected)?;
-    if issued < oldest {
+    if issued.down < oldest {
         return Err(BindingError::ProofOld);
     }
     // The clock itself, as for tokens: one that went ahead and came back must not take early what was made for later.
-    if issued > context.now.seconds().saturating_add(skew) {
+    if issued.up > context.now.seconds().saturating_add(skew) {
         return Err(BindingError::ProofAhead);
     }
+    let issued = issued.down;
     worker.proofs.is_new(&id, issued, oldest, latest).map_err(|untaken| match untaken {
         Untaken::Old => BindingError::ProofOld,
         Untaken::Replayed => BindingError::ProofReplayed,
@@ -89,14 +91,13 @@ fn is_for(
     evidence: &Evidence<'_>,
     origins: &[Origin],
     key: &Thumbprint,
-) -> Result<(ProofId, u64), BindingError> {
+) -> Result<(ProofId, NumericDate), BindingError> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).ok_or(BindingError::ProofMalformed);
     let jti = text("jti")?;
     if jti.is_empty() || jti.len() > limits::IDENTIFIER_BYTES {
         return Err(BindingError::ProofMalformed);
     }
-    let issued = claims.get("iat").and_then(Value::as_u64).filter(|at| *at <= limits::LATEST_SECONDS);
-    let issued = issued.ok_or(BindingError::ProofMalformed)?;
+    let issued = claims.get("iat").and_then(NumericDate::read).ok_or(BindingError::ProofMalformed)?;
     if text("htm")?.as_bytes() != evidence.method {
         return Err(BindingError::OtherMethod);
     }

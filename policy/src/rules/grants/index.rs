@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::{Grant, When, texts};
+use super::condition::Subject;
+use super::{Grant, When};
 use crate::primitives::pattern::Pattern;
 use crate::token::claims::Claims;
 
@@ -16,7 +17,7 @@ pub(super) struct Index {
     session: Places,
     subject: Places,
     agent: Places,
-    claims: HashMap<String, Places>,
+    claims: HashMap<Subject, Places>,
     issuer: Places,
 }
 
@@ -55,7 +56,7 @@ impl Index {
                 Condition::Session => &mut index.session,
                 Condition::Subject => &mut index.subject,
                 Condition::Agent => &mut index.agent,
-                Condition::Claim(name) => index.claims.entry(name.to_owned()).or_default(),
+                Condition::Claim(subject) => index.claims.entry(subject.clone()).or_default(),
                 Condition::Issuer => &mut index.issuer,
             };
             places.insert(&pattern, place);
@@ -73,8 +74,8 @@ impl Index {
             agent.find(acting, &mut found);
         }
         issuer.find(&claims.issuer, &mut found);
-        for (name, places) in by_claim {
-            texts(all.get(name)).for_each(|text| places.find(text, &mut found));
+        for (subject, places) in by_claim {
+            subject.texts(all).for_each(|text| places.find(&text, &mut found));
         }
         found.sort_unstable();
         found.dedup();
@@ -87,7 +88,7 @@ enum Condition<'w> {
     Session,
     Subject,
     Agent,
-    Claim(&'w str),
+    Claim(&'w Subject),
     Issuer,
 }
 
@@ -96,7 +97,7 @@ fn most_selective(when: &When) -> (Condition<'_>, Cow<'_, Pattern>) {
     let When { issuer, subject, session, agent, claims } = when;
     let named = [(Condition::Session, session), (Condition::Subject, subject), (Condition::Agent, agent)];
     let named = named.into_iter().filter_map(|(condition, pattern)| Some((condition, pattern.as_ref()?)));
-    let claimed = claims.iter().map(|(name, pattern)| (Condition::Claim(name), pattern));
+    let claimed = claims.iter().map(|condition| (Condition::Claim(&condition.subject), &condition.pattern));
     let chosen = named.chain(claimed).min_by_key(|(_, pattern)| match pattern {
         Pattern::Exact(_) => 0,
         Pattern::Prefix(_) => 1,
@@ -112,9 +113,11 @@ mod tests {
     use proptest::sample::select;
     use serde_json::json;
 
+    use super::super::ClaimCondition;
     use super::super::Grants;
+    use super::super::condition::Form;
     use super::*;
-    use crate::token::claims::ClaimPaths;
+    use crate::token::claims::{ClaimPath, ClaimPaths};
 
     const WORDS: [&str; 8] = ["a", "ab", "abc", "a/b", "ab/c", "\u{e9}", "\u{e9}a", "b"];
 
@@ -124,13 +127,22 @@ mod tests {
     }
 
     prop_compose! {
+        fn condition()(
+            path in select(vec![&["role"][..], &["groups"], &["groups", "a"]]),
+            form in select(vec![Form::TextOrItems, Form::Text, Form::Items, Form::Words, Form::Scalar]),
+            pattern in prop_oneof![pattern(), select(vec!["true", "7"]).prop_map(|text| Pattern::Exact(text.to_owned()))],
+        ) -> ClaimCondition {
+            ClaimCondition { subject: Subject { path: ClaimPath::of(path), form }, pattern }
+        }
+    }
+
+    prop_compose! {
         fn grant()(
             issuer in prop::option::of(select(vec!["a", "i"])),
             fixed in prop::array::uniform3(prop::option::weighted(0.3, pattern())),
-            claims in prop::collection::vec((select(vec!["role", "groups"]), pattern()), 0..3),
+            claims in prop::collection::vec(condition(), 0..3),
         ) -> Grant {
             let [subject, session, agent] = fixed;
-            let claims: Vec<_> = claims.into_iter().map(|(name, pattern)| (name.to_owned(), pattern)).collect();
             let named = subject.is_some() || session.is_some() || agent.is_some() || !claims.is_empty();
             // No document has a grant without any condition.
             let issuer = issuer.or((!named).then_some("i")).map(str::to_owned);
@@ -144,7 +156,8 @@ mod tests {
             word().prop_map(|text| json!(text)),
             prop::collection::vec(word(), 0..3).prop_map(|texts| json!(texts)),
             word().prop_map(|text| json!([7, text, null, [text]])),
-            Just(json!({"a": "a"})),
+            prop::collection::vec(word(), 0..3).prop_map(|words| json!(words.join(" "))),
+            select(vec![json!({"a": "a"}), json!({"a": ["ab", true]}), json!(true), json!(7), json!(7.0), json!(7.5)]),
             Just(json!(null)),
         ]
     }

@@ -1,11 +1,13 @@
 //! Who may do what: grants with their conditions.
 
+mod condition;
 mod index;
 
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
@@ -31,7 +33,7 @@ pub(crate) struct When {
     pub(crate) subject: Option<Pattern>,
     pub(crate) session: Option<Pattern>,
     pub(crate) agent: Option<Pattern>,
-    pub(crate) claims: Vec<(String, Pattern)>,
+    pub(crate) claims: Vec<ClaimCondition>,
 }
 
 /// All grants of a policy, in the document's order.
@@ -66,27 +68,12 @@ impl Grant {
             && session.as_ref().is_none_or(|pattern| pattern.matches(&claims.session))
             // The grant is for who acts now, the outermost hop; whom it acts for are facts of the past (RFC 8693 §4.1).
             && agent.as_ref().is_none_or(|pattern| claims.agents.first().is_some_and(|agent| pattern.matches(agent)))
-            && conditions.iter().all(|(claim, pattern)| claim_matches(all.get(claim), pattern))
+            && conditions.iter().all(|condition| condition.holds(all))
     }
 
     pub(crate) fn allows(&self, command: CommandId) -> bool {
         self.allow.binary_search(&command).is_ok()
     }
-}
-
-/// A claim matches when it is a text that does, or a list that holds one.
-fn claim_matches(claim: Option<&Value>, pattern: &Pattern) -> bool {
-    texts(claim).any(|text| pattern.matches(text))
-}
-
-/// What a condition on a claim looks at: its text, or the texts in its list.
-pub(crate) fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
-    let items = match claim {
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(claim) => std::slice::from_ref(claim),
-        None => &[],
-    };
-    items.iter().filter_map(Value::as_str)
 }
 
 /// Reads one item of `grants`. `several_issuers`: then a subject alone names nobody, and each grant names its issuer.
@@ -137,19 +124,7 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
     let subject = object.optional("subject", errors, pattern);
     let session = object.optional("session", errors, pattern);
     let agent = object.optional("agent", errors, pattern);
-    let claims = object.optional("claims", errors, |value, at, errors| {
-        let members = value.as_object().filter(|members| !members.is_empty());
-        let Some(members) = members else {
-            errors.add_with_help(at, "must be an object of claims", "write `claims: {role: support}`");
-            return None;
-        };
-        Some(
-            members
-                .iter()
-                .filter_map(|(claim, value)| Some((claim.clone(), pattern(value, &at.member(claim), errors)?)))
-                .collect::<Vec<_>>(),
-        )
-    });
+    let claims = object.optional("claims", errors, condition::read);
     object.finish(errors);
     Some(When { issuer, subject, session, agent, claims: claims.unwrap_or_default() })
 }

@@ -3,10 +3,20 @@
 use super::{Answer, Failure};
 use crate::primitives::json;
 use crate::primitives::limits;
-use crate::token::keys::{Algorithm, KeySet};
+use crate::token::keys::{Accepted, DroppedKey, KeySet};
 
-/// The set in an answer, and its text.
-pub(super) fn read(answer: Answer<'_>, accepted: &[Algorithm]) -> Result<(KeySet, Box<[u8]>), Failure> {
+/// What an answer says of an issuer's keys.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) set: KeySet,
+    /// What of it is not taken, and why.
+    pub(super) dropped: Vec<DroppedKey>,
+    /// As it came: another policy may take other keys of the same set.
+    pub(super) document: Box<[u8]>,
+}
+
+/// The set in an answer.
+pub(super) fn read(answer: Answer<'_>, accepted: &Accepted) -> Result<Published, Failure> {
     parse(body(answer, limits::KEY_SET_BYTES)?, accepted)
 }
 
@@ -21,19 +31,11 @@ pub(super) fn body(answer: Answer<'_>, most: usize) -> Result<&[u8], Failure> {
     }
 }
 
-/// Keys for others are passed over, as RFC 7517 §5 has it: an issuer may publish keys for encryption beside those that we want.
-pub(super) fn parse(document: &[u8], accepted: &[Algorithm]) -> Result<(KeySet, Box<[u8]>), Failure> {
-    let members = json::parse_object(document, limits::KEY_SET_JSON_DEPTH).ok_or(Failure::Malformed)?;
+/// What is a key set is believed, though no key in it may be of use: a key that the issuer does not publish any more is no
+/// key of his.
+pub(super) fn parse(document: &[u8], accepted: &Accepted) -> Result<Published, Failure> {
+    let members = json::parse_object_of_parts(document, limits::KEY_SET_JSON_DEPTH).ok_or(Failure::Malformed)?;
     let keys = members.get("keys").and_then(|keys| keys.as_array()).ok_or(Failure::Malformed)?;
-    if keys.len() > limits::KEY_SET_KEYS {
-        return Err(Failure::TooLarge);
-    }
-    let set = KeySet::usable(keys, accepted);
-    if set.len() == 0 {
-        return Err(Failure::NoUsableKey);
-    }
-    if set.first_twin().is_some() {
-        return Err(Failure::KeysAlike);
-    }
-    Ok((set, document.into()))
+    let (set, dropped) = KeySet::sort_out(keys, accepted);
+    Ok(Published { set, dropped, document: document.into() })
 }

@@ -13,6 +13,7 @@ use super::{Answer, Failure};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::issuers::Issuer;
+use crate::token::claims::NumericDate;
 use crate::token::jws::Jws;
 use crate::token::keys::{KeyFingerprint, KeySet, VerifySignature};
 
@@ -64,20 +65,19 @@ impl List {
             return Err(Failure::Malformed);
         }
         let algorithm = jws.header.algorithm.filter(|algorithm| issuer.algorithms.contains(algorithm));
-        let key =
-            algorithm.and_then(|algorithm| keys.find(jws.header.key_id.as_deref(), algorithm)).ok_or(Failure::KeyUnknown)?;
-        if !verifier.verify(key, jws.signed, &jws.signature) {
-            return Err(Failure::SignatureInvalid);
-        }
+        let algorithm = algorithm.ok_or(Failure::KeyUnknown)?;
+        let mut candidates = keys.candidates(jws.header.key_id.as_deref(), algorithm).peekable();
+        candidates.peek().ok_or(Failure::KeyUnknown)?;
+        let key = candidates.find(|key| verifier.verify(key, jws.signed, &jws.signature)).ok_or(Failure::SignatureInvalid)?;
         let claims = &jws.payload;
         if claims.get("sub").and_then(Value::as_str) != Some(uri) || claims.get("iss").is_some_and(|issuer| issuer != name) {
             return Err(Failure::OfAnother);
         }
-        let issued = instant(claims, "iat")?.ok_or(Failure::Malformed)?;
-        let expires = instant(claims, "exp")?.unwrap_or(u64::MAX);
+        let issued = instant(claims, "iat")?.ok_or(Failure::Malformed)?.up;
+        let expires = instant(claims, "exp")?.map_or(u64::MAX, |expires| expires.down);
         // One that claims to be of next year would make every later one too old.
         let ahead = now.seconds().saturating_add(limits::STATUS_LIST_AHEAD);
-        if issued > ahead || instant(claims, "nbf")?.is_some_and(|begins| begins > ahead) {
+        if issued > ahead || instant(claims, "nbf")?.is_some_and(|begins| begins.up > ahead) {
             return Err(Failure::NotYetValid);
         }
         if expires <= latest.seconds() {
@@ -138,11 +138,8 @@ fn times(ttl: Option<u64>, expires: u64, latest: Timestamp) -> (u64, Duration) {
     (lives, refresh)
 }
 
-fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Failure> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_u64().filter(|seconds| *seconds <= limits::LATEST_SECONDS).map(Some).ok_or(Failure::Malformed),
-    }
+fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<NumericDate>, Failure> {
+    claims.get(name).map(|value| NumericDate::read(value).ok_or(Failure::Malformed)).transpose()
 }
 
 /// A positive number (§5.1), not always a whole one.

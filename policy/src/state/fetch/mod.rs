@@ -86,6 +86,8 @@ pub struct FetchCounts {
     pub keys_fetched: u64,
     /// Fetches of key sets that failed, for whatever reason.
     pub keys_failed: u64,
+    /// Keys of fetched sets that were left out because something is wrong with them, counted with each fetch.
+    pub keys_dropped: u64,
     /// Status lists that came and were good.
     pub lists_fetched: u64,
     /// Fetches of status lists that failed.

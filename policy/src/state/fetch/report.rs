@@ -3,6 +3,10 @@
 use std::fmt;
 
 use crate::rules::endpoint::Target;
+use crate::token::keys::DroppedKey;
+
+/// Keys that one line of a log tells of; a set of others' keys is not a page long.
+const NAMED: usize = 8;
 
 /// What is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,7 @@ pub struct Report {
     issuer: String,
     place: String,
     result: Result<News, Failure>,
+    dropped: Vec<DroppedKey>,
 }
 
 /// It is good.
@@ -27,9 +32,9 @@ pub struct Report {
 pub enum News {
     /// A key set.
     Keys {
-        /// How many of its keys can be used here.
+        /// How many of its keys can be used here. With none the issuer has no keys any more.
         usable: usize,
-        /// It is not the one that was held.
+        /// It is not the one that was held, or other keys of it are left out.
         changed: bool,
     },
     /// A status list.
@@ -48,14 +53,10 @@ pub enum Failure {
     NoAnswer,
     /// A status other than 200.
     Status(u16),
-    /// More bytes or more keys than the bounds.
+    /// More bytes than the bound.
     TooLarge,
     /// Not what it should be.
     Malformed,
-    /// No key in it is for verifying by an algorithm that the issuer lists.
-    NoUsableKey,
-    /// Two of its keys could not be told apart.
-    KeysAlike,
     /// No key of the issuer has signed it, by an algorithm that is listed.
     KeyUnknown,
     /// The signature does not hold.
@@ -73,7 +74,29 @@ pub enum Failure {
 impl Report {
     pub(super) fn new(kind: Kind, issuer: &str, target: &Target, result: Result<News, Failure>) -> Self {
         let Target { cluster, authority, path } = target;
-        Self { kind, issuer: issuer.to_owned(), place: format!("{authority}{path} (cluster {cluster})"), result }
+        let place = format!("{authority}{path} (cluster {cluster})");
+        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new() }
+    }
+
+    /// Adds the keys of the set that were not taken.
+    pub(super) fn without(self, dropped: Vec<DroppedKey>) -> Self {
+        Self { dropped, ..self }
+    }
+
+    /// Returns the keys of the set that were not taken, in its order.
+    #[must_use]
+    pub fn dropped(&self) -> &[DroppedKey] {
+        &self.dropped
+    }
+
+    /// Says whether somebody has to do something about it: nothing came, nothing of it is of use, or an entry is wrong.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        match self.result {
+            Ok(News::Keys { usable, .. }) => usable == 0 || self.dropped.iter().any(|key| !key.is_foreign()),
+            Ok(News::List { .. }) => false,
+            Err(_) => true,
+        }
     }
 
     /// Returns what came, or what is wrong with it.
@@ -96,15 +119,28 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, issuer, place, result } = self;
+        let Self { kind, issuer, place, result, dropped } = self;
         let what = match kind {
             Kind::Keys => "keys",
             Kind::List => "status list",
         };
         match result {
-            Ok(News::Keys { usable, .. }) => write!(f, "{what} of {issuer} from {place}: {usable} can be used"),
-            Ok(News::List { entries, .. }) => write!(f, "{what} of {issuer} from {place}: {entries} entries"),
-            Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays"),
+            Ok(News::Keys { usable: 0, .. }) => {
+                write!(f, "{what} of {issuer} from {place}: none of its keys can be used, and none is held any more")?;
+            }
+            Ok(News::Keys { usable, .. }) => write!(f, "{what} of {issuer} from {place}: {usable} can be used")?,
+            Ok(News::List { entries, .. }) => write!(f, "{what} of {issuer} from {place}: {entries} entries")?,
+            Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays")?,
+        }
+        // What is wrong comes before what is only for others.
+        let (foreign, wrong): (Vec<_>, Vec<_>) = dropped.iter().partition(|key| key.is_foreign());
+        let mut left_out = wrong.into_iter().chain(foreign);
+        for (index, key) in left_out.by_ref().take(NAMED).enumerate() {
+            write!(f, "{}{key}", if index == 0 { "; left out: " } else { "; " })?;
+        }
+        match left_out.count() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
         }
     }
 }
@@ -116,8 +152,6 @@ impl fmt::Display for Failure {
             Self::Status(status) => write!(f, "status {status}"),
             Self::TooLarge => f.write_str("too large"),
             Self::Malformed => f.write_str("malformed"),
-            Self::NoUsableKey => f.write_str("none of its keys can be used"),
-            Self::KeysAlike => f.write_str("two of its keys have the same `kid`"),
             Self::KeyUnknown => f.write_str("signed by no key of the issuer"),
             Self::SignatureInvalid => f.write_str("its signature is invalid"),
             Self::OfAnother => f.write_str("its `sub` or `iss` is another"),

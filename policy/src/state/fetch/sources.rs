@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use super::keys::{self, Published};
 use super::list::{Expected, List, longest_body};
 use super::schedule::Schedule;
-use super::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket, keys};
+use super::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::endpoint::{Endpoint, KeysId, ListId};
@@ -15,7 +16,7 @@ use crate::rules::status::Reference;
 use crate::token::keys::{KeySet, VerifySignature};
 
 pub(crate) struct Sources {
-    keys: HashMap<KeysId, Source<KeysHeld>>,
+    keys: HashMap<KeysId, Source<Published>>,
     lists: HashMap<ListId, Source<List>>,
     /// Counts the changes of what is held. Whatever was judged before the last one is judged again.
     epoch: u64,
@@ -38,12 +39,6 @@ impl<T> Default for Source<T> {
     }
 }
 
-struct KeysHeld {
-    set: KeySet,
-    /// As it came: another policy may accept other algorithms of the same set.
-    document: Box<[u8]>,
-}
-
 /// What a status list says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
@@ -64,11 +59,14 @@ impl Sources {
         self.epoch
     }
 
-    /// The issuer's keys; `None` while none have come.
+    /// The issuer's keys; `None` while none have come, or where the issuer has none.
     pub(crate) fn keys_of<'k>(&'k self, issuer: &'k Issuer) -> Option<&'k KeySet> {
         match &issuer.keys {
             Keys::Inline(set) => Some(set),
-            Keys::Endpoint(endpoint) => self.keys.get(&endpoint.id)?.held.as_ref().map(|held| &held.set),
+            Keys::Endpoint(endpoint) => {
+                let held = self.keys.get(&endpoint.id)?.held.as_ref();
+                held.map(|held| &held.set).filter(|set| set.len() > 0)
+            }
         }
     }
 
@@ -149,16 +147,26 @@ impl Sources {
 
     pub(in crate::state) fn take_keys(&mut self, ticket: Ticket, answer: Answer<'_>, now: Timestamp) -> Option<Report> {
         let (id, source) = self.keys.iter_mut().find(|(_, source)| source.schedule.awaits(ticket))?;
-        let result = keys::read(answer, &id.algorithms).map(|(set, document)| {
-            let changed = source.held.as_ref().is_none_or(|held| held.set != set);
-            self.epoch += u64::from(changed);
-            let usable = set.len();
-            source.held = Some(KeysHeld { set, document });
-            News::Keys { usable, changed }
-        });
-        source.schedule.end(result.is_ok(), now);
-        *if result.is_ok() { &mut self.counts.keys_fetched } else { &mut self.counts.keys_failed } += 1;
-        Some(Report::new(Kind::Keys, &id.issuer, &id.target, result))
+        let (result, dropped) = match keys::read(answer, &id.accepted) {
+            Err(failure) => {
+                self.counts.keys_failed += 1;
+                (Err(failure), Vec::new())
+            }
+            Ok(published) => {
+                let held = source.held.as_ref();
+                let changed = held.is_none_or(|held| held.set != published.set);
+                self.epoch += u64::from(changed);
+                self.counts.keys_fetched += 1;
+                self.counts.keys_dropped += published.dropped.iter().map(|key| u64::from(!key.is_foreign())).sum::<u64>();
+                let changed = changed || held.is_some_and(|held| held.dropped != published.dropped);
+                let (usable, dropped) = (published.set.len(), published.dropped.clone());
+                source.held = Some(published);
+                (Ok(News::Keys { usable, changed }), dropped)
+            }
+        };
+        // A set of no use is asked for again as after a failure: an issuer that has no keys will soon have some.
+        source.schedule.end(matches!(result, Ok(News::Keys { usable: 1.., .. })), now);
+        Some(Report::new(Kind::Keys, &id.issuer, &id.target, result).without(dropped))
     }
 
     pub(in crate::state) fn take_list(
@@ -216,7 +224,7 @@ impl Sources {
     }
 
     pub(in crate::state) fn hold_for(&mut self, policies: &[Rc<Policy>]) {
-        let mut keys: HashMap<KeysId, Source<KeysHeld>> = HashMap::new();
+        let mut keys: HashMap<KeysId, Source<Published>> = HashMap::new();
         let mut lists = HashMap::new();
         for (_, issuer) in policies.iter().flat_map(|policy| policy.issuers()) {
             if let Keys::Endpoint(Endpoint { id, .. }) = &issuer.keys
@@ -235,13 +243,13 @@ impl Sources {
         self.epoch += 1;
     }
 
-    /// What is known of the same place under other algorithms, read again for these.
-    fn same_place(&self, id: &KeysId, kept: &HashMap<KeysId, Source<KeysHeld>>) -> Option<Source<KeysHeld>> {
+    /// What is known of the same place where other keys of it are taken, read again for these.
+    fn same_place(&self, id: &KeysId, kept: &HashMap<KeysId, Source<Published>>) -> Option<Source<Published>> {
         let same = |other: &KeysId| other.issuer == id.issuer && other.target == id.target;
         let mut known = self.keys.iter().chain(kept).filter(|(other, _)| same(other));
         known.find_map(|(_, Source { schedule, held, .. })| {
-            let (set, document) = keys::parse(&held.as_ref()?.document, &id.algorithms).ok()?;
-            Some(Source { schedule: schedule.of_another(), held: Some(KeysHeld { set, document }), asked_by: None })
+            let published = keys::parse(&held.as_ref()?.document, &id.accepted).ok()?;
+            Some(Source { schedule: schedule.of_another(), held: Some(published), asked_by: None })
         })
     }
 

@@ -4,18 +4,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Algorithm, KeySet, KnownAnswer, RustCrypto, VerifySignature as _, known_answers};
+use super::{Accepted, Algorithm, KeySet, KeyUse, KnownAnswer, RustCrypto, VerifySignature as _, known_answers};
 use crate::document::{At, Errors};
 
 /// The payload of RFC 7515, appendices A.2 and A.3.
 const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
+fn accepted(algorithms: &[Algorithm]) -> Accepted {
+    Accepted { algorithms: algorithms.into(), key_use: KeyUse::Signature }
+}
+
 fn verifies(jwk: Value, algorithm: Algorithm, message: &str, signature: &str) -> bool {
     let mut errors = Errors::default();
-    let keys = KeySet::read(&json!({"keys": [jwk]}), &At::ROOT, &mut errors, &[algorithm]);
+    let keys = KeySet::read(&json!({"keys": [jwk]}), &At::ROOT, &mut errors, &accepted(&[algorithm]));
     assert!(errors.is_empty(), "{}", errors.into_document_errors());
     let keys = keys.unwrap();
-    let key = keys.find(None, algorithm).unwrap();
+    let key = keys.candidates(None, algorithm).next().unwrap();
     RustCrypto.verify(key, message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
 }
 
