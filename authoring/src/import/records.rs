@@ -155,10 +155,8 @@ fn claims(
     }
     put(&mut claims, &place(issuer, "session", &["sid"]), json!(uid));
     match issuer.and_then(|issuer| issuer.pointer("/audiences/0")) {
-        Some(audience) => {
-            let by_client = issuer.and_then(|issuer| issuer.get("audience")).and_then(Value::as_str);
-            claims.insert(by_client.unwrap_or("aud").to_owned(), audience.clone());
-        }
+        // A claim that stands for `aud` is asked only where there is none.
+        Some(audience) => drop(claims.insert("aud".to_owned(), audience.clone())),
         None => notes.push(Note::NoAudience),
     }
     let at = place(issuer, "agent", &["act", "sub"]);

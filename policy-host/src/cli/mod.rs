@@ -5,6 +5,7 @@ mod endings;
 mod explain;
 mod import;
 mod in_order;
+mod init;
 mod key;
 mod lines;
 mod output;
@@ -40,6 +41,7 @@ enum Verb {
     Explain(explain::Explain),
     #[command(subcommand)]
     Import(import::Import),
+    Init(init::Init),
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
@@ -95,6 +97,7 @@ pub(crate) fn run() -> Exit {
         Verb::Check(check) => check.run(),
         Verb::Explain(explain) => explain.run(),
         Verb::Import(import) => import.run(),
+        Verb::Init(init) => init.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Revoke(revoke) => revoke.run(),
