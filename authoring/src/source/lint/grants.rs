@@ -151,7 +151,13 @@ fn conditions(when: &Value) -> Vec<Condition<'_>> {
 /// One of the list form: conditions of different forms say nothing about each other.
 fn claim_condition(condition: &Value) -> Option<Condition<'_>> {
     let (form, wanted) = ["is", "contains", "word"].into_iter().find_map(|form| Some((form, condition.get(form)?)))?;
-    let about = format!("claim {} {form}", condition.get("claim")?);
+    let claim = match condition.get("claim")? {
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            other.as_str()?.to_owned()
+        }
+    };
+    let about = format!("claim {claim} {form}");
     Some(match wanted {
         Value::String(text) => Condition::new(about, text),
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
