@@ -5,7 +5,7 @@ use super::{
     claims::{OfPolicy, place, put},
 };
 use crate::{recorded::BadLine, revoke::Found};
-use chaperone_policy::limits;
+use chaperone_policy::{Reason, limits};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,7 @@ struct Line {
 #[derive(Deserialize)]
 struct Record {
     time: Option<i64>,
+    status_code: Option<String>,
     actor: Option<Actor>,
     api: Option<Api>,
     http_request: HttpRequest,
@@ -105,7 +106,7 @@ pub fn records(entry: &[u8], authority: Option<&str>, policy: Option<OfPolicy<'_
 }
 
 fn request(record: Record, authority: &str, policy: Option<OfPolicy<'_>>) -> Entry {
-    let Record { time, actor, api, http_request: HttpRequest { http_method, url }, src_endpoint, unmapped } = record;
+    let Record { time, status_code, actor, api, http_request: HttpRequest { http_method, url }, src_endpoint, unmapped } = record;
     // As the filter marks it.
     if url.path.len() > limits::RECORD_PATH_BYTES && url.path.ends_with("...") {
         return Entry::LeftOut(LeftOut::CutPath);
@@ -128,9 +129,16 @@ fn request(record: Record, authority: &str, policy: Option<OfPolicy<'_>>) -> Ent
         drawn.notes.push(Note::NoSession);
         return Entry::Request(Box::new(drawn));
     };
-    let allowed = (decision.as_deref() == Some("allow")).then(|| api.and_then(|api| api.operation)).flatten();
+    let listed = decision.as_deref() == Some("allow") || status_code.is_some_and(|code| comes_after_the_list(&code));
+    let allowed = listed.then(|| api.and_then(|api| api.operation)).flatten();
     drawn.claims = Some(Value::Object(claims(session, user, &agent_chain, allowed, policy, &mut drawn.notes)));
     Entry::Request(Box::new(drawn))
+}
+
+/// Had the token's own list named the command where this was the reason? Each request is denied for the first thing that is wrong.
+fn comes_after_the_list(code: &str) -> bool {
+    let after = Reason::ALL.iter().skip_while(|reason| **reason != Reason::CommandNotInToken).skip(1);
+    after.into_iter().any(|reason| reason.code() == code)
 }
 
 fn claims(
@@ -223,6 +231,18 @@ mod tests {
             assert_eq!(drawn.notes, [Note::CommandsAssumed]);
         }
         assert_eq!(drawn(&record(), None).notes, [Note::NoAudience]);
+    }
+
+    #[test]
+    fn a_denial_after_the_tokens_list_shows_that_the_list_named_the_command() {
+        let policy = json!({"session": {"token_commands": "required"}});
+        for (code, listed) in [("command_not_granted", true), ("command_not_in_token", false), ("revoked", false), ("", false)] {
+            let mut denied = record();
+            denied["unmapped"]["decision"] = json!("deny");
+            denied["status_code"] = json!(code);
+            let claims = drawn(&denied, Some(&policy)).claims.unwrap();
+            assert_eq!(claims.get("commands"), listed.then(|| json!(["orders.list"])).as_ref(), "{code}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Note {
     NoSession,
     /// No policy was named that says whom the token was for.
     NoAudience,
-    /// The token's own list of commands is not in a record; that of an allowed request is taken to be its command.
+    /// The token's own list of commands is not in a record; taken to be the command that it named.
     CommandsAssumed,
     /// The time is not in the log, or in no form that is known.
     NoTime,
@@ -70,7 +70,7 @@ impl fmt::Display for Note {
             Self::Body => "without its body, which may hold secrets",
             Self::NoSession => "without claims: no session was verified",
             Self::NoAudience => "claims without `aud`, which a record does not have: name the policy by --policy",
-            Self::CommandsAssumed => "the token's own list is not in a record: taken to be the command that it was allowed",
+            Self::CommandsAssumed => "the token's own list is not in a record: taken to be the one command that it named here",
             Self::NoTime => "without `at`: no time that is RFC 3339",
             Self::OutOfOrder => "without `at`: too far behind later requests in the log to be put in its place",
         })

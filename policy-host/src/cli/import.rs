@@ -58,7 +58,7 @@ pub(crate) struct EnvoyLog {
 
 A record tells issuer, subject, session, agents, start and end of a session, of which the claims are rebuilt; --policy says under
 which names, and for which audience. It does not tell the token's other claims, nor its own list of commands: where the policy
-requires one, an allowed request's is taken to be its command, and a denied one has none."
+requires one, it is taken to be the request's command, if that was not denied before the list was asked."
 )]
 pub(crate) struct Records {
     #[command(flatten)]
