@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod explain;
+pub mod import;
 pub mod outcome;
 pub mod published;
 pub mod recorded;

@@ -149,7 +149,16 @@ fn bad(error: &serde_json::Error, line: &str) -> BadLine {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before);
     let unknown = text.strip_prefix("unknown field `").and_then(|rest| Some(rest.split_once('`')?.0));
+    let missing = text.strip_prefix("missing field `").and_then(|rest| Some(rest.split_once('`')?.0));
     let (message, help) = match (error.classify(), unknown) {
+        (Category::Data, None) if missing == Some("headers") => {
+            (text.replace(" field `", " member `"), Some("`\"headers\": []` where there are none".to_owned()))
+        }
+        // The one object in the contract's members that is not `claims`, whose type serde does not look at.
+        (Category::Data, None) if text.starts_with("invalid type: map, expected a sequence") => (
+            "`headers` and `trailers` are lists of pairs, not objects: a name may be there twice".to_owned(),
+            Some(r#"[["accept", "*/*"], ["x-a", "1"]]"#.to_owned()),
+        ),
         (Category::Data, Some(name)) => {
             let near = nearest_name(name, MEMBERS).map(|near| format!("did you mean `{near}`?"));
             (format!("unknown member `{name}`"), near.or_else(|| Some(format!("one of: {}", MEMBERS.join(", ")))))

@@ -6,6 +6,7 @@ pub mod draw;
 pub mod explain;
 pub mod files;
 pub mod host;
+pub mod init;
 pub mod render;
 pub mod replace;
 pub mod replay;

@@ -6,7 +6,10 @@ use super::{Entry, Selectors};
 use crate::recorded::BadLine;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 /// What a session was ended for, as `ends_session` of a record names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -108,6 +111,76 @@ struct Unmapped {
     ended_under: Option<String>,
 }
 
+/// The records in a line of an access log: a JSON object whose `session_audit` is a list of records, one record or its text, as a
+/// JSON format of Envoy writes it, or which is a record itself.
+pub(crate) struct Found<'l> {
+    /// Is it of a proxy that logs records, though this line may have none?
+    pub(crate) of_a_filter: bool,
+    /// Where in the line they stand.
+    at: usize,
+    pub(crate) records: Vec<FoundRecord<'l>>,
+}
+
+/// The text of a record.
+pub(crate) struct FoundRecord<'l> {
+    text: Cow<'l, str>,
+    /// Where it begins in its line.
+    at: usize,
+    /// The line's length.
+    length: usize,
+}
+
+impl FoundRecord<'_> {
+    /// Reads as much of it as is asked for.
+    ///
+    /// # Errors
+    /// When it is not there, or of another type.
+    pub(crate) fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, BadLine> {
+        let Self { text, at, length } = self;
+        serde_json::from_str(text).map_err(|error| match text {
+            Cow::Borrowed(_) => bad(&error, *at, *length),
+            // Within a text the escapes would have to be counted.
+            Cow::Owned(_) => BadLine { offset: *at, ..bad(&error, *at, *length) },
+        })
+    }
+}
+
+impl<'l> Found<'l> {
+    /// Finds them, and does not look into them.
+    ///
+    /// # Errors
+    /// When the line is no JSON object, or what stands for records is none.
+    pub(crate) fn in_line(line: &'l [u8]) -> Result<Self, BadLine> {
+        let found = |text, at| FoundRecord { text, at, length: line.len() };
+        let raw: Raw<'l> = serde_json::from_slice(line).map_err(|error| bad(&error, 0, line.len()))?;
+        let audit = match raw {
+            Raw { session_audit: Some(audit), metadata: _, unmapped: _ } => audit,
+            Raw { session_audit: None, metadata: Some(metadata), unmapped: Some(_) } if is_ours(metadata) => {
+                // It is JSON, and so UTF-8.
+                return Ok(Self { of_a_filter: true, at: 0, records: vec![found(String::from_utf8_lossy(line), 0)] });
+            }
+            Raw { session_audit: None, metadata: _, unmapped: _ } => {
+                return Ok(Self { of_a_filter: false, at: 0, records: Vec::new() });
+            }
+        };
+        let place = |text: &str| text.as_ptr().addr().saturating_sub(line.as_ptr().addr());
+        let (text, at) = (audit.get(), place(audit.get()));
+        let wrong = |error: serde_json::Error| bad(&error, at, line.len());
+        let records = match text.bytes().next() {
+            Some(b'[') => {
+                let list: Vec<&'l RawValue> = serde_json::from_str(text).map_err(wrong)?;
+                list.into_iter().map(|record| found(Cow::Borrowed(record.get()), place(record.get()))).collect()
+            }
+            Some(b'"') => {
+                let inner: String = serde_json::from_str(text).map_err(wrong)?;
+                if matches!(inner.as_str(), "" | "-") { Vec::new() } else { vec![found(Cow::Owned(inner), at)] }
+            }
+            Some(_) | None => vec![found(Cow::Borrowed(text), at)],
+        };
+        Ok(Self { of_a_filter: true, at, records })
+    }
+}
+
 impl LogLine {
     /// Reads one line: a JSON object whose `session_audit` is a list of records, one record or its text, as a JSON format of
     /// Envoy writes it, or which is a record itself. A line of another kind has none: Envoy answers some requests alone.
@@ -115,35 +188,12 @@ impl LogLine {
     /// # Errors
     /// When it is no JSON object, or a record in it ends a session without saying whose.
     pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
-        let raw: Raw<'_> = serde_json::from_slice(line).map_err(|error| bad(&error, 0, line.len()))?;
-        let mut read = Self { of_a_filter: false, records: 0, ended: Vec::new() };
-        match raw {
-            Raw { session_audit: Some(audit), metadata: _, unmapped: _ } => read.member(audit, line)?,
-            Raw { session_audit: None, metadata: Some(metadata), unmapped: Some(_) } if is_ours(metadata) => {
-                read.add(serde_json::from_slice(line).map_err(|error| bad(&error, 0, line.len()))?, 0)?;
-            }
-            Raw { session_audit: None, metadata: _, unmapped: _ } => {}
+        let found = Found::in_line(line)?;
+        let mut read = Self { of_a_filter: found.of_a_filter, records: 0, ended: Vec::new() };
+        for record in &found.records {
+            read.add(record.read()?, found.at)?;
         }
         Ok(read)
-    }
-
-    fn member(&mut self, audit: &RawValue, line: &[u8]) -> Result<(), BadLine> {
-        self.of_a_filter = true;
-        let text = audit.get();
-        let at = text.as_ptr().addr().saturating_sub(line.as_ptr().addr());
-        let wrong = |error: serde_json::Error| bad(&error, at, line.len());
-        match text.bytes().next() {
-            Some(b'[') => serde_json::from_str::<Vec<Record>>(text).map_err(wrong)?.into_iter().try_for_each(|r| self.add(r, at)),
-            Some(b'"') => {
-                let inner: String = serde_json::from_str(text).map_err(wrong)?;
-                if matches!(inner.as_str(), "" | "-") {
-                    return Ok(());
-                }
-                let record = serde_json::from_str(&inner).map_err(|error| BadLine { offset: at, ..bad(&error, at, line.len()) });
-                self.add(record?, at)
-            }
-            Some(_) | None => self.add(serde_json::from_str(text).map_err(wrong)?, at),
-        }
     }
 
     fn add(&mut self, record: Record, offset: usize) -> Result<(), BadLine> {

@@ -13,6 +13,7 @@ mod text;
 pub use change::{Change, next_generation};
 pub(crate) use change::{is_past, longest};
 pub use entry::{Entry, Selectors};
+pub(crate) use log::Found;
 pub use log::{Endings, LogLine};
 pub use patch::patch;
 pub use revise::{Nothing, Revision, entries, revise};

@@ -3,9 +3,13 @@
 mod check;
 mod endings;
 mod explain;
+mod import;
+mod in_order;
+mod init;
 mod key;
 mod lines;
 mod output;
+mod progress;
 mod render;
 mod replay;
 mod revoke;
@@ -36,6 +40,9 @@ struct Cli {
 enum Verb {
     Check(check::Check),
     Explain(explain::Explain),
+    #[command(subcommand)]
+    Import(import::Import),
+    Init(init::Init),
     #[command(subcommand)]
     Render(render::Render),
     Replay(replay::Replay),
@@ -90,6 +97,8 @@ pub(crate) fn run() -> Exit {
     match cli.verb {
         Verb::Check(check) => check.run(),
         Verb::Explain(explain) => explain.run(),
+        Verb::Import(import) => import.run(),
+        Verb::Init(init) => init.run(),
         Verb::Render(render) => render.run(),
         Verb::Replay(replay) => replay.run(),
         Verb::Revoke(revoke) => revoke.run(),

@@ -35,7 +35,8 @@ change, by kind of change: what would newly be allowed first, then what would ne
 another reason or known as another command. The exit code is 0 whether anything changes or not.
 
 A line that cannot be read is not decided: it is shown on stderr with line and column, its output is a denial without reason
-and status, and the lines after it go on. The exit code is then 3. After a trap every line is denied, and the exit code is 4."#)]
+and status, and the lines after it go on. The exit code is then 3. A file that is of another kind altogether (an access log, a HAR
+file, a JSON array) is refused as a whole, with what to do instead: see policy-host import. After a trap every line is denied, and the exit code is 4."#)]
 pub(crate) struct Replay {
     /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY")]
@@ -210,7 +211,7 @@ pub(crate) fn stopped(error: &ReplayError) -> Exit {
 }
 
 /// Lines that nobody received are lost, and that is said, unless the reader itself hung up.
-fn unwritten(error: &std::io::Error) -> Exit {
+pub(crate) fn unwritten(error: &std::io::Error) -> Exit {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Exit::Failed
     } else {

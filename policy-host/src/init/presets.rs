@@ -1,0 +1,371 @@
+//! The providers, each as its documentation describes its tokens.
+
+use super::preset::{Asked, Decided, Keys, Preset};
+
+/// Access tokens of Keycloak. A login is `sid`, which service accounts do not have.
+pub(super) const KEYCLOAK: Preset = Preset {
+    title: "Keycloak",
+    about: &[
+        "A session is a login at Keycloak (`sid`): ending it ends every token of that login. A service account has no login; its",
+        "session is one token (`jti`), and the next token that it fetches is another session: end it by `subject`.",
+    ],
+    issuer: Asked { what: "the realm's URL", example: "https://login.example/realms/orders", default: None },
+    audience: Asked {
+        what: "the audience that an audience mapper of the client scope puts in",
+        example: "orders",
+        default: None,
+    },
+    caller: Some(Asked { what: "the client that may call (`azp`)", example: "orders-agent", default: None }),
+    keys: Keys::Beneath("/protocol/openid-connect/certs"),
+    algorithm: "RS256",
+    typ: Some("JWT"),
+    allow: None,
+    members: &["claims: {session: {first_of: [sid, jti]}, started: {first_of: [auth_time, iat]}}"],
+    max_lifetime: "1h",
+    lifetime_comment: "counted from the login (`auth_time`), refreshed or not; for a service account from the token's issue",
+    when: "{claims: {typ: Bearer, azp: @CALLER@}}      # `typ` is Bearer in access tokens, ID in ID tokens",
+    claims: &[
+        "aud: [@AUDIENCE@, account]",
+        "sub: 36fa0f91-f94d-4a0c-afed-6b7d952e47da",
+        "jti: onrtac:d58f5dc8-fd8f-462b-8a19-716f8f83985b",
+        "typ: Bearer",
+        "azp: @CALLER@",
+        "sid: 2a88c258-f73a-4103-b862-e1fbd8f4e04e",
+        "auth_time: \"${at-10m}\"",
+        "realm_access: {roles: [offline_access]}",
+        "scope: email profile",
+    ],
+    session: "2a88c258-f73a-4103-b862-e1fbd8f4e04e",
+    somebody_else: "azp: another-client",
+    elsewhere: "aud: account",
+    others: &[
+        ("service_account", "{sid: null, auth_time: null, jti: \"trrtcc:312ee6\"}", Decided::Session("trrtcc:312ee6")),
+        ("id_token", "{typ: ID}", Decided::Deny("command_not_granted")),
+        ("old_login", "{auth_time: \"${at-2h}\"}", Decided::Deny("lifetime_exceeded")),
+    ],
+};
+
+/// Access tokens v2.0 of Microsoft Entra ID: `sid` is a user's interactive login, `uti` one token. There is no `jti`.
+pub(super) const ENTRA: Preset = Preset {
+    title: "Microsoft Entra ID",
+    about: &[
+        "A session is a user's login (`sid`) where the token names it, else one token (`uti`), as an application's own tokens have it:",
+        "the next token is another session. End such a caller by `subject`. Entra has no `jti`, so that `token` in `revoked` names none.",
+        "The API's app registration must ask for v2.0 tokens (`requestedAccessTokenVersion: 2`).",
+    ],
+    issuer: Asked {
+        what: "the tenant's ID, or its v2.0 issuer",
+        example: "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0",
+        default: None,
+    },
+    audience: Asked { what: "the API's application (client) ID", example: "66666666-7777-8888-9999-000000000000", default: None },
+    caller: Some(Asked {
+        what: "the application that may call (`azp`)",
+        example: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        default: None,
+    }),
+    keys: Keys::Entra,
+    algorithm: "RS256",
+    typ: Some("JWT"),
+    allow: None,
+    members: &["claims: {session: {first_of: [sid, uti]}}"],
+    max_lifetime: "100m",
+    lifetime_comment: "check: allow lifetime_long\u{20}\u{20}# Entra gives 60 to 90 minutes, and dates `iat` five minutes back; CAE's day is refused",
+    when: "{claims: {azp: @CALLER@}}      # no ID token has `azp`",
+    claims: &[
+        "aud: @AUDIENCE@",
+        "sub: Avl2yKwR0yVQ6Wb1rYm3a8Zs6tq1m9pZ3p0mZ5n8xJk",
+        "oid: 690222be-ff1a-4d56-abd1-7e4f7d38e474",
+        "tid: 11111111-2222-3333-4444-555555555555",
+        "azp: @CALLER@",
+        "azpacr: \"1\"",
+        "scp: orders.read",
+        "sid: 008c4f62-9d3a-4a41-a1b0-3f9f8a0d7c11",
+        "uti: Yx8tPq0mTkWb3hZzN1cAAA",
+        "ver: \"2.0\"",
+    ],
+    session: "008c4f62-9d3a-4a41-a1b0-3f9f8a0d7c11",
+    somebody_else: "azp: bbbbbbbb-0000-0000-0000-000000000000",
+    elsewhere: "aud: 99999999-0000-0000-0000-000000000000",
+    others: &[
+        ("application", "{sid: null, scp: null, roles: [orders.read]}", Decided::Session("Yx8tPq0mTkWb3hZzN1cAAA")),
+        ("id_token", "{azp: null, azpacr: null, scp: null}", Decided::Deny("command_not_granted")),
+        (
+            "version_1",
+            "{iss: \"https://sts.windows.net/11111111-2222-3333-4444-555555555555/\"}",
+            Decided::Deny("issuer_unknown"),
+        ),
+    ],
+};
+
+/// Access tokens of Okta's custom authorization servers; their header has `kid` and `alg` alone.
+pub(super) const OKTA: Preset = Preset {
+    title: "Okta",
+    about: &[
+        "Okta's access tokens name no login, so that a session is one token (`jti`): ending it ends that token, and a refreshed one is",
+        "another session. End a caller by `subject`, with `issued_before` if it may come back.",
+    ],
+    issuer: Asked { what: "the authorization server", example: "https://acme.okta.com/oauth2/default", default: None },
+    audience: Asked { what: "its audience", example: "api://default", default: Some("api://default") },
+    caller: Some(Asked { what: "the client that may call (`cid`)", example: "0oa1b2c3d4e5f6g7h8i9", default: None }),
+    keys: Keys::Beneath("/v1/keys"),
+    algorithm: "RS256",
+    typ: None,
+    allow: Some(("types_missing", "Okta's tokens have no `typ`; an ID token is for a client, and has no `cid`")),
+    members: &["claims: {session: jti}"],
+    max_lifetime: "1h",
+    lifetime_comment: "the default of Okta's access policies",
+    when: "{claims: {cid: @CALLER@}}",
+    claims: &[
+        "ver: 1",
+        "jti: AT.MNAoEQ_jbKqoinrQo1D0XKjMX28U5d7ZszBceot7-Ts",
+        "aud: @AUDIENCE@",
+        "sub: anna@acme.example",
+        "cid: @CALLER@",
+        "uid: 00u1b2c3d4e5f6g7h8i9",
+        "scp: [openid, orders.read]",
+        "auth_time: \"${at-10m}\"",
+    ],
+    session: "AT.MNAoEQ_jbKqoinrQo1D0XKjMX28U5d7ZszBceot7-Ts",
+    somebody_else: "cid: 0oaSomebodyElse",
+    elsewhere: "aud: \"https://acme.okta.com\"",
+    others: &[
+        ("id_token", "{aud: 0oa1b2c3d4e5f6g7h8i9, cid: null, uid: null, scp: null}", Decided::Deny("audience_mismatch")),
+        ("without_client", "{cid: null}", Decided::Deny("command_not_granted")),
+    ],
+};
+
+/// Access tokens of Auth0 in the profile of RFC 9068; those of its own profile have neither `sid` nor `jti`.
+pub(super) const AUTH0: Preset = Preset {
+    title: "Auth0",
+    about: &[
+        "Tokens of Auth0's default profile cannot serve as sessions: nothing in them names a login or a token. Choose the profile of",
+        "RFC 9068 for the API (Settings, Access Token Profile). A session then is one token (`jti`): a refreshed one is another session.",
+        "End a caller by `subject`, with `issued_before` if it may come back.",
+    ],
+    issuer: Asked { what: "the tenant's URL", example: "https://acme.eu.auth0.com/", default: None },
+    audience: Asked { what: "the API's identifier", example: "https://orders.example", default: None },
+    caller: Some(Asked { what: "the application that may call (`client_id`)", example: "K1AUPhZq8mRi0Q0p", default: None }),
+    keys: Keys::Beneath("/.well-known/jwks.json"),
+    algorithm: "RS256",
+    typ: Some("at+jwt"),
+    allow: None,
+    members: &["claims: {session: jti}"],
+    max_lifetime: "1h",
+    lifetime_comment: "Auth0 gives 24 hours unless the API's settings say less: set 3600 seconds there, or its tokens are refused",
+    when: "{claims: {client_id: @CALLER@}}",
+    claims: &[
+        "sub: auth0|6553da60a54af58e29493993",
+        "aud: [@AUDIENCE@, \"https://acme.eu.auth0.com/userinfo\"]",
+        "client_id: @CALLER@",
+        "jti: 73WakrfVbNJBaAmhQtEeDv",
+        "scope: openid read:orders",
+    ],
+    session: "73WakrfVbNJBaAmhQtEeDv",
+    somebody_else: "client_id: another-application",
+    elsewhere: "aud: \"https://payments.example\"",
+    others: &[("without_jti", "{jti: null}", Decided::Deny("claims_invalid"))],
+};
+
+/// Access tokens of Amazon Cognito: no `aud`, and `origin_jti` for the login where revocation is enabled, as it is by default.
+pub(super) const COGNITO: Preset = Preset {
+    title: "Amazon Cognito",
+    about: &[
+        "Access tokens of Cognito have no `aud`: the app client that they were issued to (`client_id`) stands for it. Whatever API takes",
+        "that client's tokens is one audience; a client of this API alone keeps it apart from others.",
+        "A session is a login (`origin_jti`), refreshed or not; for a machine's token, which has none, the token (`jti`).",
+    ],
+    issuer: Asked {
+        what: "the user pool",
+        example: "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_EXAMPLE1",
+        default: None,
+    },
+    audience: Asked { what: "the app client's ID (`client_id`)", example: "3n4b5urk1ft4fl3mg5eexample", default: None },
+    caller: None,
+    keys: Keys::Beneath("/.well-known/jwks.json"),
+    algorithm: "RS256",
+    typ: None,
+    allow: Some((
+        "types_missing",
+        "Cognito's tokens have no `typ`; the grant tells them from ID tokens, whose `aud` is the same client, by `token_use`",
+    )),
+    members: &[
+        "claims:",
+        "  session: {first_of: [origin_jti, jti]}",
+        "  started: {first_of: [auth_time, iat]}",
+        "  audience: client_id      # check: allow audience_stand_in",
+    ],
+    max_lifetime: "1h",
+    lifetime_comment: "counted from the login (`auth_time`), refreshed or not",
+    when: "{claims: {token_use: access}}",
+    claims: &[
+        "sub: aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "client_id: @AUDIENCE@",
+        "origin_jti: 3c1a2f50-8a1e-4c8e-9a34-0f6d5b1c2e7a",
+        "event_id: 64f513be-32db-42b0-b78e-b02127b4f463",
+        "token_use: access",
+        "scope: orders/read",
+        "auth_time: \"${at-10m}\"",
+        "jti: 9a0f3d2e-7b64-4a7e-8f5c-1d2e3f4a5b6c",
+        "username: anna",
+    ],
+    session: "3c1a2f50-8a1e-4c8e-9a34-0f6d5b1c2e7a",
+    somebody_else: "token_use: another",
+    elsewhere: "client_id: another-client",
+    others: &[
+        (
+            "machine",
+            "{origin_jti: null, auth_time: \"${at}\", username: null}",
+            Decided::Session("9a0f3d2e-7b64-4a7e-8f5c-1d2e3f4a5b6c"),
+        ),
+        ("id_token", "{client_id: null, token_use: id, aud: @AUDIENCE@}", Decided::Deny("command_not_granted")),
+    ],
+};
+
+/// ID tokens of Google's service accounts: neither `jti` nor `sid`, and `sub` is the account's unique ID.
+pub(super) const GOOGLE: Preset = Preset {
+    title: "Google service accounts",
+    about: &[
+        "Google's ID tokens name neither a login nor a token, so that a session is the service account itself (`sub`): ending one ends",
+        "all its tokens, those to come included, for as long as the entry stands. What has been issued so far, and no more, is ended by",
+        "an entry of `revoked` with `subject` and `issued_before`.",
+    ],
+    issuer: Asked { what: "the issuer", example: "https://accounts.google.com", default: Some("https://accounts.google.com") },
+    audience: Asked { what: "the audience that callers ask for", example: "https://orders.example", default: None },
+    caller: Some(Asked {
+        what: "the unique ID of the service account that may call (`sub`)",
+        example: "104029292853099978319",
+        default: None,
+    }),
+    keys: Keys::At("www.googleapis.com", "/oauth2/v3/certs"),
+    algorithm: "RS256",
+    typ: Some("JWT"),
+    allow: None,
+    members: &["claims: {session: sub}"],
+    max_lifetime: "1h",
+    lifetime_comment: "as long as Google's tokens are valid",
+    when: "{subject: @CALLER@}",
+    claims: &[
+        "aud: @AUDIENCE@",
+        "azp: @CALLER@",
+        "sub: @CALLER@",
+        "email: agent@acme.iam.gserviceaccount.com",
+        "email_verified: true",
+    ],
+    session: "@CALLER@",
+    somebody_else: "sub: \"113774264463038321964\"",
+    elsewhere: "aud: \"https://payments.example\"",
+    others: &[],
+};
+
+/// ID tokens of GitHub Actions.
+pub(super) const GITHUB: Preset = Preset {
+    title: "GitHub Actions",
+    about: &[
+        "A session is a workflow run (`run_id`): ending it ends every token of the run's jobs, those to come included. One token is",
+        "ended by `token` (`jti`). A `sub` of more than 256 bytes (long names of branches and environments) is refused.",
+    ],
+    issuer: Asked {
+        what: "the issuer",
+        example: "https://token.actions.githubusercontent.com",
+        default: Some("https://token.actions.githubusercontent.com"),
+    },
+    audience: Asked { what: "the audience that workflows ask for", example: "https://orders.example", default: None },
+    caller: Some(Asked {
+        what: "the workflow that may call (`sub`)",
+        example: "repo:acme/orders:ref:refs/heads/main",
+        default: None,
+    }),
+    keys: Keys::Beneath("/.well-known/jwks"),
+    algorithm: "RS256",
+    typ: Some("JWT"),
+    allow: None,
+    members: &["claims: {session: run_id}"],
+    max_lifetime: "6h",
+    lifetime_comment: "check: allow lifetime_long\u{20}\u{20}# a token may be valid for as long as a job may run",
+    when: "{subject: @CALLER@}",
+    claims: &[
+        "aud: @AUDIENCE@",
+        "sub: @CALLER@",
+        "jti: 58772c9f-4d75-4fc8-8956-7dd522569a00",
+        "repository: acme/orders",
+        "repository_visibility: private",
+        "ref: refs/heads/main",
+        "run_id: \"14144996512\"",
+        "run_attempt: \"1\"",
+        "actor: anna",
+        "event_name: push",
+    ],
+    session: "14144996512",
+    somebody_else: "sub: \"repo:somebody/else:ref:refs/heads/main\"",
+    elsewhere: "aud: \"https://github.com/acme\"",
+    others: &[],
+};
+
+/// Service-account tokens that the kubelet projects into pods; their header has `kid` and `alg` alone.
+pub(super) const KUBERNETES: Preset = Preset {
+    title: "Kubernetes service accounts",
+    about: &[
+        "A session is a pod (its UID): the kubelet renews a pod's token, and ending the session ends the tokens to come, too. A token",
+        "that is bound to no pod (`kubectl create token`) names none, and is refused. One token is ended by `token` (`jti`, since 1.30).",
+        "The API server gives out its keys to whoever may: grant the ClusterRole system:service-account-issuer-discovery to",
+        "system:unauthenticated, or have them published elsewhere. Its certificate is of the cluster's CA: render envoy --trusted-ca.",
+    ],
+    issuer: Asked { what: "the cluster's issuer", example: "https://kubernetes.default.svc.cluster.local", default: None },
+    audience: Asked { what: "the audience of the projected token", example: "orders", default: None },
+    caller: Some(Asked {
+        what: "the service account that may call (`sub`)",
+        example: "system:serviceaccount:shop:orders-agent",
+        default: None,
+    }),
+    keys: Keys::Kubernetes,
+    algorithm: "RS256",
+    typ: None,
+    allow: Some(("types_missing", "Kubernetes' tokens have no `typ`, and are all of one kind")),
+    members: &["claims: {session: [kubernetes.io, pod, uid]}"],
+    max_lifetime: "1h",
+    lifetime_comment: "`expirationSeconds` of the projection: 3600 by default; write less in both places",
+    when: "{subject: @CALLER@}",
+    claims: &[
+        "aud: [@AUDIENCE@]",
+        "sub: @CALLER@",
+        "jti: aed34954-b33a-4142-b1ec-389d6bbb4936",
+        "nbf: \"${at}\"",
+        "kubernetes.io: {namespace: shop, pod: {name: orders-agent-7, uid: 5e0bd49b-f040-43b0-99b7-22765a53f7f3}}",
+    ],
+    session: "5e0bd49b-f040-43b0-99b7-22765a53f7f3",
+    somebody_else: "sub: \"system:serviceaccount:default:default\"",
+    elsewhere: "aud: [\"https://kubernetes.default.svc.cluster.local\"]",
+    others: &[("of_no_pod", "{kubernetes.io: {namespace: shop}}", Decided::Deny("claims_invalid"))],
+};
+
+/// JWT-SVIDs of SPIRE with an issuer.
+pub(super) const SPIRE: Preset = Preset {
+    title: "SPIRE",
+    about: &[
+        "A JWT-SVID names a workload and nothing else, so that a session is the workload (its SPIFFE ID): ending it ends all its SVIDs,",
+        "those to come included, for as long as the entry stands. What has been issued so far, and no more, is ended by an entry of",
+        "`revoked` with `subject` and `issued_before`. SVIDs have an `iss` only where the server's configuration sets `jwt_issuer`;",
+        "those without are refused. The keys are those of SPIRE's OIDC Discovery Provider.",
+    ],
+    issuer: Asked { what: "the server's `jwt_issuer`", example: "https://oidc.prod.example", default: None },
+    audience: Asked { what: "the audience that workloads ask for", example: "orders", default: None },
+    caller: Some(Asked {
+        what: "the workload that may call (its SPIFFE ID)",
+        example: "spiffe://prod.example/ns/shop/sa/orders-agent",
+        default: None,
+    }),
+    keys: Keys::Beneath("/keys"),
+    algorithm: "ES256",
+    typ: Some("JWT"),
+    allow: None,
+    members: &["claims: {session: sub}"],
+    max_lifetime: "15m",
+    lifetime_comment: "SPIRE's default_jwt_svid_ttl is 5m",
+    when: "{subject: @CALLER@}",
+    claims: &["aud: [@AUDIENCE@]", "sub: @CALLER@"],
+    session: "@CALLER@",
+    somebody_else: "sub: \"spiffe://prod.example/ns/shop/sa/another\"",
+    elsewhere: "aud: [another-service]",
+    others: &[("without_issuer", "{iss: null}", Decided::Deny("issuer_unknown"))],
+};
