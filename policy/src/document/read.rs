@@ -144,15 +144,15 @@ impl<'v, 'p> Object<'v, 'p> {
     pub(crate) fn finish_with(self, errors: &mut Errors, elsewhere: &[(&str, &str)]) {
         for name in self.members.keys() {
             if !self.known.contains(&name.as_str()) && !self.unsupported.contains(&name.as_str()) {
-                let said = elsewhere.iter().find(|(other, _)| other == name).map(|(_, help)| (*help).to_owned());
+                let said = elsewhere.iter().find(|(other, _)| other == name).map(|(_, instead)| (*instead).to_owned());
                 let near = || {
-                    let near = nearest(name, self.known.iter().copied())?;
+                    let meant = nearest(name, self.known.iter().copied())?;
                     // Two members of one name would be the next mistake.
-                    let is_there = self.members.contains_key(near);
+                    let is_there = self.members.contains_key(meant);
                     Some(if is_there {
-                        format!("did you mean `{near}`? It is here, too: remove one of them")
+                        format!("did you mean `{meant}`? It is here, too: remove one of them")
                     } else {
-                        format!("did you mean `{near}`?")
+                        format!("did you mean `{meant}`?")
                     })
                 };
                 let help = said.or_else(near).unwrap_or_else(|| format!("remove it; known here: {}", self.known.join(", ")));
