@@ -197,7 +197,9 @@ impl Rules {
         let unmediated = object.optional("unmediated", errors, |value, at, errors| {
             list(value, at, errors, |value, at, errors| grants::read_allowed(value, at, errors, names()))
         });
-        let issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        let mut issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        // What is said of them is said in the same order each time.
+        issuers.sort_unstable();
         let grants = object.required(
             "grants",
             "without grants nothing is allowed; write `grants: []` for that",

@@ -76,6 +76,7 @@ pub(crate) fn all() -> Vec<Row> {
     all.extend(rows(&plugin(KEYED), &ISTIO));
     all.extend(of_envoy());
     all.extend(of_a_list());
+    all.push(of_a_body());
     let (anchor, alias) = ("/name", "/tokens/issuers/0/audiences/0");
     for (place, help) in [(anchor, "write the value out wherever it is needed"), (alias, "write the value out")] {
         let row = Row::new(POLICY, (place, help, "name: orders\n", "name: &orders orders\n", "name: orders\n"));
@@ -147,6 +148,22 @@ fn of_envoy() -> Vec<Row> {
     ]
 }
 
+/// What waits for a body, where an object of the mesh cannot.
+fn of_a_body() -> Row {
+    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {}}\n");
+    let resource = ecds(&waits);
+    let config = resource.split_once("  typed_config:\n").unwrap().1;
+    let filter = format!(
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nspec:\n  configPatches:\n  - patch:\n      value:\n{}",
+        indent(config, 4)
+    );
+    let filter = filter
+        .replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_RELOAD\n          allow_on_headers_stop_iteration: true");
+    let help = "deliver the filter by an EnvoyFilter with `allow_on_headers_stop_iteration: true`";
+    let good = plugin(KEYED);
+    Row::new(&good, ("/commands/tools", help, &good, &plugin(&waits), &filter))
+}
+
 /// Objects of a mesh that are delivered together.
 fn of_a_list() -> Vec<Row> {
     let item = |text: &str| {
@@ -177,7 +194,13 @@ fn of_a_list() -> Vec<Row> {
 type Table<const N: usize> = [(&'static str, &'static str, &'static str, &'static str, &'static str); N];
 
 const YAML: Table<12> = [
-    ("/commands", "put it in quotes", "  health: {http", "  404: {http", "  \"404\": {http"),
+    (
+        "/commands",
+        "put it in quotes",
+        "unmediated: [health]\n",
+        "  404: {http: {methods: [GET], path: /missing}}\nunmediated: [health]\n",
+        "  \"404\": {http: {methods: [GET], path: /missing}}\nunmediated: [health]\n",
+    ),
     ("/limits", "put it in quotes", "limits: {token_bytes: 9000}\n", "limits: {true: 9000}\n", "limits: {}\n"),
     ("/name", "put it in quotes if it is a name or an id", "name: orders\n", "name: 0123\n", "name: \"0123\"\n"),
     (

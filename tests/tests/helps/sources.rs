@@ -20,6 +20,8 @@ const CHECKED: [&str; 3] = ["policy/src", "authoring/src/source", "policy-host/s
 pub(crate) struct Function {
     pub(crate) file: String,
     pub(crate) name: String,
+    /// The folder or the module whose files can call it.
+    reach: String,
     pub(crate) parameters: Vec<String>,
     /// Gives a message and its help as an error: `Result<_, (text, text)>`.
     pub(crate) fails_with_help: bool,
@@ -33,8 +35,14 @@ pub(crate) struct Sources {
     pub(crate) constants: HashMap<(String, String), Expr>,
 }
 
-/// A parameter of a function through which a help comes: name, number of arguments, place.
-type Way = (String, usize, usize);
+/// A parameter of a function through which a help comes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Way {
+    name: String,
+    arguments: usize,
+    place: usize,
+    reach: String,
+}
 
 /// The help texts, each with a place where it stands; and what could not be read.
 pub(crate) struct Helps {
@@ -96,7 +104,13 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 }
 
 impl Collector<'_> {
-    fn function(&mut self, signature: &Signature, block: &syn::Block) {
+    fn function(&mut self, visibility: &syn::Visibility, signature: &Signature, block: &syn::Block) {
+        let reach = match visibility {
+            syn::Visibility::Public(_) => "",
+            syn::Visibility::Restricted(_) => self.file.split_inclusive("src/").next().unwrap(),
+            // Its own module, and those within it.
+            syn::Visibility::Inherited => self.file.trim_end_matches("mod.rs").trim_end_matches(".rs"),
+        };
         let parameters = signature.inputs.iter().filter_map(|input| match input {
             syn::FnArg::Typed(typed) => Some(match &*typed.pat {
                 Pat::Ident(name) => name.ident.to_string(),
@@ -107,6 +121,7 @@ impl Collector<'_> {
         let function = Function {
             file: self.file.clone(),
             name: signature.ident.to_string(),
+            reach: reach.to_owned(),
             parameters: parameters.collect(),
             fails_with_help: matches!(&signature.output, syn::ReturnType::Type(_, kind) if has_error_pair(kind)),
             block: block.clone(),
@@ -136,14 +151,14 @@ impl<'ast> Visit<'ast> for Collector<'_> {
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
-        self.function(&item.sig, &item.block);
+        self.function(&item.vis, &item.sig, &item.block);
         self.inside += 1;
         syn::visit::visit_item_fn(self, item);
         self.inside -= 1;
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
-        self.function(&item.sig, &item.block);
+        self.function(&item.vis, &item.sig, &item.block);
         self.inside += 1;
         syn::visit::visit_impl_item_fn(self, item);
         self.inside -= 1;
@@ -209,17 +224,23 @@ impl<'s> Finder<'s> {
         }
         for parameter in parameters {
             let index = function.parameters.iter().position(|name| *name == parameter).unwrap();
-            self.new.insert((function.name.clone(), function.parameters.len(), index));
+            let (name, reach) = (function.name.clone(), function.reach.clone());
+            self.new.insert(Way { name, arguments: function.parameters.len(), place: index, reach });
         }
         self.helps.unreadable.extend(unreadable.into_iter().map(|what| format!("{place}: {what}")));
     }
 
     fn call<'e>(&mut self, name: &str, arguments: impl Iterator<Item = &'e Expr> + Clone) {
         let count = arguments.clone().count();
-        for (index, argument) in arguments.enumerate() {
-            if self.ways.contains(&(name.to_owned(), count, index)) {
-                self.help(argument);
-            }
+        let Some((function, _)) = &self.function else { return };
+        let is_near = |reach: &str| match function.file.strip_prefix(reach) {
+            Some(rest) => reach.is_empty() || reach.ends_with('/') || rest == ".rs" || rest.starts_with('/'),
+            None => false,
+        };
+        let ways = self.ways.iter().filter(|way| way.name == name && way.arguments == count && is_near(&way.reach));
+        let places: BTreeSet<usize> = ways.map(|way| way.place).collect();
+        for (_, argument) in arguments.enumerate().filter(|(place, _)| places.contains(place)) {
+            self.help(argument);
         }
     }
 }
