@@ -2,7 +2,7 @@
 
 use chaperone_authoring::{
     cases::{Clock, Plan, resolve},
-    source::{Document, Finding, Findings, MAX_BYTES, PolicyDocument, Severity, Source},
+    source::{Document, Documents, Finding, Findings, MAX_BYTES, PolicyDocument, Severity, Source},
 };
 use std::{io::Read, path::Path, sync::Arc};
 
@@ -38,7 +38,7 @@ pub fn text(path: &Path) -> Result<(String, String), Findings> {
     }
 }
 
-/// Reads a file, `-` for standard input.
+/// Reads a file that is one document, `-` for standard input.
 ///
 /// # Errors
 /// When it cannot be read, is too large, is not UTF-8, or is neither strict YAML nor strict JSON.
@@ -47,13 +47,30 @@ pub fn document(path: &Path) -> Result<Document, Findings> {
     Document::parse(&name, text)
 }
 
-/// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a manifest of Kubernetes with one policy in it;
-/// `-` is stdin.
+/// Reads the documents of a file, `-` for standard input.
+///
+/// # Errors
+/// When it cannot be read, is too large, is not UTF-8, or is neither YAML nor JSON.
+pub fn documents(path: &Path) -> Result<Documents, Findings> {
+    let (name, text) = text(path)?;
+    Documents::parse(&name, text)
+}
+
+/// Reads a policy file, or an Envoy file (ECDS, bootstrap, a plain resource) or a stream of manifests of Kubernetes with one policy
+/// in it; `-` is stdin.
 ///
 /// # Errors
 /// When the file cannot be read or parsed, or holds no policy or several.
 pub fn policy(path: &Path) -> Result<PolicyDocument, Findings> {
-    PolicyDocument::find(document(path)?)
+    policy_named(path, None)
+}
+
+/// Reads a policy as [`policy`] does; of several, the one of this name.
+///
+/// # Errors
+/// When the file cannot be read or parsed, or does not hold exactly one such policy.
+pub fn policy_named(path: &Path, name: Option<&str>) -> Result<PolicyDocument, Findings> {
+    documents(path)?.policy(name)
 }
 
 /// Reads and resolves a cases file and the policy that it names.
@@ -61,6 +78,14 @@ pub fn policy(path: &Path) -> Result<PolicyDocument, Findings> {
 /// # Errors
 /// All mistakes in either file, each with its place.
 pub fn plan(path: &Path, clock: Clock) -> Result<Plan, Findings> {
-    let policies = |path: &Path| path.exists().then(|| policy(path));
+    plan_named(path, clock, None)
+}
+
+/// Reads and resolves a cases file as [`plan`] does; of several policies in the file that it names, the one of this name.
+///
+/// # Errors
+/// All mistakes in either file, each with its place.
+pub fn plan_named(path: &Path, clock: Clock, policy_name: Option<&str>) -> Result<Plan, Findings> {
+    let policies = |path: &Path| path.exists().then(|| policy_named(path, policy_name));
     resolve(&document(path)?, path.parent().unwrap_or(Path::new("")), clock, &policies)
 }

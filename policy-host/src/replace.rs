@@ -4,7 +4,7 @@
 //! to the disk, and renamed over it, so that whoever reads finds the one or the other, and an interruption leaves the old one.
 
 use crate::files;
-use chaperone_authoring::source::{Document, Findings, PolicyDocument};
+use chaperone_authoring::source::{Findings, PolicyDocument};
 use std::{
     fmt,
     fs::{self, File, TryLockError},
@@ -75,13 +75,13 @@ impl Exclusive {
         Ok(Self { name: path.display().to_string(), path: resolved, folder, _lock: lock })
     }
 
-    /// What the file holds now.
+    /// What the file holds now; of several policies, the one of this name.
     ///
     /// # Errors
-    /// When it cannot be read, or holds no policy.
-    pub fn read(&self) -> Result<PolicyDocument, Findings> {
+    /// When it cannot be read, or does not hold exactly one such policy.
+    pub fn read(&self, policy_name: Option<&str>) -> Result<PolicyDocument, Findings> {
         let (_, text) = files::text(&self.path)?;
-        PolicyDocument::find(Document::parse(&self.name, text)?)
+        PolicyDocument::read(&self.name, text, policy_name)
     }
 
     /// Replaces the file. Mode and, where the system allows, owner are those of the old one; what could not be kept is returned.

@@ -40,6 +40,7 @@ pub use document::{DocumentError, DocumentErrors, kind as json_kind, nearest as 
 pub use exchange::{Decision, Exchange, Permit};
 pub use http::edits::Edits;
 pub use http::head::{Head, Headers};
+pub use http::host::HostPattern;
 pub use http::names::HEADER_PREFIX;
 pub use http::peer::{Peer, PeerWanted};
 pub use primitives::limits;

@@ -254,8 +254,12 @@ fn commands_that_could_be_the_same_request_are_named() {
         (http(json!(["GET"]), "/{a}/y"), http(json!(["GET"]), "/x/{b}")),
         (http(json!(["GET"]), "/x/{a}/c/{*r}"), http(json!(["GET"]), "/x/b/{c}/{*r}")),
         (http(json!(["GET"]), "/%78"), http(json!(["GET"]), "/x")),
+        (http(json!(["GET"]), "/{a}x/{b}"), http(json!(["GET"]), "/{a}/{b}y")),
+        (http(json!(["GET"]), "/{a}:x"), http(json!(["GET"]), "/{b}%3Ax")),
         (hosted("one.example"), hosted("ONE.example")),
         (hosted("one.example"), http(json!(["GET"]), "/h")),
+        (hosted("*.one.example"), hosted("*.ONE.example")),
+        (hosted("*.one.example"), http(json!(["GET"]), "/h")),
         (grpc.clone(), http(json!(["GET"]), "/s.S/M")),
     ] {
         let found = two(first.clone(), second.clone());
@@ -268,7 +272,12 @@ fn commands_that_could_be_the_same_request_are_named() {
         (http(json!(["GET"]), "/x/{a}/c"), http(json!(["GET"]), "/x/b/c")),
         (http(json!(["GET"]), "/x/"), http(json!(["GET"]), "/x")),
         (http(json!(["GET"]), "/X"), http(json!(["GET"]), "/x")),
+        (http(json!(["GET"]), "/{a}:x"), http(json!(["GET"]), "/{a}:y:x")),
+        (http(json!(["GET"]), "/{a}:x"), http(json!(["GET"]), "/{a}")),
+        (http(json!(["GET"]), "/{a}:x"), http(json!(["GET"]), "/a:x")),
         (hosted("one.example"), hosted("two.example")),
+        (hosted("a.one.example"), hosted("*.one.example")),
+        (hosted("*.one.example"), hosted("*.two.example")),
         (grpc, http(json!(["POST"]), "/{*rest}")),
     ] {
         assert_eq!(two(first.clone(), second.clone()), Vec::<String>::new(), "{first} {second}");
@@ -278,8 +287,43 @@ fn commands_that_could_be_the_same_request_are_named() {
 #[test]
 fn paths_of_commands_are_unambiguous() {
     for path in [
-        "x", "", "/x//y", "/x/../y", "/x/./y", "/x%2fy", "/x;y", "/x?y", "/x*", "/x{id}", "/{}", "/{a}/{a}", "/{*r}/x", "/x\\y",
-        "/é", "/x#y", "/%zz", "/{a b}",
+        "x",
+        "",
+        "/x//y",
+        "/x/../y",
+        "/x/./y",
+        "/x%2fy",
+        "/x;y",
+        "/x?y",
+        "/x*",
+        "/x{id}",
+        "/{}",
+        "/{a}/{a}",
+        "/{*r}/x",
+        "/x\\y",
+        "/é",
+        "/x#y",
+        "/%zz",
+        "/{a b}",
+        "/{a}{b}",
+        "/{a}x{b}",
+        "/x{a}y",
+        "/{a}x*",
+        "/{a}*",
+        "/{a}x?",
+        "/{a}.",
+        "/{a}..",
+        "/{a};x",
+        "/{a}%2F",
+        "/{a}%253A",
+        "/{a}%A9",
+        "/{*r}x",
+        "/{*r}/",
+        "/{}x",
+        "/{a}}",
+        "/x/*",
+        "/*/x",
+        "/**",
     ] {
         let found = errors(&with(document(), "/commands/a", json!({"http": {"methods": ["GET"], "path": path}})));
         assert!(!found.is_empty(), "{path}");
@@ -292,13 +336,31 @@ fn paths_of_commands_are_unambiguous() {
         ("methods", json!("GET"), "must be a list"),
         ("permit", json!(["slash"]), "not known"),
         ("permit", json!(["semicolon"]), "permits nothing"),
+        ("path", json!("/v1/orders/*"), "write `{*rest}`"),
+        ("path", json!(format!("/{{a}}{}", "x".repeat(65))), "more than 64 bytes"),
+        ("methods", json!(["*"]), "methods: [GET, HEAD"),
         ("hosts", json!(["orders.example:443"]), "bare name"),
-        ("hosts", json!(["*.example"]), "bare name"),
+        ("hosts", json!(["*.example"]), "two labels or more"),
+        ("hosts", json!(["*"]), "leave `hosts` out"),
+        ("hosts", json!(["a.*.b.example"]), "whole first label"),
         ("hosts", json!(["https://orders.example"]), "bare name"),
     ] {
         let found = errors(&with(document(), &format!("/commands/health/http/{member}"), value));
         assert!(found.iter().any(|error| error.contains(message)), "{member}: {message}: {found:#?}");
     }
+}
+
+#[test]
+fn two_stars_are_for_texts_with_slashes_and_never_alone() {
+    assert_eq!(
+        errors(&with(document(), "/grants/0/when", json!({"subject": "repo:a/b:**", "claims": {"ref": "refs/**"}}))),
+        Vec::<String>::new()
+    );
+    refused("/grants/0/when", json!({"subject": "**"}), "/grants/0/when/subject", "would be everybody");
+    refused("/grants/0/when", json!({"subject": "a/*/b"}), "/grants/0/when/subject", "write `a/*`, or `a/**`");
+    refused("/grants/0/when", json!({"claims": {"ref": "**"}}), "/grants/0/when/claims/ref", "would be everybody");
+    refused("/grants/0/allow", json!(["orders.**"]), "/grants/0/allow/0", "write `orders.*`");
+    refused("/unmediated", json!(["**"]), "/unmediated/0", "write `*`");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::{
 /// As the command does it.
 fn revoke(file: &Path, change: &Change) {
     let file = Exclusive::open(file, || {}).expect("nobody else has the lock");
-    let document = file.read().unwrap_or_else(|findings| panic!("{findings}"));
+    let document = file.read(None).unwrap_or_else(|findings| panic!("{findings}"));
     let revision = revise(&document, change, Timestamp::now()).unwrap_or_else(|findings| panic!("{findings}")).expect("a change");
     file.replace(&revision.text).expect("the folder can be written");
 }

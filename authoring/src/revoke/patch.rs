@@ -13,7 +13,7 @@ pub fn patch(document: &PolicyDocument, revision: &Revision) -> Result<Value, Fi
     let refuse = |message: &str, help: &str| Err(document.finding("", message, Some(help.to_owned())).into());
     let pointer = match document.held() {
         Held::Node(pointer) if pointer.ends_with("/pluginConfig") => pointer,
-        Held::Node("") | Held::Text { .. } => {
+        Held::Node("") | Held::Text { .. } | Held::File { .. } => {
             return refuse(
                 "has no policy that can be patched in part",
                 "a patch is for the WasmPlugin of Istio; without --emit the file itself is changed",

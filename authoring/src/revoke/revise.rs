@@ -3,9 +3,11 @@
 use super::{
     Entry, Selectors,
     change::{Change, Plan, indices, next_generation, past},
-    embedded, text,
+    embedded,
+    splice::{self, Splice},
+    text,
 };
-use crate::source::{Document, Findings, Held, PolicyDocument};
+use crate::source::{Documents, Findings, Held, PolicyDocument};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -109,20 +111,17 @@ fn uncovered(policy: &Value, list: &[Entry]) -> Vec<Entry> {
 
 fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Findings> {
     let policy = document.value();
-    let file = document.file();
+    let source = document.file().source();
     let unsafe_to_edit = || -> Findings {
         let help = "write `revoked` as a list of plain lines, or change it by hand";
         document.finding("/revoked", "stands in a form that cannot be changed safely", Some(help.to_owned())).into()
     };
-    let text = match document.held() {
-        Held::Node(pointer) => text::edit(file, pointer, plan),
-        Held::Text { pointer, inner } => text::edit(inner, "", plan).and_then(|policy| embedded::embed(file, pointer, &policy)),
-    };
-    let text = text.ok_or_else(unsafe_to_edit)?;
-    let new = Document::parse(&file.source().name, text.clone()).and_then(PolicyDocument::find).map_err(|_| unsafe_to_edit())?;
+    let text = splices(document, plan).and_then(|splices| splice::apply(&source.text, splices)).ok_or_else(unsafe_to_edit)?;
+    let new =
+        Documents::parse(&source.name, text.clone()).and_then(|new| new.same_place(document)).map_err(|_| unsafe_to_edit())?;
     let mut expected = policy.clone();
     plan.apply(&mut expected);
-    if *new.value() != expected || around(&new) != around(document) {
+    if *new.value() != expected || around(&new).is_none_or(|new| Some(new) != around(document)) {
         return Err(unsafe_to_edit());
     }
     // What the filter would refuse must not replace what it takes. The new text has no name of its own to show mistakes in.
@@ -138,12 +137,27 @@ fn carry_out(document: &PolicyDocument, plan: &Plan) -> Result<Revision, Finding
     })
 }
 
-/// The file's value without its policy.
-fn around(document: &PolicyDocument) -> Value {
-    let mut file = document.file().value().clone();
-    let (Held::Node(pointer) | Held::Text { pointer, .. }) = document.held();
-    if let Some(policy) = file.pointer_mut(pointer) {
+/// What changes the document's file.
+fn splices(document: &PolicyDocument, plan: &Plan) -> Option<Vec<Splice>> {
+    let file = document.file();
+    match document.held() {
+        Held::Node(pointer) => text::edit(file, pointer, plan),
+        Held::Text { pointer, inner } => embedded::embed(file, pointer, &inner.source().text, text::edit(inner, "", plan)?),
+        Held::File { pointer, inner } => embedded::embed(file, pointer, inner.file_text(), splices(inner, plan)?),
+    }
+}
+
+/// The values of all documents of the file without the policy; `None` when the file cannot be read.
+fn around(document: &PolicyDocument) -> Option<Vec<Value>> {
+    let source = document.file().source();
+    let file = Documents::parse(&source.name, source.text.clone()).ok()?;
+    let mut values: Vec<Value> = file.documents().iter().map(|document| document.value().clone()).collect();
+    let (Held::Node(pointer) | Held::Text { pointer, .. } | Held::File { pointer, .. }) = document.held();
+    if let Some(policy) = values.get_mut(document.index()).and_then(|value| value.pointer_mut(pointer)) {
         *policy = Value::Null;
     }
-    file
+    if let Held::File { inner, .. } = document.held() {
+        values.extend(around(inner)?);
+    }
+    Some(values)
 }

@@ -343,3 +343,5 @@ proptest! {
         }
     }
 }
+
+mod documents;

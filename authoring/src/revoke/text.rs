@@ -1,21 +1,21 @@
-//! The edit itself: splices into a text of YAML or JSON at the place of `revoked` and `generation`, everything else left as it is.
+//! The edit itself: splices for a text of YAML or JSON at the place of `revoked` and `generation`, everything else left as it is.
 //! Whoever calls reads the result anew: what is written in a way that this does not know comes out wrong, and is refused there.
 
 use super::{
     Entry,
     change::Plan,
-    splice::{self, Splice, before, line_break, line_end, line_start, whole_lines},
+    splice::{Splice, before, line_break, line_end, line_start, whole_lines},
 };
 use crate::source::{Document, push_member, quoted};
 use std::ops::Range;
 
-/// The document's text with the policy at `policy` changed. `None` when the text has a form that cannot be edited.
-pub(super) fn edit(document: &Document, policy: &str, plan: &Plan) -> Option<String> {
+/// What changes the policy at `policy` in the document's text. `None` when the text has a form that cannot be edited.
+pub(super) fn edit(document: &Document, policy: &str, plan: &Plan) -> Option<Vec<Splice>> {
     let editor = Editor { document, text: &document.source().text, policy, in_quotes: false };
     let first = editor.document.children(policy).first().and_then(|child| document.key_span(child))?;
     // JSON, or YAML written like it: new keys look like the others.
     let in_quotes = editor.text.get(first)?.starts_with('"');
-    splice::apply(editor.text, Editor { in_quotes, ..editor }.splices(plan)?)
+    Editor { in_quotes, ..editor }.splices(plan)
 }
 
 #[derive(Clone, Copy)]

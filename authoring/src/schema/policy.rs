@@ -26,7 +26,7 @@ pub(super) struct Policy {
     /// Names for the requests that are known; every other request is `unknown_command`.
     commands: BTreeMap<String, OneOrMore<Matcher>>,
     /// Commands that need no session. They are recorded, and never given a credential.
-    unmediated: Option<Vec<Pattern>>,
+    unmediated: Option<Vec<CommandPattern>>,
     /// Who may use which commands.
     grants: Vec<Grant>,
     /// What has ended: any entry that holds ends what it names. `policy-host revoke` writes these.
@@ -49,9 +49,14 @@ struct Name(#[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"), length(min = 1, ma
 #[derive(JsonSchema)]
 struct Text(#[schemars(length(min = 1))] String);
 
-/// An exact text, or a beginning and `*`. The `*` stands only at the end, and never reaches across a `/`.
+/// A command, or a beginning and `*`, which stands only at the end.
 #[derive(JsonSchema)]
-struct Pattern(#[schemars(regex(pattern = r"^[^*]*\*?$"), length(min = 1, max = 256))] String);
+struct CommandPattern(#[schemars(regex(pattern = r"^[^*]*\*?$"), length(min = 1, max = 256))] String);
+
+/// An exact text, or a beginning and `*`. The `*` stands only at the end, and never reaches across a `/`; a beginning and `**`
+/// does.
+#[derive(JsonSchema)]
+struct Pattern(#[schemars(regex(pattern = r"^([^*]*\*?|[^*]+\*\*)$"), length(min = 1, max = 256))] String);
 
 /// A whole number and a unit: `30s`, `15m`, `8h` or `1d`.
 #[derive(JsonSchema)]
@@ -402,13 +407,14 @@ struct Http {
     /// In capitals; TRACE and CONNECT are always refused.
     #[schemars(length(min = 1))]
     methods: Vec<Method>,
-    /// Literal segments, `{id}` for one segment, `{*rest}` at the end for all that is left. The query never counts.
+    /// Literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end for all that is left.
+    /// The query never counts.
     #[schemars(regex(pattern = r"^/[^?#]*$"))]
     path: String,
-    /// Port and case are ignored; any host without it.
+    /// Port and case are ignored; any host without it. `*.tenant.example` takes exactly one label before its end.
     #[schemars(length(min = 1))]
     hosts: Option<Vec<Text>>,
-    /// Spellings that captures may have although two readers could understand them differently.
+    /// Spellings that captures of whole segments may have although two readers could understand them differently.
     #[schemars(length(min = 1))]
     permit: Option<Vec<Spelling>>,
     /// Is a request for an HTTP/1.1 upgrade this command, too?
@@ -454,7 +460,7 @@ struct Grant {
     when: When,
     /// Commands: names, or a beginning and `*`.
     #[schemars(length(min = 1))]
-    allow: Vec<Pattern>,
+    allow: Vec<CommandPattern>,
     /// Ends this long after the session began; only tightens.
     max_lifetime: Option<SomeTime>,
 }

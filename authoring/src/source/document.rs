@@ -1,28 +1,72 @@
-//! One file: its text, its value, and where each part of the value stands in the text.
+//! One document of a file: its value, and where each part of the value stands in the file's text.
 
-use super::{Finding, Findings, Severity, Source, json, node_spans::NodeSpans, yaml};
+use super::{Finding, Findings, MAX_FINDINGS, Severity, Source, json, node_spans::NodeSpans, yaml};
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
 
-/// A parsed file.
+/// A parsed document: a file, or one of several in a file. A copy costs little.
 #[derive(Debug, Clone)]
 pub struct Document {
     source: Arc<Source>,
-    value: Value,
-    spans: NodeSpans,
+    value: Arc<Value>,
+    spans: Arc<NodeSpans>,
+    /// What is a mistake in a policy, and may stand around one: anchors, aliases, tags, `0644`.
+    loose: Arc<[Finding]>,
+    start: Range<usize>,
 }
 
 impl Document {
-    /// Parses a text that came from `name`. Text that begins with `{` or `[` and is JSON is read as JSON, whose escapes
-    /// are not quite YAML's.
+    /// Parses a text that came from `name`, and is one document. Text that is JSON is read as JSON, whose escapes are not quite
+    /// YAML's.
     ///
     /// # Errors
     /// When it is neither strict YAML nor strict JSON.
     pub fn parse(name: &str, text: String) -> Result<Self, Findings> {
+        let mut documents = Self::all(name, text)?.into_iter();
+        let only = documents.next().ok_or_else(|| Finding::about_file(name, "is empty", None))?;
+        let mut wrong = only.loose.to_vec();
+        if let Some(second) = documents.next() {
+            let help = Some("keep one document a file, without `---` between".to_owned());
+            wrong.push(Finding { range: Some(second.start), ..only.finding("", "a second document in one file", help) });
+        }
+        wrong.truncate(MAX_FINDINGS);
+        Findings::new(wrong).map_or(Ok(only), Err)
+    }
+
+    /// Every document of a text, strict but for what others may write around a policy.
+    ///
+    /// # Errors
+    /// When it is empty, or neither YAML nor JSON; what is loose is left for whoever knows where the policy is.
+    pub(super) fn all(name: &str, text: String) -> Result<Vec<Self>, Findings> {
         let source = Arc::new(Source::new(name.to_owned(), text));
         let is_json = name.ends_with(".json") || serde_json::from_str::<serde::de::IgnoredAny>(&source.text).is_ok();
-        let (value, spans) = if is_json { json::parse(&source) } else { yaml::parse(&source) }?;
-        Ok(Self { source, value, spans })
+        let parsed = if is_json { json::parse(&source).map(|json| vec![json]) } else { yaml::parse(&source) }?;
+        let documents = parsed.into_iter().map(|yaml::Parsed { value, spans, loose, start }| Self {
+            source: Arc::clone(&source),
+            value: Arc::new(value),
+            spans: Arc::new(spans),
+            loose: loose.into(),
+            start,
+        });
+        let documents: Vec<Self> = documents.collect();
+        if documents.is_empty() {
+            let empty = Finding { range: Some(0..0), ..Finding::about_file(name, "is empty", None) };
+            return Err(Finding { source, ..empty }.into());
+        }
+        Ok(documents)
+    }
+
+    /// What is loose in this node, which must be strict; and that it comes from an alias, where it does not stand in the text.
+    pub(super) fn mistakes_within(&self, pointer: &str) -> Vec<Finding> {
+        let within = |finding: &&Finding| {
+            finding.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut mistakes: Vec<Finding> = self.loose.iter().filter(within).take(MAX_FINDINGS).cloned().collect();
+        if self.spans.get(pointer).is_none() {
+            let help = Some("write the policy out where it is used".to_owned());
+            mistakes.push(self.finding(pointer, "a policy that comes from an alias (`*name`)", help));
+        }
+        mistakes
     }
 
     /// The document's value.
@@ -64,7 +108,10 @@ impl Document {
         match self.spans.nearest(pointer) {
             Some(span) => match &span.key {
                 Some(key) if by_key || span.container || !exact => key.clone(),
-                Some(_) | None if span.container => span.value.start..(span.value.start + 1).min(span.value.end),
+                Some(_) | None if span.container => {
+                    let first = self.source.text.get(span.value.clone()).and_then(|text| text.chars().next());
+                    span.value.start..span.value.start + first.map_or(0, char::len_utf8)
+                }
                 Some(_) | None => self.without_comment(span.value.clone()),
             },
             None => 0..0,

@@ -3,13 +3,15 @@
 use super::{push_index, push_member};
 use serde_json::Value;
 
-/// A policy found in an Envoy file, by JSON pointer.
+/// What may be a policy, found in an Envoy file or a manifest, by JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     /// A StringValue that holds JSON: what `render` writes.
     Text(String),
     /// A Struct that is the policy.
     Struct(String),
+    /// A text that is a file with a policy in it.
+    File(String),
 }
 
 /// Is this Envoy's rather than a policy? A policy has none of these members.

@@ -28,7 +28,7 @@ impl PolicyDocument {
     #[must_use]
     pub fn identity(&self) -> Identity {
         let Some(plugin) = self.plugin_pointer() else { return Identity::default() };
-        let file = self.file().value();
+        let file = self.carrier().file.value();
         if self.is_istio() {
             let spec = plugin.strip_suffix("/wasm").unwrap_or(&plugin);
             let object = spec.strip_suffix("/spec").unwrap_or(spec);
@@ -54,7 +54,7 @@ impl PolicyDocument {
     /// A mistake at a name of this file.
     #[must_use]
     pub fn finding_at(&self, named: &Named, message: impl Into<String>, help: Option<String>) -> Finding {
-        self.file().finding(&named.pointer, message, help)
+        self.finding_around(&named.pointer, message, help)
     }
 }
 

@@ -4,11 +4,12 @@ use super::{
     Finding, Findings, MAX_DEPTH, Severity, Source,
     node_spans::{NodeSpan, NodeSpans},
     push_index, push_member,
+    yaml::Parsed,
 };
 use serde_json::{Map, Value};
 use std::{ops::Range, sync::Arc};
 
-pub(super) fn parse(source: &Arc<Source>) -> Result<(Value, NodeSpans), Findings> {
+pub(super) fn parse(source: &Arc<Source>) -> Result<Parsed, Findings> {
     let mut reader = Reader { source, bytes: source.text.as_bytes(), at: 0, pointer: String::new(), spans: NodeSpans::default() };
     let result = reader.value(None, 0).and_then(|value| {
         reader.space();
@@ -19,7 +20,7 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<(Value, NodeSpans), Findings
         }
     });
     match result {
-        Ok(value) => Ok((value, reader.spans)),
+        Ok(value) => Ok(Parsed { value, spans: reader.spans, loose: Vec::new(), start: 0..0 }),
         Err(finding) => Err((*finding).into()),
     }
 }

@@ -1,7 +1,11 @@
 //! Where the policy is inside a manifest of Kubernetes: Istio's WasmPlugin, TrafficExtension and EnvoyFilter, Envoy Gateway's
-//! EnvoyExtensionPolicy, and lists of them.
+//! EnvoyExtensionPolicy, a ConfigMap that holds a file, and lists of them.
 
-use super::{envoy, envoy::Found, push_index, push_member};
+use super::{
+    envoy::{self, Found},
+    found::TELLING,
+    push_index, push_member,
+};
 use serde_json::Value;
 
 /// Every object of Kubernetes says its `apiVersion` and `kind`; a policy has neither.
@@ -24,7 +28,17 @@ fn object(value: &Value, pointer: &mut String, found: &mut Vec<Found>) {
             let extensions = value.pointer("/spec/wasm").and_then(Value::as_array).map_or(0, Vec::len);
             (0..extensions).for_each(|index| member(value, pointer, &format!("/spec/wasm/{index}/config"), found));
         }
-        Some("List") => {
+        Some("ConfigMap") => {
+            for (name, file) in value.get("data").and_then(Value::as_object).into_iter().flatten() {
+                if file.as_str().is_some_and(mentions_policy) {
+                    let mut file = format!("{pointer}/data");
+                    push_member(&mut file, name);
+                    found.push(Found::File(file));
+                }
+            }
+        }
+        // `List`, as kubectl prints it, and `WasmPluginList`, as the API server answers.
+        Some(kind) if kind.ends_with("List") && value.get("items").is_some() => {
             let length = pointer.len();
             for (index, item) in value.get("items").and_then(Value::as_array).into_iter().flatten().enumerate() {
                 push_member(pointer, "items");
@@ -37,8 +51,38 @@ fn object(value: &Value, pointer: &mut String, found: &mut Vec<Found>) {
         Some(_) | None => found.extend(envoy::find(value).into_iter().map(|kind| match kind {
             Found::Text(inner) => Found::Text(format!("{pointer}{inner}")),
             Found::Struct(inner) => Found::Struct(format!("{pointer}{inner}")),
+            Found::File(inner) => Found::File(format!("{pointer}{inner}")),
         })),
     }
+}
+
+/// May this text hold a policy? Most of what ConfigMaps hold need not even be parsed.
+fn mentions_policy(text: &str) -> bool {
+    TELLING.iter().filter(|name| text.contains(**name)).count() >= 2
+}
+
+/// What an object is called.
+pub(super) struct ObjectName {
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// The object that this node of a manifest is in; `None` when it has no name.
+pub(super) fn object_around(manifest: &Value, pointer: &str) -> Option<ObjectName> {
+    let mut object = manifest;
+    let mut rest = pointer;
+    while let Some(item) = rest.strip_prefix("/items/") {
+        let (index, inside) = item.split_once('/')?;
+        object = object.pointer(&format!("/items/{index}"))?;
+        rest = item.get(item.len() - inside.len() - 1..)?;
+    }
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Some(ObjectName {
+        kind: text("/kind")?,
+        namespace: text("/metadata/namespace").unwrap_or_else(|| "default".to_owned()),
+        name: text("/metadata/name")?,
+    })
 }
 
 fn member(value: &Value, pointer: &str, inner: &str, found: &mut Vec<Found>) {
@@ -86,6 +130,8 @@ mod tests {
                 .contains("a manifest without a policy in it")
         );
         let two = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nspec: {wasm: [{config: {name: a}}, {config: {name: b}}]}\n";
-        assert!(find(two).unwrap_err().contains("a second plugin configuration"));
+        let said = find(two).unwrap_err();
+        assert!(said.contains("m.yaml:3:52: a second policy: 2 are in this file"), "{said}");
+        assert!(said.contains("`--policy-name NAME`: `a` (line 3), `b` (line 3)"), "{said}");
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Where a policy is held in its file.
 #[derive(Debug)]
 pub(crate) enum Held<'d> {
-    /// At this node of the file.
+    /// At this node of the document.
     Node(&'d str),
     /// As JSON in the text at this node.
     Text {
@@ -16,19 +16,32 @@ pub(crate) enum Held<'d> {
         /// The text, parsed.
         inner: &'d Document,
     },
+    /// In a file that is the text at this node.
+    File {
+        /// The text's pointer into the document.
+        pointer: &'d str,
+        /// The policy in that file.
+        inner: &'d PolicyDocument,
+    },
 }
 
 impl PolicyDocument {
-    /// The whole file.
+    /// The document of the file that it is in.
     pub(crate) fn file(&self) -> &Document {
         &self.file
     }
 
-    /// Where in the file the policy is.
+    /// Which of the file's documents that is, from 0.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where in its document the policy is.
     pub(crate) fn held(&self) -> Held<'_> {
         match &self.inside {
             Inside::Node(pointer) => Held::Node(pointer),
             Inside::Text { pointer, inner } => Held::Text { pointer, inner },
+            Inside::File { pointer, inner } => Held::File { pointer, inner },
         }
     }
 }

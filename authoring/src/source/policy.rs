@@ -1,10 +1,6 @@
-//! A policy wherever it is written: a file of its own, or inside an Envoy resource.
+//! A policy wherever it is written: a document of its own, inside a manifest or an Envoy resource, or in a ConfigMap's file.
 
-use super::{
-    Document, Finding, Findings,
-    envoy::{self, Found},
-    kubernetes,
-};
+use super::{Document, Documents, Finding, Findings, block::Block, envoy};
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
@@ -13,74 +9,51 @@ use std::{ops::Range, sync::Arc};
 #[derive(Debug, Clone)]
 pub struct PolicyDocument {
     pub(super) file: Document,
+    /// Which of the file's documents that is, from 0.
+    pub(super) index: usize,
     pub(super) inside: Inside,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Inside {
-    /// The file is the policy, or this node of the file is.
+    /// The document is the policy, or this node of it is.
     Node(String),
     /// The policy is JSON text in this node.
     Text { pointer: String, inner: Document },
+    /// A whole file with the policy in it is the text of this node.
+    File { pointer: String, inner: Box<PolicyDocument> },
 }
 
 impl PolicyDocument {
-    /// Finds the policy in a parsed file: the file is one, or an Envoy file (ECDS, bootstrap, a plain resource) or a manifest of
-    /// Kubernetes with one in it.
+    /// Reads a file that came from `name` and finds the policy in it: see [`Documents::policy`].
     ///
     /// # Errors
-    /// When the file holds no policy or several.
-    pub fn find(file: Document) -> Result<Self, Findings> {
-        let manifest = kubernetes::is_manifest(file.value());
-        let Some(found) = found(&file) else {
-            return Ok(Self { file, inside: Inside::Node(String::new()) });
-        };
-        match found.as_slice() {
-            [] if manifest => Err(file
-                .finding(
-                    "",
-                    "a manifest without a policy in it",
-                    Some("a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, or in an EnvoyFilter".to_owned()),
-                )
-                .into()),
-            [] => Err(file
-                .finding(
-                    "",
-                    "an Envoy file without a policy in it",
-                    Some("a policy is the `configuration` of a wasm plugin: a google.protobuf.StringValue whose `value` is the policy as JSON".to_owned()),
-                )
-                .into()),
-            [Found::Struct(pointer)] => {
-                let inside = Inside::Node(pointer.clone());
-                Ok(Self { file, inside })
-            }
-            [Found::Text(pointer)] => {
-                let pointer = pointer.clone();
-                let text = file.value().pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
-                // Envoy hands the text over as it is, and the filter reads JSON only.
-                match Document::parse("policy.json", text.to_owned()) {
-                    Ok(inner) => Ok(Self { file, inside: Inside::Text { pointer, inner } }),
-                    Err(findings) => {
-                        let list = findings.list().iter().map(|inner| relocate(&file, &pointer, inner)).collect();
-                        Err(Findings::new(list).unwrap_or_else(|| file.finding(&pointer, "not JSON", None).into()))
-                    }
-                }
-            }
-            [_, others @ ..] => Err(others
-                .iter()
-                .map(|(Found::Text(pointer) | Found::Struct(pointer))| {
-                    file.finding(pointer, "a second plugin configuration: which one is meant?", Some("keep one policy a file".to_owned()))
-                })
-                .next()
-                .unwrap_or_else(|| file.finding("", "several policies", None))
-                .into()),
-        }
+    /// When the text cannot be parsed, or has no policy, or several that `policy_name` does not tell apart.
+    pub fn read(name: &str, text: String, policy_name: Option<&str>) -> Result<Self, Findings> {
+        Documents::parse(name, text)?.policy(policy_name)
     }
 
-    /// Is this an Envoy file or a manifest with no policy in it?
-    #[must_use]
-    pub fn is_missing(file: &Document) -> bool {
-        found(file).is_some_and(|found| found.is_empty())
+    /// Finds the policy in a parsed document.
+    ///
+    /// # Errors
+    /// When it holds no policy or several.
+    pub fn find(file: Document) -> Result<Self, Findings> {
+        Documents::from(file).policy(None)
+    }
+
+    pub(super) fn new(file: Document, index: usize, inside: Inside) -> Self {
+        Self { file, index, inside }
+    }
+
+    /// The same, if nothing in it is what two readers would see differently.
+    pub(super) fn strict(self) -> Result<Self, Findings> {
+        let mut mistakes = self.file.mistakes_within(self.pointer());
+        if let Inside::File { pointer, inner } = &self.inside
+            && let Err(findings) = inner.as_ref().clone().strict()
+        {
+            mistakes.extend(relocated(&self.file, pointer, &findings).list().iter().cloned());
+        }
+        Findings::new(mistakes).map_or(Ok(self), Err)
     }
 
     /// The policy.
@@ -89,17 +62,36 @@ impl PolicyDocument {
         match &self.inside {
             Inside::Node(pointer) => self.file.value().pointer(pointer).unwrap_or(&Value::Null),
             Inside::Text { inner, .. } => inner.value(),
+            Inside::File { inner, .. } => inner.value(),
         }
     }
 
-    /// Is the file nothing but the policy?
-    pub(super) fn is_whole_file(&self) -> bool {
-        self.pointer().is_empty()
+    /// Do both stand at the same place of their files?
+    pub(super) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        let inner = match (&self.inside, &other.inside) {
+            (Inside::File { inner, .. }, Inside::File { inner: others, .. }) => inner.is_at_the_place_of(others),
+            (Inside::Node(_), Inside::Node(_)) | (Inside::Text { .. }, Inside::Text { .. }) => true,
+            (Inside::Node(_) | Inside::Text { .. } | Inside::File { .. }, _) => false,
+        };
+        inner && self.index == other.index && self.pointer() == other.pointer()
+    }
+
+    /// What carries the policy: this, or in a ConfigMap the file that its text is.
+    pub(super) fn carrier(&self) -> &Self {
+        match &self.inside {
+            Inside::Node(_) | Inside::Text { .. } => self,
+            Inside::File { inner, .. } => inner.carrier(),
+        }
+    }
+
+    /// Is the document nothing but the policy?
+    pub(super) fn is_whole_document(&self) -> bool {
+        self.carrier().pointer().is_empty()
     }
 
     /// Is it what Istio itself takes?
     pub(super) fn is_istio(&self) -> bool {
-        envoy::is_istio(self.pointer())
+        envoy::is_istio(self.carrier().pointer())
     }
 
     /// Does it travel as a Struct, written in the manifest's own YAML?
@@ -107,21 +99,16 @@ impl PolicyDocument {
         matches!(&self.inside, Inside::Node(pointer) if !pointer.is_empty())
     }
 
-    /// Is this node of the file the policy?
-    pub(super) fn holds_policy(&self, pointer: &str) -> bool {
-        !self.is_whole_file() && self.pointer() == pointer
-    }
-
-    /// The wasm plugin around the policy, by its pointer into the file.
+    /// The wasm plugin around the policy, by its pointer into what carries it.
     pub(super) fn plugin_pointer(&self) -> Option<String> {
-        envoy::plugin(self.pointer()).map(str::to_owned)
+        envoy::plugin(self.carrier().pointer()).map(str::to_owned)
     }
 
     /// A member's name as it stands in the file, quotes included.
     pub(super) fn raw_key(&self, pointer: &str) -> Option<&str> {
         match &self.inside {
             Inside::Node(prefix) => self.file.raw_key(&format!("{prefix}{pointer}")),
-            Inside::Text { .. } => None,
+            Inside::Text { .. } | Inside::File { .. } => None,
         }
     }
 
@@ -129,13 +116,14 @@ impl PolicyDocument {
     pub(super) fn raw_value(&self, pointer: &str) -> Option<&str> {
         match &self.inside {
             Inside::Node(prefix) => self.file.raw_value(&format!("{prefix}{pointer}")),
-            Inside::Text { .. } => None,
+            Inside::Text { .. } | Inside::File { .. } => None,
         }
     }
 
-    fn pointer(&self) -> &str {
+    /// Where in its document it is.
+    pub(super) fn pointer(&self) -> &str {
         match &self.inside {
-            Inside::Node(pointer) | Inside::Text { pointer, .. } => pointer,
+            Inside::Node(pointer) | Inside::Text { pointer, .. } | Inside::File { pointer, .. } => pointer,
         }
     }
 
@@ -180,17 +168,22 @@ impl PolicyDocument {
                 Finding { pointer: pointer.to_owned(), ..self.file.finding(&format!("{prefix}{pointer}"), message, help) }
             }
             Inside::Text { pointer: outer, inner } => relocate(&self.file, outer, &inner.finding(pointer, message, help)),
+            Inside::File { pointer: outer, inner } => relocate(&self.file, outer, &inner.finding(pointer, message, help)),
         }
     }
-}
 
-/// The policies in an Envoy file or a manifest; nothing where the file is to be the policy itself.
-fn found(file: &Document) -> Option<Vec<Found>> {
-    let value = file.value();
-    if kubernetes::is_manifest(value) {
-        return Some(kubernetes::find(value));
+    /// A mistake at this pointer into what carries the policy.
+    pub(super) fn finding_around(&self, pointer: &str, message: impl Into<String>, help: Option<String>) -> Finding {
+        self.in_file(self.carrier().file.finding(pointer, message, help))
     }
-    envoy::is_envoy(value).then(|| envoy::find(value))
+
+    /// What is found in what carries the policy, at its place in the file.
+    pub(super) fn in_file(&self, finding: Finding) -> Finding {
+        match &self.inside {
+            Inside::Node(_) | Inside::Text { .. } => finding,
+            Inside::File { pointer, inner } => relocate(&self.file, pointer, &inner.in_file(finding)),
+        }
+    }
 }
 
 /// A misspelt member is one mistake, not two: where `metods` probably means `methods`, `methods` is not missing.
@@ -206,38 +199,30 @@ fn drop_echoes(list: &mut Vec<Finding>) {
     list.retain(|finding| !meant.iter().any(|(parent, message)| finding.pointer == *parent && finding.message == *message));
 }
 
-/// Moves a mistake in an embedded text to the place in the file that holds the text.
+/// Moves mistakes in an embedded text to the place in the file that holds the text.
+pub(super) fn relocated(file: &Document, pointer: &str, inner: &Findings) -> Findings {
+    let list = inner.list().iter().map(|finding| relocate(file, pointer, finding)).collect();
+    Findings::new(list).unwrap_or_else(|| file.finding(pointer, "cannot be read", None).into())
+}
+
 fn relocate(file: &Document, pointer: &str, inner: &Finding) -> Finding {
     let outer = file.value_range(pointer);
-    let range = inner.range.clone().and_then(|range| within(file, &outer, inner, range));
+    let range = inner.range.clone().and_then(|range| within(file, pointer, &outer, inner, range));
     Finding { source: Arc::clone(file.source()), range: Some(range.unwrap_or(outer)), ..inner.clone() }
 }
 
 /// The bytes of the file that hold `range` of the embedded text: at once when the text stands in the file unchanged
 /// (one line in single quotes), else line by line (a block under `|`); `None` when escapes moved things about.
-fn within(file: &Document, outer: &Range<usize>, inner: &Finding, range: Range<usize>) -> Option<Range<usize>> {
-    let raw = file.source().text.get(outer.clone())?;
+fn within(file: &Document, pointer: &str, outer: &Range<usize>, inner: &Finding, range: Range<usize>) -> Option<Range<usize>> {
     let text = inner.source.text.trim_end();
-    if let Some(start) = raw.find(text) {
+    if !text.contains('\n')
+        && let Some(start) = file.source().text.get(outer.clone())?.find(text)
+    {
         return Some(outer.start + start + range.start..outer.start + start + range.end);
     }
-    let mut offset = outer.start;
-    let rows: Vec<(usize, &str)> = raw
-        .split_inclusive('\n')
-        .map(|row| {
-            let start = offset;
-            offset += row.len();
-            (start, row.trim_end())
-        })
-        .collect();
-    let (line, column) = inner.source.line_column(range.start);
-    let wanted = text.lines().nth(line - 1)?.trim_end();
-    let first_line = text.lines().next()?.trim();
-    let first = rows.iter().position(|(_, row)| row.trim() == first_line)?;
-    let (start, row) = rows.get(first + line - 1)?;
-    let indent = row.strip_suffix(wanted)?.len();
-    let from = start + indent + wanted.char_indices().nth(column - 1).map_or(wanted.len(), |(at, _)| at);
-    Some(from..(from + range.len()).min(start + row.len()).max(from))
+    let block = Block::of(file, pointer)?;
+    let ((from, end_of_line), (to, end_of_its)) = (block.place(range.start)?, block.place(range.end)?);
+    Some(from..if end_of_its == end_of_line { to } else { end_of_line })
 }
 
 /// `NAME` of each `${env:NAME}` in the policy's credential.

@@ -1,7 +1,7 @@
 //! `policy-host check`: is this a policy that the filter would take, and one that a reviewer would?
 
-use super::{Exit, Format, output};
-use chaperone_authoring::source::{Findings, Lint, PolicyDocument, Target, wiring_alone};
+use super::{Exit, Format, output, which::Which};
+use chaperone_authoring::source::{Findings, Lint, Target};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::files;
@@ -11,8 +11,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = help())]
 pub(crate) struct Check {
-    /// A policy (YAML or JSON), or an Envoy file or a Kubernetes manifest with one in it; - is stdin.
+    /// A policy (YAML or JSON), or an Envoy file or Kubernetes manifests with one in them; - is stdin.
     policy: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The file that this one is to replace: warns of what would be lost, such as open streams that nothing newer judges.
     #[arg(long, value_name = "OLD")]
     against: Option<PathBuf>,
@@ -38,6 +40,8 @@ fn help() -> String {
     format!(
         "Example: policy-host check examples/agent-orders/policy.yaml
   policy-host check next.yaml --against /etc/envoy/ecds/ecds.yaml
+  helm template ./chart | policy-host check -
+  kubectl get wasmplugin -A -o yaml | policy-host check - --policy-name agent-orders
 
 Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
 An Envoy bootstrap that takes its policy from elsewhere is checked for what keeps one caller from filling the proxy.
@@ -51,22 +55,22 @@ The warnings by name: {}.",
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let file = match files::document(&self.policy) {
+        let file = match files::documents(&self.policy) {
             Ok(file) => file,
             Err(findings) => return self.report(Some(&findings), ""),
         };
-        let document = match PolicyDocument::find(file.clone()) {
+        // Whoever names a policy, or has one to compare with, means that there is one; none is what a bootstrap has.
+        let policy_meant = self.against.is_some() || self.which.name().is_some();
+        if let Some(found) = (!policy_meant).then(|| file.wiring_alone()).flatten() {
+            let said = format!("{}: wires a filter whose policy comes from elsewhere\n", file.file_name());
+            return self.report(found.as_ref(), &said);
+        }
+        let document = match file.policy(self.which.name()) {
             Ok(document) => document,
-            Err(findings) => match wiring_alone(&file).filter(|_| self.against.is_none()) {
-                // A second policy is a mistake, wherever it stands; none is what a bootstrap has.
-                Some(found) if PolicyDocument::is_missing(&file) => {
-                    let said = format!("{}: wires a filter whose policy comes from elsewhere\n", file.source().name);
-                    return self.report(found.as_ref(), &said);
-                }
-                Some(_) | None => return self.report(Some(&findings), ""),
-            },
+            Err(findings) => return self.report(Some(&findings), ""),
         };
-        let old = match self.against.as_deref().map(|old| files::policy(old).and_then(|old| old.compile().map(|_| old))) {
+        let old = self.against.as_deref().map(|old| self.which.policy(old).and_then(|old| old.compile().map(|_| old)));
+        let old = match old {
             None => None,
             Some(Ok(old)) => Some(old),
             Some(Err(findings)) => return self.report(Some(&findings), ""),

@@ -1,6 +1,6 @@
 //! `policy-host explain`: each check of one request in order, with what it saw, and what would have allowed it.
 
-use super::{Exit, Format, output, replay, wasm};
+use super::{Exit, Format, output, replay, wasm, which::Which};
 use chaperone_authoring::{
     explain::{Checked, Explained, Verdict},
     outcome::{Decision, Outcome},
@@ -28,9 +28,11 @@ this run, a token of your own goes into `headers`. The decision is the filter's.
 
 Exits with 0 when the request is allowed, with 1 when it is denied."#)]
 pub(crate) struct Explain {
-    /// A policy, or an Envoy file or a Kubernetes manifest with one in it.
+    /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The filter, when it is not the one that this workspace built.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -47,7 +49,7 @@ impl Explain {
     }
 
     fn explained(&self) -> Result<Exit, Exit> {
-        let policy = replay::read(&self.policy)?;
+        let policy = self.which.valid(&self.policy)?;
         let (name, text) = files::text(&self.request).map_err(|findings| output::invalid(&findings))?;
         let line = Line::parse(text.trim_end()).map_err(|bad| {
             let source = Arc::new(Source::new(name, text.clone()));
@@ -151,6 +153,9 @@ fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], p
             let seen = seen_as(&condition.seen);
             let is = if known { format!(", and is {}", clean(&seen)) } else { String::new() };
             let _ = writeln!(text, "  {} must be {}{is}", condition.about, condition.wanted);
+        }
+        for stopped in &nearest.stopped {
+            let _ = writeln!(text, "  {}", clean(stopped));
         }
         if nearest.ended {
             text.push_str("  its max_lifetime has gone by since the session's start\n");

@@ -14,6 +14,7 @@ mod serve;
 mod test;
 mod token;
 mod wasm;
+mod which;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `policy-host render`: a policy in the form in which a proxy takes it.
 
-use super::{Exit, output};
-use chaperone_authoring::source::{Document, Findings, PolicyDocument};
+use super::{Exit, output, which::Which};
+use chaperone_authoring::source::{Findings, PolicyDocument};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
@@ -27,9 +27,11 @@ pub(crate) enum Render {
 /// The policy that is rendered.
 #[derive(Debug, Args)]
 struct Policy {
-    /// A policy, or an Envoy file or manifest with one in it.
+    /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The file that is in force, such as ecds.yaml: what it revokes stays revoked, its names in Envoy stay, and what would be
     /// lost all the same is said.
     #[arg(long, value_name = "FILE")]
@@ -173,9 +175,9 @@ impl Policy {
     /// The policy under its name, and the file in force.
     fn read(&self, name: Option<&Name>) -> Result<(Rendered, Option<PolicyDocument>), Exit> {
         let read = || {
-            let in_force = self.keep_revoked.as_deref().map(files::policy).transpose()?;
+            let in_force = self.keep_revoked.as_deref().map(|old| self.which.policy(old)).transpose()?;
             let names = Names::choose(name, in_force.as_ref())?;
-            let rendered = Rendered::new(&files::policy(&self.policy)?, in_force.as_ref(), Timestamp::now())?;
+            let rendered = Rendered::new(&self.which.policy(&self.policy)?, in_force.as_ref(), Timestamp::now())?;
             Ok((rendered.named(names), in_force))
         };
         read().map_err(|findings: Findings| output::invalid(&findings))
@@ -185,7 +187,7 @@ impl Policy {
     /// listener's.
     fn compared(&self, text: String, in_force: Option<&PolicyDocument>, beside: &[PathBuf]) -> Result<String, Exit> {
         let invalid = |findings: Findings| output::invalid(&findings);
-        let document = Document::parse("what is rendered", text.clone()).and_then(PolicyDocument::find).map_err(invalid)?;
+        let document = PolicyDocument::read("what is rendered", text.clone(), None).map_err(invalid)?;
         for other in beside.iter().filter(|other| !self.is_in_force(other)) {
             let other = files::policy(other).map_err(invalid)?;
             if let Some(shared) = render::beside(&document, &other).map_err(invalid)? {

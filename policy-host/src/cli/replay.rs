@@ -1,14 +1,11 @@
 //! `policy-host replay`: what the filter decides about recorded requests, and what another policy would change.
 
-use super::{Exit, Format, output, wasm};
+use super::{Exit, Format, output, wasm, which::Which};
 use crate::cli::lines::{Lines, Next};
 use chaperone_authoring::{outcome::Outcome, recorded::Line, source::PolicyDocument};
 use clap::Args;
 use jiff::Timestamp;
-use policy_host::{
-    files,
-    replay::{Change, Comparison, Kind, Replay as Run, ReplayError, Verdict},
-};
+use policy_host::replay::{Change, Comparison, Kind, Replay as Run, ReplayError, Verdict};
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -40,9 +37,11 @@ another reason or known as another command. The exit code is 0 whether anything 
 A line that cannot be read is not decided: it is shown on stderr with line and column, its output is a denial without reason
 and status, and the lines after it go on. The exit code is then 3. After a trap every line is denied, and the exit code is 4."#)]
 pub(crate) struct Replay {
-    /// A policy, or an Envoy file or a Kubernetes manifest with one in it.
+    /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY")]
     policy: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Another policy: show what it would change.
     #[arg(long, value_name = "POLICY")]
     against: Option<PathBuf>,
@@ -66,7 +65,7 @@ impl Replay {
     }
 
     fn plain(&self) -> Result<Exit, Exit> {
-        let document = read(&self.policy)?;
+        let document = self.which.valid(&self.policy)?;
         let mut lines = Lines::open(&self.requests)?;
         let mut run = self.prepare(&document)?;
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
@@ -98,7 +97,7 @@ impl Replay {
     }
 
     fn compare(&self, other: &Path) -> Result<Exit, Exit> {
-        let (old, new) = (read(&self.policy)?, read(other)?);
+        let (old, new) = (self.which.valid(&self.policy)?, self.which.valid(other)?);
         let mut lines = Lines::open(&self.requests)?;
         let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
         let mut comparison = Comparison::default();
@@ -141,13 +140,6 @@ impl Replay {
         let environment = wasm::environment(document.value());
         Run::new(module, document.value(), environment, wasm::log()).map_err(|error| stopped(&error))
     }
-}
-
-/// A policy that the filter would take.
-pub(crate) fn read(path: &Path) -> Result<PolicyDocument, Exit> {
-    let document = files::policy(path).map_err(|findings| output::invalid(&findings))?;
-    document.compile().map_err(|findings| output::invalid(&findings))?;
-    Ok(document)
 }
 
 /// What would change, for people.

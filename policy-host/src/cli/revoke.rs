@@ -1,13 +1,13 @@
 //! `policy-host revoke`: end sessions, in the file that the proxy is given.
 
-use super::{Exit, Format, endings::FromLog, output};
+use super::{Exit, Format, endings::FromLog, output, which::Which};
 use chaperone_authoring::{
     revoke::{Change, Entry, Nothing, Revision, Selectors, entries, patch, revise},
-    source::{Document, Findings, PolicyDocument},
+    source::{Findings, PolicyDocument},
 };
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use policy_host::{files, replace::Exclusive};
+use policy_host::replace::Exclusive;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -32,8 +32,10 @@ line with the filter's record in `session_audit`, as the shipped bootstrap write
 read is shown with line and column, the others count, and the exit code is 3. These entries have no date, so that --prune leaves
 them; what you take out comes back with the same log.")]
 pub(crate) struct Revoke {
-    /// A policy (YAML or JSON), an Envoy file or a manifest with one in it; - is stdin, with --list and --emit only.
+    /// A policy (YAML or JSON), an Envoy file or manifests with one in them; - is stdin, with --list and --emit only.
     file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The session (its claim, `sid` unless the policy says otherwise).
     #[arg(long, value_name = "ID", value_parser = text)]
     session: Option<String>,
@@ -166,9 +168,7 @@ impl Revoke {
     fn act(&self) -> Result<Exit, Exit> {
         let invalid = |findings: Findings| output::invalid(&findings);
         if self.list {
-            let document = files::policy(&self.file).map_err(invalid)?;
-            document.compile().map_err(invalid)?;
-            return Ok(self.show(&document));
+            return Ok(self.show(&self.which.valid(&self.file)?));
         }
         let is_stdin = |path: &Path| path.as_os_str() == "-";
         if is_stdin(&self.file) && self.from_log.as_deref().is_some_and(is_stdin) {
@@ -183,10 +183,9 @@ impl Revoke {
             None => Wanted::Change(self.change()?),
         };
         // A file that cannot be compared with is no reason to learn that afterwards.
-        let old = self.against.as_deref().map(files::policy).transpose().map_err(invalid)?;
-        old.as_ref().map(PolicyDocument::compile).transpose().map_err(invalid)?;
+        let old = self.against.as_deref().map(|old| self.which.valid(old)).transpose()?;
         if self.emit == Some(Emit::Patch) {
-            let document = files::policy(&self.file).map_err(invalid)?;
+            let document = self.which.policy(&self.file).map_err(invalid)?;
             let change = wanted.change(&document);
             return match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
                 Ok(revision) => {
@@ -203,7 +202,7 @@ impl Revoke {
             output::diagnostic(&format!("policy-host: {}: {error}", self.file.display()));
             Exit::Invalid
         })?;
-        let document = file.read().map_err(invalid)?;
+        let document = file.read(self.which.name()).map_err(invalid)?;
         let change = wanted.change(&document);
         match revise(&document, &change, Timestamp::now()).map_err(invalid)? {
             Ok(revision) => {
@@ -223,7 +222,7 @@ impl Revoke {
 
     /// Says what is lost when a file with this text takes the place of the old one.
     fn lost(&self, text: &str, old: Option<&PolicyDocument>) -> Option<Findings> {
-        let document = Document::parse(&self.file.display().to_string(), text.to_owned()).and_then(PolicyDocument::find).ok()?;
+        let document = PolicyDocument::read(&self.file.display().to_string(), text.to_owned(), self.which.name()).ok()?;
         let lost = document.against(old?, Timestamp::now())?;
         if self.format == Format::Human || self.emit.is_some() {
             output::invalid(&lost);

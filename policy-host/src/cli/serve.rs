@@ -1,12 +1,11 @@
 //! `policy-host serve`: the filter in front of real HTTP.
 
-use super::{Exit, output, wasm};
+use super::{Exit, output, wasm, which::Which};
 use chaperone_authoring::{published::Published, token::RunKeys};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use policy_host::{
     demo::Demo,
-    files,
     host::{Clock, FailurePolicy, LogSink, Module, Plugin, ProxyOptions, VmOptions},
     serve::{self, LogEntry, OnLog, Pool, ServeOptions, Upstream},
     site::Site,
@@ -38,9 +37,11 @@ Any other proxy-wasm filter (ABI 0.1.0, 0.2.0 or 0.2.1) runs too, with the bytes
 Its log goes to stderr, and to stdout, for each request, one JSON object: {\"status\",\"details\",\"filter_state\"}."
 )]
 pub(crate) struct Serve {
-    /// A policy, or an Envoy file with one in it.
+    /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY", required_unless_present_any = ["demo", "configuration"])]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// The configuration of another filter than Chaperone's, as its bytes are.
     #[arg(long, value_name = "FILE", requires = "wasm", conflicts_with_all = ["policy", "demo"])]
     configuration: Option<PathBuf>,
@@ -124,8 +125,7 @@ impl Serve {
 
     fn start_policy(&self) -> Result<Exit, Exit> {
         let path = self.policy.clone().unwrap_or_else(|| PathBuf::from(DEMO_POLICY));
-        let document = files::policy(&path).map_err(|findings| output::invalid(&findings))?;
-        document.compile().map_err(|findings| output::invalid(&findings))?;
+        let document = self.which.valid(&path)?;
         let module = wasm::load(self.wasm.as_ref())?;
         let mut environment = wasm::environment(document.value());
         let missing: Vec<String> = wasm::credential_variables(document.value())

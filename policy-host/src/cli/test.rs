@@ -1,6 +1,6 @@
 //! `policy-host test`: cases files through the filter.
 
-use super::{Exit, output, wasm};
+use super::{Exit, output, wasm, which::Which};
 use chaperone_authoring::{
     cases::{Case, Clock, Plan},
     source::{Finding, Findings},
@@ -59,6 +59,8 @@ pub(crate) struct Test {
     /// Cases files, and folders that are searched for them.
     #[arg(default_value = ".", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// The filter, when it is not the one that this workspace built.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -102,7 +104,7 @@ impl Test {
             return self.watch();
         }
         let report = find(&self.paths).map_err(Stop::from).and_then(|files| {
-            let (plans, wrong) = read(&files);
+            let (plans, wrong) = read(&files, self.which.name());
             wrong.map_or(Ok(()), Err)?;
             let module = wasm::load(self.wasm.as_ref()).map_err(Stop::Other)?;
             self.report(module, plans)
@@ -149,7 +151,7 @@ impl Test {
 
     /// Runs those of the files that can be; the others are shown, and run when they have been saved anew.
     fn again(&self, module: Module, files: &[PathBuf]) -> io::Result<()> {
-        let (plans, wrong) = read(files);
+        let (plans, wrong) = read(files, self.which.name());
         if let Some(findings) = wrong {
             self.stopped(Stop::Invalid(findings));
         }
@@ -219,11 +221,11 @@ impl Test {
 }
 
 /// The files that can be run, and all that is wrong with the others.
-fn read(files: &[PathBuf]) -> (Vec<Plan>, Option<Findings>) {
+fn read(files: &[PathBuf], policy_name: Option<&str>) -> (Vec<Plan>, Option<Findings>) {
     let mut wrong: Vec<Finding> = Vec::new();
     let mut plans = Vec::new();
     for file in files {
-        match files::plan(file, Clock::AsWritten) {
+        match files::plan_named(file, Clock::AsWritten, policy_name) {
             Ok(plan) => plans.push(plan),
             Err(findings) => {
                 for finding in findings.list() {

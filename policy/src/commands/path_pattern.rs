@@ -2,9 +2,11 @@
 //! goes before another.
 
 use crate::commands::read::{grpc_path, parse_path};
-use crate::commands::router::Part;
+use crate::commands::router::{Part, ends_with_more_before};
+use std::cmp::Reverse;
 
-/// The path of a command: literal segments, `{id}` for one segment, `{*rest}` at the end for the remaining ones.
+/// The path of a command: literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end
+/// for the remaining ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern(Vec<Part>);
 
@@ -39,17 +41,18 @@ impl PathPattern {
     pub fn is_used_up<'p>(&self, others: impl Iterator<Item = &'p Self> + Clone) -> bool {
         match self.0.split_last() {
             Some((Part::Rest, front)) => used_up(front, others),
-            Some((Part::Literal { .. } | Part::Capture, _)) | None => false,
+            Some((Part::Literal { .. } | Part::End { .. } | Part::Capture, _)) | None => false,
         }
     }
 }
 
-/// The lower, the more specific.
-fn rank(part: &Part) -> u8 {
+/// The lower, the more specific; of two ends the longer one.
+fn rank(part: &Part) -> (u8, Reverse<usize>) {
     match part {
-        Part::Literal { .. } => 0,
-        Part::Capture => 1,
-        Part::Rest => 2,
+        Part::Literal { .. } => (0, Reverse(0)),
+        Part::End { decoded, .. } => (1, Reverse(decoded.len())),
+        Part::Capture => (2, Reverse(0)),
+        Part::Rest => (3, Reverse(0)),
     }
 }
 
@@ -63,8 +66,23 @@ fn covers(wide: &[Part], narrow: &[Part]) -> bool {
         (None, None) => true,
         (Some((Part::Rest, _)), Some((first, _))) => !is_empty(first),
         (Some((Part::Capture, wide)), Some((first, narrow))) => *first != Part::Rest && !is_empty(first) && covers(wide, narrow),
+        (Some((Part::End { canonical, decoded }, wide)), Some((first, narrow))) => {
+            takes_all(canonical, decoded, first) && covers(wide, narrow)
+        }
         (Some((mine @ Part::Literal { .. }, wide)), Some((theirs, narrow))) => mine == theirs && covers(wide, narrow),
         (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// Does a segment with this end take every segment that the other one takes?
+fn takes_all(canonical: &[u8], decoded: &[u8], narrow: &Part) -> bool {
+    match narrow {
+        Part::Literal { canonical: text, decoded: plain } => {
+            let name = text.strip_suffix(canonical).is_some_and(|name| !matches!(name, b"" | b"." | b".."));
+            name && ends_with_more_before(plain, decoded)
+        }
+        Part::End { canonical: text, decoded: plain } => text.ends_with(canonical) && plain.ends_with(decoded),
+        Part::Capture | Part::Rest => false,
     }
 }
 
@@ -76,6 +94,13 @@ fn meet(one: &[Part], other: &[Part]) -> bool {
         (Some((Part::Rest, _)), Some((first, _))) | (Some((first, _)), Some((Part::Rest, _))) => !is_empty(first),
         (Some((Part::Capture, one)), Some((first, other))) | (Some((first, one)), Some((Part::Capture, other))) => {
             !is_empty(first) && meet(one, other)
+        }
+        (Some((Part::End { decoded: end, .. }, one)), Some((Part::Literal { decoded, .. }, other)))
+        | (Some((Part::Literal { decoded, .. }, one)), Some((Part::End { decoded: end, .. }, other))) => {
+            ends_with_more_before(decoded, end) && meet(one, other)
+        }
+        (Some((Part::End { decoded: mine, .. }, one)), Some((Part::End { decoded: theirs, .. }, other))) => {
+            (mine.ends_with(theirs) || theirs.ends_with(mine)) && meet(one, other)
         }
         (Some((mine @ Part::Literal { .. }, one)), Some((theirs @ Part::Literal { .. }, other))) => {
             mine == theirs && meet(one, other)

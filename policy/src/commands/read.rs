@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::commands::router::{CommandId, Form, Part, Route, Router};
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string};
-use crate::http::host::host_of;
+use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Spellings};
+use crate::primitives::limits;
 
 /// A command by name.
 #[derive(Debug)]
@@ -134,8 +135,8 @@ fn read_http(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId
     if !spellings.is_empty() && !parts.contains(&Part::Capture) {
         errors.add_with_help(
             &at.member("permit"),
-            "permits nothing: it holds inside `{captures}` only",
-            "remove it, or capture a segment",
+            "permits nothing: it holds inside `{captures}` of whole segments only",
+            "remove it, or capture a whole segment",
         );
     }
     let form = Form::Http { methods: methods?, upgrade, body };
@@ -167,6 +168,11 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
         errors.add(at, format!("{text} is always refused"));
         return None;
     }
+    if text == "*" {
+        let help = "list the methods: `methods: [GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS]` are all that most services have";
+        errors.add_with_help(at, "`*` is not a method: no command takes methods that it does not name", help);
+        return None;
+    }
     if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
         let help = format!("methods are case-sensitive (RFC 9110 §9.1): write `{}`", text.to_ascii_uppercase());
         errors.add_with_help(at, format!("`{text}` is not a method"), help);
@@ -175,21 +181,20 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
     Some(text.to_owned())
 }
 
-fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<HostPattern> {
     let text = string(value, at, errors)?;
-    let bare = match host_of(text.as_bytes()) {
-        Some(host) => host == text.to_ascii_lowercase(),
-        None => false,
-    };
-    if !bare || text.contains('*') {
-        errors.add_with_help(
-            at,
-            format!("`{text}` is not a host name"),
-            "write the bare name, such as `orders.example`; the port never matters",
-        );
-        return None;
+    let parsed = HostPattern::parse(text);
+    if parsed.is_none() {
+        let help = if text == "*" {
+            "leave `hosts` out: then any host will do"
+        } else if text.contains('*') {
+            "`*` is the whole first label and stands for exactly one, with two labels or more after it: `*.tenant.example`"
+        } else {
+            "write the bare name, such as `orders.example`; the port never matters"
+        };
+        errors.add_with_help(at, format!("`{text}` is not a host name"), help);
     }
-    Some(text.to_ascii_lowercase())
+    parsed
 }
 
 fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spellings> {
@@ -202,7 +207,8 @@ fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spel
     one_of(value, at, errors, WORDS)
 }
 
-/// A path pattern: literal segments, `{id}` for one segment, `{*rest}` at the end for the remaining ones.
+/// A path pattern: literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end for the
+/// remaining ones.
 fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part>> {
     let text = string(value, at, errors)?;
     let parsed = parse_path(text);
@@ -220,8 +226,7 @@ pub(crate) fn parse_path(text: &str) -> Result<Vec<Part>, (&'static str, &'stati
     let mut parts = Vec::with_capacity(count);
     let mut names: Vec<&str> = Vec::new();
     for (index, part) in inner.split('/').enumerate() {
-        let capture = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-        let Some(capture) = capture else {
+        let Some((capture, end)) = part.strip_prefix('{').and_then(|part| part.split_once('}')) else {
             parts.push(parse_literal(part, index + 1 == count)?);
             continue;
         };
@@ -236,17 +241,39 @@ pub(crate) fn parse_path(text: &str) -> Result<Vec<Part>, (&'static str, &'stati
             return Err(("has `{*rest}` before its end", "`{*rest}` takes all that is left, so it stands last"));
         }
         names.push(name);
-        parts.push(if rest { Part::Rest } else { Part::Capture });
+        parts.push(match (rest, end) {
+            (true, "") => Part::Rest,
+            (true, _) => return Err(("has an end after `{*rest}`", "`{*rest}` takes all that is left; an end follows `{id}`")),
+            (false, "") => Part::Capture,
+            (false, end) => parse_end(end)?,
+        });
     }
     Ok(parts)
 }
 
+/// What stands in a segment after its capture.
+fn parse_end(text: &str) -> Result<Part, (&'static str, &'static str)> {
+    match parse_literal(text, false)? {
+        Part::Literal { decoded, .. } if decoded.len() > limits::END_BYTES => {
+            Err(("has an end of more than 64 bytes after a capture", "shorten it, or capture the whole segment"))
+        }
+        Part::Literal { canonical, decoded } => Ok(Part::End { canonical, decoded }),
+        other @ (Part::End { .. } | Part::Capture | Part::Rest) => Ok(other),
+    }
+}
+
 fn parse_literal(text: &str, last: bool) -> Result<Part, (&'static str, &'static str)> {
     const PLAIN: &str = "write the path as clients send it, without query, empty or dot segments";
+    if matches!(text, "*" | "**") {
+        return Err((
+            "has a segment that is neither literal nor a capture",
+            if last { "write `{*rest}` for all that is left, or `{id}` for one segment" } else { "write `{id}` for one segment" },
+        ));
+    }
     if text.contains(['{', '}', '*', '?']) {
         return Err((
             "has a segment that is neither literal nor a capture",
-            "a capture takes a whole segment: `/{id}/`; `*` and `?` have no meaning here",
+            "a capture begins a segment, and a fixed end may follow it: `/{id}/`, `/{model}:run`; `*` and `?` have no meaning here",
         ));
     }
     if text.is_empty() && !last {

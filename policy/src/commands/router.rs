@@ -1,10 +1,11 @@
 //! Which command a request is: a tree over path segments, so that the cost does not grow with the number of commands.
 //!
 //! Two commands that could match one request are a conflict, unless one path is strictly more specific: literal before
-//! `{id}` before `{*rest}`, segment by segment.
+//! `{id}end` (the longer end first) before `{id}` before `{*rest}`, segment by segment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Segment, Spellings};
 
 /// A command's place in the policy's list.
@@ -15,6 +16,11 @@ pub(crate) struct CommandId(pub(crate) u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Literal {
+        canonical: Vec<u8>,
+        decoded: Vec<u8>,
+    },
+    /// `{id}:verb`: one segment that ends with this and has more before it.
+    End {
         canonical: Vec<u8>,
         decoded: Vec<u8>,
     },
@@ -29,8 +35,8 @@ pub(crate) enum Part {
 pub(crate) struct Route {
     pub(crate) command: CommandId,
     pub(crate) form: Form,
-    /// Lower-case host names; empty for any.
-    pub(crate) hosts: Vec<String>,
+    /// Empty for any.
+    pub(crate) hosts: Vec<HostPattern>,
     pub(crate) permit: Spellings,
 }
 
@@ -56,18 +62,36 @@ impl Route {
         }
     }
 
-    fn takes_host(&self, host: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|known| known == host)
+    /// How specifically it names this host, the lower the more; `None` when it does not take it.
+    fn host_rank(&self, host: &str) -> Option<u8> {
+        let ranks = self.hosts.iter().filter(|known| known.matches(host)).map(|known| match known {
+            HostPattern::Exact(_) => 0,
+            HostPattern::OneLabelBefore(_) => 1,
+        });
+        if self.hosts.is_empty() { Some(2) } else { ranks.min() }
     }
 
-    fn could_meet(&self, other: &Self) -> bool {
+    /// Of the routes with one path, the one for this method and host. An exact host goes before a wildcard.
+    fn select<'r>(routes: &'r [Self], method: &[u8], host: &str) -> Option<&'r Self> {
+        let takes = routes.iter().filter(|route| route.takes_method(method));
+        takes.filter_map(|route| Some((route.host_rank(host)?, route))).min_by_key(|(rank, _)| *rank).map(|(_, route)| route)
+    }
+
+    /// Could one request, its path left aside, be both? With the `same_path`, not where a host decides: an exact one goes
+    /// before a wildcard. A route for any host never gives way, as a carve-out by host is left by naming another host.
+    fn could_meet(&self, other: &Self, same_path: bool) -> bool {
         let methods = match (&self.form, &other.form) {
             (Form::Http { methods: mine, .. }, Form::Http { methods: theirs, .. }) => {
                 mine.iter().any(|method| theirs.contains(method))
             }
             (Form::Grpc, Form::Http { .. } | Form::Grpc) | (Form::Http { .. }, Form::Grpc) => true,
         };
-        let hosts = self.hosts.is_empty() || other.hosts.is_empty() || self.hosts.iter().any(|host| other.hosts.contains(host));
+        let meet = |mine: &HostPattern, theirs: &HostPattern| {
+            mine == theirs || !same_path && (mine.covers(theirs) || theirs.covers(mine))
+        };
+        let hosts = self.hosts.is_empty()
+            || other.hosts.is_empty()
+            || self.hosts.iter().any(|mine| other.hosts.iter().any(|theirs| meet(mine, theirs)));
         methods && hosts && self.command != other.command
     }
 }
@@ -93,6 +117,9 @@ pub(crate) struct Router {
 struct Node {
     /// By decoded form, with the canonical form for the exact comparison.
     literals: HashMap<Vec<u8>, (Vec<u8>, Node)>,
+    /// By the length of the end, decoded, so that a segment is looked up once a length: at most
+    /// [`limits::END_BYTES`](crate::primitives::limits::END_BYTES) times.
+    ends: BTreeMap<usize, HashMap<Vec<u8>, (Vec<u8>, Node)>>,
     capture: Option<Box<Node>>,
     rest: Vec<Route>,
     here: Vec<Route>,
@@ -117,6 +144,15 @@ impl Router {
                 Part::Literal { canonical, decoded } => {
                     &mut node.literals.entry(decoded.clone()).or_insert_with(|| (canonical.clone(), Node::default())).1
                 }
+                Part::End { canonical, decoded } => {
+                    let ends = node.ends.entry(decoded.len()).or_default();
+                    let (spelled, node) = ends.entry(decoded.clone()).or_insert_with(|| (canonical.clone(), Node::default()));
+                    // `{id}:x` and `{id}%3Ax`: each would be a doubtful spelling of the other.
+                    if let Some(other) = node.any_command().filter(|_| spelled != canonical) {
+                        return Err(other);
+                    }
+                    node
+                }
                 Part::Capture => node.capture.get_or_insert_default(),
                 Part::Rest => {
                     node.rest.push(route);
@@ -135,7 +171,7 @@ impl Router {
             Walk::Missed if path.spellings().is_empty() => Lookup::Missed,
             Walk::Missed => Lookup::Ambiguous,
             Walk::Found { route, captured } => {
-                // Literals have no doubtful spelling, so what is not in the rest stands in a capture.
+                // Literals and segments with an end have no doubtful spelling, so what is not in the rest is a whole capture.
                 let (front, rest) = path.segments.split_at(path.segments.len().saturating_sub(captured));
                 let permitted = front.iter().all(|segment| segment.spellings.within(route.permit));
                 if permitted && rest.iter().all(|segment| segment.spellings.is_empty()) {
@@ -152,9 +188,8 @@ impl Node {
     /// Depth first, the more specific branch first: since routes that meet are comparable, the first hit is the most
     /// specific. `captured` counts the segments that a `{*rest}` took.
     fn walk(&self, segments: &[Segment<'_>], method: &[u8], host: &str) -> Walk<'_> {
-        let takes = |route: &&Route| route.takes_method(method) && route.takes_host(host);
         let Some((segment, after)) = segments.split_first() else {
-            return self.here.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
+            return Route::select(&self.here, method, host).map_or(Walk::Missed, |route| Walk::Found { route, captured: 0 });
         };
         if let Some((canonical, node)) = self.literals.get(&*segment.decoded) {
             let deeper = node.walk(after, method, host);
@@ -168,19 +203,36 @@ impl Node {
         if segment.canonical.is_empty() {
             return Walk::Missed;
         }
+        for (canonical, node) in self.ends_of(&segment.decoded) {
+            let deeper = node.walk(after, method, host);
+            match deeper {
+                Walk::Missed => {}
+                Walk::Found { .. } if !is_plain_end(segment, canonical) => return Walk::Ambiguous,
+                Walk::Found { .. } | Walk::Ambiguous => return deeper,
+            }
+        }
         if let Some(node) = &self.capture {
             match node.walk(after, method, host) {
                 Walk::Missed => {}
                 deeper @ (Walk::Found { .. } | Walk::Ambiguous) => return deeper,
             }
         }
-        self.rest.iter().find(takes).map_or(Walk::Missed, |route| Walk::Found { route, captured: segments.len() })
+        Route::select(&self.rest, method, host).map_or(Walk::Missed, |route| Walk::Found { route, captured: segments.len() })
+    }
+
+    /// The ends of this decoded segment, the longest first; something stands before each.
+    fn ends_of(&self, decoded: &[u8]) -> impl Iterator<Item = &(Vec<u8>, Self)> {
+        self.ends.range(..decoded.len()).rev().filter_map(move |(length, ends)| ends.get(decoded.get(decoded.len() - length..)?))
+    }
+
+    fn all_ends(&self) -> impl Iterator<Item = (&[u8], &Self)> {
+        self.ends.values().flatten().map(|(decoded, (_, node))| (decoded.as_slice(), node))
     }
 
     /// A route in this subtree that could match a request of the new one, with neither path strictly more specific.
     fn conflict(&self, parts: &[Part], new: &Route, so_far: Specificity) -> Option<CommandId> {
         let among = |routes: &[Route], specificity: Specificity| {
-            let found = routes.iter().find(|route| route.could_meet(new));
+            let found = routes.iter().find(|route| route.could_meet(new, specificity.same()));
             found.filter(|_| !specificity.strict()).map(|route| route.command)
         };
         let Some((part, after)) = parts.split_first() else {
@@ -194,12 +246,33 @@ impl Node {
                 if decoded.is_empty() {
                     return None;
                 }
-                let found = self.capture.as_ref().and_then(|node| node.conflict(after, new, so_far.new_is_narrower()));
+                let mut ends = self.ends_of(decoded);
+                let found = ends.find_map(|(_, node)| node.conflict(after, new, so_far.new_is_narrower()));
+                let found = found.or_else(|| self.capture.as_ref()?.conflict(after, new, so_far.new_is_narrower()));
+                found.or_else(|| among(&self.rest, so_far.new_is_narrower()))
+            }
+            Part::End { decoded: end, .. } => {
+                let mut literals = self.literals.iter().filter(|(decoded, _)| ends_with_more_before(decoded, end));
+                let found = literals.find_map(|(_, (_, node))| node.conflict(after, new, so_far.old_is_narrower()));
+                let found = found.or_else(|| {
+                    self.all_ends().find_map(|(other, node)| {
+                        let narrower = match (other.ends_with(end), end.ends_with(other)) {
+                            (true, true) => so_far,
+                            (true, false) => so_far.old_is_narrower(),
+                            (false, true) => so_far.new_is_narrower(),
+                            (false, false) => return None,
+                        };
+                        node.conflict(after, new, narrower)
+                    })
+                });
+                let found = found.or_else(|| self.capture.as_ref()?.conflict(after, new, so_far.new_is_narrower()));
                 found.or_else(|| among(&self.rest, so_far.new_is_narrower()))
             }
             Part::Capture => {
                 let mut literals = self.literals.iter().filter(|(decoded, _)| !decoded.is_empty());
                 let found = literals.find_map(|(_, (_, node))| node.conflict(after, new, so_far.old_is_narrower()));
+                let mut ends = self.all_ends();
+                let found = found.or_else(|| ends.find_map(|(_, node)| node.conflict(after, new, so_far.old_is_narrower())));
                 let found = found.or_else(|| self.capture.as_ref().and_then(|node| node.conflict(after, new, so_far)));
                 found.or_else(|| among(&self.rest, so_far.new_is_narrower()))
             }
@@ -209,16 +282,37 @@ impl Node {
                 }
                 let mut literals = self.literals.iter().filter(|(decoded, _)| !decoded.is_empty());
                 let found = literals.find_map(|(_, (_, node))| node.any(&among, so_far.old_is_narrower()));
+                let mut ends = self.all_ends();
+                let found = found.or_else(|| ends.find_map(|(_, node)| node.any(&among, so_far.old_is_narrower())));
                 found.or_else(|| self.capture.as_ref().and_then(|node| node.any(&among, so_far.old_is_narrower())))
             }
         }
     }
 
+    fn any_command(&self) -> Option<CommandId> {
+        let among = |routes: &[Route], _: Specificity| routes.first().map(|route| route.command);
+        self.any(&among, Specificity::default())
+    }
+
     fn any(&self, among: &impl Fn(&[Route], Specificity) -> Option<CommandId>, specificity: Specificity) -> Option<CommandId> {
         let found = among(&self.here, specificity).or_else(|| among(&self.rest, specificity));
         let found = found.or_else(|| self.literals.values().find_map(|(_, node)| node.any(among, specificity)));
+        let found = found.or_else(|| self.all_ends().find_map(|(_, node)| node.any(among, specificity)));
         found.or_else(|| self.capture.as_ref().and_then(|node| node.any(among, specificity)))
     }
+}
+
+/// Does the text end so, with something before it?
+pub(crate) fn ends_with_more_before(text: &[u8], end: &[u8]) -> bool {
+    text.len() > end.len() && text.ends_with(end)
+}
+
+/// Has the segment one reading, in which it is a name and this end? Not with `%3A` for the end's `:`, nor with any spelling
+/// that a reader could cut (`x;y:verb` and `x%3Fy:verb` are `x` to some) or decode into the end. A name of `.` or `..`
+/// would be a dot segment to whoever takes the end off first.
+fn is_plain_end(segment: &Segment<'_>, end: &[u8]) -> bool {
+    let name = segment.canonical.strip_suffix(end);
+    segment.spellings.is_empty() && name.is_some_and(|name| !matches!(name, b"" | b"." | b".."))
 }
 
 /// Which of two overlapping paths was narrower at some segment.
@@ -235,6 +329,10 @@ impl Specificity {
 
     fn old_is_narrower(self) -> Self {
         Self { old: true, ..self }
+    }
+
+    fn same(self) -> bool {
+        !self.new && !self.old
     }
 
     /// Is exactly one of them narrower?

@@ -328,16 +328,35 @@ pub(crate) fn strings<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) ->
     each(value, at, errors, string)
 }
 
-/// A [`Pattern`].
+/// A [`Pattern`] of texts that may have a `/`.
 pub(crate) fn pattern(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
+    let text = string(value, at, errors)?;
+    let parsed = Pattern::parse_across(text);
+    if parsed.is_none() {
+        let help = match text.split_once('*') {
+            Some(("", "*")) => {
+                "`**` alone would be everybody: write what the text begins with before it, or name an `issuer`".into()
+            }
+            Some((beginning, _)) if !beginning.is_empty() && beginning.len() < limits::IDENTIFIER_BYTES - 1 => {
+                format!("`*` stands only at the end: write `{beginning}*`, or `{beginning}**` to go beyond a `/`")
+            }
+            _ => format!("`*` stands only at the end, after a beginning; at most {} bytes", limits::IDENTIFIER_BYTES),
+        };
+        errors.add_with_help(at, format!("`{text}` is not a pattern"), help);
+    }
+    parsed
+}
+
+/// A [`Pattern`] of commands, whose names have no `/`.
+pub(crate) fn command_pattern(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
     let text = string(value, at, errors)?;
     let parsed = Pattern::parse(text);
     if parsed.is_none() {
-        errors.add_with_help(
-            at,
-            format!("`{text}` is not a pattern"),
-            format!("`*` stands only at the end; at most {} bytes", limits::IDENTIFIER_BYTES),
-        );
+        let help = match text.strip_suffix("**").filter(|beginning| !beginning.contains('*')) {
+            Some(beginning) => format!("the names of commands have no `/`: write `{beginning}*`"),
+            None => format!("`*` stands only at the end; at most {} bytes", limits::IDENTIFIER_BYTES),
+        };
+        errors.add_with_help(at, format!("`{text}` is not a pattern of commands"), help);
     }
     parsed
 }

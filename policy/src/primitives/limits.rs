@@ -63,6 +63,9 @@ pub const PATH_BYTES: usize = 8 * 1024;
 /// told apart in the audit headers, which carry 256 bytes.
 pub const IDENTIFIER_BYTES: usize = 256;
 
+/// Longest end of a path segment after a capture, decoded.
+pub const END_BYTES: usize = 64;
+
 /// Hops of an `act` chain (RFC 8693 §4.1) that are read; a longer chain is refused.
 pub const AGENT_CHAIN: usize = 8;
 

@@ -1,4 +1,4 @@
-//! The one kind of pattern that documents and tokens know: a text, or a beginning followed by `*`.
+//! The one kind of pattern that documents and tokens know: a text, or a beginning followed by `*`, or in documents `**`.
 
 use std::fmt;
 
@@ -12,10 +12,21 @@ pub enum Pattern {
     Exact(String),
     /// It names whatever begins with this and has no `/` after it: the text before the `*`.
     Prefix(String),
+    /// It names whatever begins with this, beyond any `/`: the text before the `**`.
+    Across(String),
 }
 
 impl Pattern {
-    /// Reads a pattern as documents and tokens write it; `None` when the text is empty or longer than
+    /// Reads a pattern of texts that may have a `/`, as documents write it: besides what [`Self::parse`] reads, a beginning
+    /// and `**`. `None` when it is neither, and for `**` alone: that would be everybody, and nobody in particular.
+    #[must_use]
+    pub fn parse_across(text: &str) -> Option<Self> {
+        let Some(beginning) = text.strip_suffix("**") else { return Self::parse(text) };
+        let good = !beginning.is_empty() && !beginning.contains('*') && text.len() <= limits::IDENTIFIER_BYTES;
+        good.then(|| Self::Across(beginning.to_owned()))
+    }
+
+    /// Reads a pattern without `**`, as tokens and lists of commands write it; `None` when the text is empty or longer than
     /// [`limits::IDENTIFIER_BYTES`], or has a `*` before its end.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -35,6 +46,16 @@ impl Pattern {
         match self {
             Self::Exact(exact) => exact == text,
             Self::Prefix(beginning) => text.strip_prefix(beginning.as_str()).is_some_and(|rest| !rest.contains('/')),
+            Self::Across(beginning) => text.starts_with(beginning.as_str()),
+        }
+    }
+
+    /// The part of this text that its `*` stands for, up to the `/` that stops it; `None` when no `/` does.
+    #[must_use]
+    pub fn stopped_after<'t>(&self, text: &'t str) -> Option<&'t str> {
+        match self {
+            Self::Prefix(beginning) => Some(text.strip_prefix(beginning.as_str())?.split_once('/')?.0),
+            Self::Exact(_) | Self::Across(_) => None,
         }
     }
 
@@ -42,8 +63,10 @@ impl Pattern {
     #[must_use]
     pub fn covers(&self, narrow: &Self) -> bool {
         match (self, narrow) {
-            (Self::Exact(_), Self::Prefix(_)) => false,
-            (Self::Exact(_) | Self::Prefix(_), Self::Exact(text)) | (Self::Prefix(_), Self::Prefix(text)) => self.matches(text),
+            (Self::Exact(_), Self::Prefix(_) | Self::Across(_)) | (Self::Prefix(_), Self::Across(_)) => false,
+            (_, Self::Exact(text))
+            | (Self::Prefix(_) | Self::Across(_), Self::Prefix(text))
+            | (Self::Across(_), Self::Across(text)) => self.matches(text),
         }
     }
 }
@@ -53,6 +76,7 @@ impl fmt::Display for Pattern {
         match self {
             Self::Exact(exact) => f.write_str(exact),
             Self::Prefix(beginning) => write!(f, "{beginning}*"),
+            Self::Across(beginning) => write!(f, "{beginning}**"),
         }
     }
 }
@@ -75,12 +99,34 @@ mod tests {
     }
 
     #[test]
+    fn two_stars_reach_across_slashes_and_never_stand_alone() {
+        let pattern = |text| Pattern::parse_across(text).unwrap();
+        assert!(pattern("repo:a/b:**").matches("repo:a/b:ref:refs/heads/main"));
+        assert!(!pattern("repo:a/b:**").matches("repo:a/bc:x"));
+        assert!(!pattern("repo:a/b:*").matches("repo:a/b:ref:refs/heads/main"));
+        assert_eq!(pattern("repo:a/b:*").stopped_after("repo:a/b:ref:refs/heads/main"), Some("ref:refs"));
+        assert_eq!(pattern("repo:a/b:*").stopped_after("repo:a/b:x"), None);
+        assert_eq!(pattern("repo:a/b:*").stopped_after("repo:c/b:x/y"), None);
+        assert_eq!(pattern("a**").to_string(), "a**");
+        let long = format!("{}**", "a".repeat(255));
+        for wrong in ["", "**", "***", "a***", "*a**", "a**b", "a*b**", "**a", &long] {
+            assert_eq!(Pattern::parse_across(wrong), None, "{wrong}");
+        }
+        assert_eq!(Pattern::parse("a**"), None);
+    }
+
+    #[test]
     fn a_wide_pattern_covers_narrow_ones() {
-        let covers = |wide: &str, narrow: &str| Pattern::parse(wide).unwrap().covers(&Pattern::parse(narrow).unwrap());
-        for (wide, narrow) in [("a*", "a*"), ("a*", "ab*"), ("a*", "ab"), ("a", "a"), ("*", "x")] {
+        let covers =
+            |wide: &str, narrow: &str| Pattern::parse_across(wide).unwrap().covers(&Pattern::parse_across(narrow).unwrap());
+        for (wide, narrow) in
+            [("a*", "a*"), ("a*", "ab*"), ("a*", "ab"), ("a", "a"), ("*", "x"), ("a**", "a/b*"), ("a**", "a/**"), ("a**", "a")]
+        {
             assert!(covers(wide, narrow), "{wide} {narrow}");
         }
-        for (wide, narrow) in [("ab*", "a*"), ("a", "a*"), ("a*", "a/b"), ("a*", "a/*"), ("a", "b")] {
+        for (wide, narrow) in
+            [("ab*", "a*"), ("a", "a*"), ("a*", "a/b"), ("a*", "a/*"), ("a", "b"), ("a*", "a**"), ("a", "a**"), ("ab**", "a**")]
+        {
             assert!(!covers(wide, narrow), "{wide} {narrow}");
         }
     }

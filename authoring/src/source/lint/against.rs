@@ -106,7 +106,7 @@ impl Against<'_> {
     fn generation(&mut self) {
         let (new, old) = (self.new.value(), self.old.value());
         let of = |policy: &Value| policy.get("generation").and_then(Value::as_u64).unwrap_or(0);
-        let delivered = !self.new.is_whole_file() || new.get("generation").is_some();
+        let delivered = !self.new.is_whole_document() || new.get("generation").is_some();
         if delivered && new != old && of(new) <= of(old) {
             let message = format!(
                 "`generation` is not above the {} of the other file: Envoy may not tell the filter, and the older one may go on",

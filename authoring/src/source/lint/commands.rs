@@ -2,7 +2,7 @@
 
 use super::{Lint, Linter, Target, items, patterns};
 use crate::source::push_member;
-use chaperone_policy::{PathPattern, Pattern};
+use chaperone_policy::{HostPattern, PathPattern, Pattern};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ struct Route<'p> {
     path: PathPattern,
     /// `None` for any: a gRPC command takes every method of its path.
     methods: Option<BTreeSet<&'p str>>,
-    /// In lower case; `None` for any.
-    hosts: Option<BTreeSet<String>>,
+    /// `None` for any.
+    hosts: Option<BTreeSet<HostPattern>>,
     /// Does it take more than a plain one would (`permit`, `upgrade`)?
     special: bool,
 }
@@ -157,7 +157,7 @@ fn routes(policy: &Value) -> Vec<Route<'_>> {
             let pointer = pointer_to(command) + &place;
             if let Some(http) = matcher.get("http") {
                 let Some(path) = http.get("path").and_then(Value::as_str).and_then(PathPattern::parse) else { continue };
-                let hosts: BTreeSet<String> = strings(http.get("hosts")).map(str::to_ascii_lowercase).collect();
+                let hosts: BTreeSet<HostPattern> = strings(http.get("hosts")).filter_map(HostPattern::parse).collect();
                 routes.push(Route {
                     command,
                     pointer,
@@ -187,7 +187,7 @@ impl Route<'_> {
         };
         let hosts = match (&self.hosts, &narrow.hosts) {
             (None, _) => true,
-            (Some(mine), Some(theirs)) => mine.is_superset(theirs),
+            (Some(mine), Some(theirs)) => theirs.iter().all(|host| mine.iter().any(|wide| wide.covers(host))),
             (Some(_), None) => false,
         };
         methods && hosts && !narrow.special && self.path.covers(&narrow.path)
@@ -199,20 +199,27 @@ impl Route<'_> {
             (Some(mine), Some(theirs)) => !mine.is_disjoint(theirs),
             (None, _) | (_, None) => true,
         };
+        let meets =
+            |theirs: &BTreeSet<HostPattern>, mine: &HostPattern| theirs.iter().any(|wide| wide.covers(mine) || mine.covers(wide));
         let hosts = match (&self.hosts, &wide.hosts) {
-            (Some(mine), Some(theirs)) => !mine.is_disjoint(theirs),
+            (Some(mine), Some(theirs)) => mine.iter().any(|mine| meets(theirs, mine)),
             (None, _) | (_, None) => true,
         };
-        self.command != wide.command && methods && hosts && self.path.excepts(&wide.path)
+        // With the same path, an exact host goes before a wildcard.
+        let by_host = || {
+            let (mine, theirs) = (self.hosts.iter().flatten(), || wide.hosts.iter().flatten());
+            self.path == wide.path && mine.clone().any(|mine| theirs().any(|wide| wide != mine && wide.covers(mine)))
+        };
+        self.command != wide.command && methods && hosts && (self.path.excepts(&wide.path) || by_host())
     }
 
     /// Do more specific commands take all of its requests?
     fn is_shadowed(&self, routes: &[Self]) -> bool {
         let methods: Vec<&str> = self.methods.iter().flatten().copied().collect();
         let any = [None];
-        let named: Vec<Option<&str>> = self.hosts.iter().flatten().map(|host| Some(host.as_str())).collect();
+        let named: Vec<Option<&HostPattern>> = self.hosts.iter().flatten().map(Some).collect();
         let hosts = if named.is_empty() { &any[..] } else { &named[..] };
-        let used_up = |method: &str, host: Option<&str>| {
+        let used_up = |method: &str, host: Option<&HostPattern>| {
             let others = routes.iter().filter(|route| route.command != self.command && route.takes(method, host));
             self.path.is_used_up(others.map(|route| &route.path))
         };
@@ -221,8 +228,9 @@ impl Route<'_> {
     }
 
     /// Does it take this method at this host, and at any host where none is named?
-    fn takes(&self, method: &str, host: Option<&str>) -> bool {
+    fn takes(&self, method: &str, host: Option<&HostPattern>) -> bool {
         let takes_method = self.methods.as_ref().is_none_or(|methods| methods.contains(method));
-        takes_method && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| hosts.contains(host)))
+        takes_method
+            && self.hosts.as_ref().is_none_or(|hosts| host.is_some_and(|host| hosts.iter().any(|mine| mine.covers(host))))
     }
 }

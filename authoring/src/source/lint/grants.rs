@@ -59,6 +59,44 @@ impl Linter<'_> {
             self.lifetime(grant, lifetime);
         }
         self.unneeded(&grants);
+        self.never_matched();
+    }
+
+    /// Texts that look like patterns and match less than they seem to, or nothing.
+    fn never_matched(&mut self) {
+        for (pointer, issuer) in items(self.policy, "/tokens/issuers") {
+            let Some(text) = issuer.get("issuer").and_then(Value::as_str) else { continue };
+            if text.contains(['*', '{', '}']) {
+                self.warn(
+                    Lint::PatternUnmatched,
+                    &format!("{pointer}/issuer"),
+                    format!("an issuer is compared as plain text: no token's `iss` is `{text}`"),
+                    "write `iss` as the tokens have it, and one entry for each issuer",
+                );
+            }
+        }
+        for (pointer, grant) in items(self.policy, "/grants") {
+            let Some(text) = grant.pointer("/when/subject").and_then(Value::as_str) else { continue };
+            let pointer = format!("{pointer}/when/subject");
+            if text.contains(['{', '}']) {
+                self.warn(
+                    Lint::PatternUnmatched,
+                    &pointer,
+                    format!("`{text}` is compared as plain text: nothing is put in place of `{{…}}`"),
+                    "write the value itself, or end the beginning before it with `*`",
+                );
+            } else if stops_before_a_branch(text) {
+                let beginning = text.trim_end_matches('*');
+                self.warn(
+                    Lint::PatternUnmatched,
+                    &pointer,
+                    format!(
+                        "`*` does not cross a `/`: `{text}` does not cover the branch of `repo:OWNER/NAME:ref:refs/heads/main`"
+                    ),
+                    format!("write `{beginning}**` for all that begins so, or the subject as the tokens have it"),
+                );
+            }
+        }
     }
 
     fn lifetime(&mut self, grant: &Grant<'_>, session: Option<i64>) {
@@ -151,7 +189,13 @@ fn conditions(when: &Value) -> Vec<Condition<'_>> {
 /// One of the list form: conditions of different forms say nothing about each other.
 fn claim_condition(condition: &Value) -> Option<Condition<'_>> {
     let (form, wanted) = ["is", "contains", "word"].into_iter().find_map(|form| Some((form, condition.get(form)?)))?;
-    let about = format!("claim {} {form}", condition.get("claim")?);
+    let claim = match condition.get("claim")? {
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            other.as_str()?.to_owned()
+        }
+    };
+    let about = format!("claim {claim} {form}");
     Some(match wanted {
         Value::String(text) => Condition::new(about, text),
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
@@ -164,7 +208,7 @@ fn claim_condition(condition: &Value) -> Option<Condition<'_>> {
 impl<'p> Condition<'p> {
     fn new(about: String, text: &'p str) -> Self {
         // An issuer is one of those that the policy lists, and no pattern.
-        let pattern = if about == "issuer" { Some(Pattern::Exact(text.to_owned())) } else { Pattern::parse(text) };
+        let pattern = if about == "issuer" { Some(Pattern::Exact(text.to_owned())) } else { Pattern::parse_across(text) };
         Self { about, text: text.into(), pattern }
     }
 
@@ -203,22 +247,49 @@ impl Grant<'_> {
     }
 }
 
+/// Is it the beginning of a GitHub subject (`repo:OWNER/NAME:ref:refs/heads/main`) whose `*` stops before the branch?
+fn stops_before_a_branch(pattern: &str) -> bool {
+    const BRANCH: &str = "ref:refs/heads/";
+    let beginning = pattern.strip_suffix('*').filter(|beginning| !beginning.ends_with('*'));
+    let Some(after) = beginning.and_then(|beginning| beginning.strip_prefix("repo:")) else { return false };
+    match after.split_once('/').map(|(_, name)| name.split_once(':')) {
+        None | Some(None) => true,
+        Some(Some((_, kind))) => kind != BRANCH && BRANCH.starts_with(kind),
+    }
+}
+
 /// Does the pattern name nobody in particular? A text does, and so does a beginning that ends where a word does:
 /// `agent-*`, `spiffe://shop/ns/web/*`; `a*` and `agent*` name whoever happens to be called so.
 fn is_bare(pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        None => false,
-        Some(beginning) => beginning.len() < 3 || beginning.ends_with(|last: char| last.is_alphanumeric()),
+    match pattern.trim_end_matches('*') {
+        beginning if beginning == pattern => false,
+        beginning => beginning.len() < 3 || beginning.ends_with(|last: char| last.is_alphanumeric()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_bare;
+    use super::{is_bare, stops_before_a_branch};
+
+    #[test]
+    fn a_star_that_stops_before_a_branch_is_seen() {
+        for short in ["repo:*", "repo:acme/*", "repo:acme/ledger:*", "repo:acme/ledger:ref:*", "repo:acme/ledger:ref:refs/*"] {
+            assert!(stops_before_a_branch(short), "{short}");
+        }
+        for meant in [
+            "repo:acme/ledger:**",
+            "repo:acme/ledger:ref:refs/heads/*",
+            "repo:acme/ledger:environment:*",
+            "agent-*",
+            "repo:acme/ledger:x",
+        ] {
+            assert!(!stops_before_a_branch(meant), "{meant}");
+        }
+    }
 
     #[test]
     fn a_beginning_that_ends_with_a_word_names_somebody() {
-        for bare in ["*", "a*", "a-*", "agent*"] {
+        for bare in ["*", "a*", "a-*", "agent*", "agent**", "a-**"] {
             assert!(is_bare(bare), "{bare}");
         }
         for named in ["agent-*", "agent-7", "spiffe://shop/ns/web/*", "x"] {

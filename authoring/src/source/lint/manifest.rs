@@ -1,23 +1,39 @@
 //! What is around the policy in an Envoy file or a Kubernetes manifest.
 
 use super::{Lint, Linter, Target, wiring::wiring};
-use crate::source::{credential_variables, push_index, push_member};
+use crate::source::{
+    credential_variables,
+    envoy::{self, Found},
+    found::configurations,
+    push_index, push_member,
+};
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// Where objects of the Kubernetes API end: etcd takes requests of 1.5 MiB, in which an object stands with its managed fields.
 const OBJECT_BYTES: usize = 1 << 20;
+
+/// The policy, and the plugins of a file that are not around it.
+fn others(file: &Value, policy: &str) -> HashSet<String> {
+    let found = configurations(file).into_iter();
+    let plugins = found.filter_map(|(Found::Text(pointer) | Found::Struct(pointer) | Found::File(pointer))| {
+        envoy::plugin(&pointer).filter(|_| pointer != policy).map(str::to_owned)
+    });
+    plugins.chain([policy.to_owned()]).collect()
+}
 
 impl Linter<'_> {
     pub(super) fn manifest(&mut self) {
         if self.target == Target::Istio {
             self.size();
         }
-        let file = self.document.file().value().clone();
-        if self.document.is_whole_file() {
+        if self.document.is_whole_document() {
             return;
         }
-        self.walk(&file, &mut String::new());
-        self.found.extend(wiring(self.document.file()));
+        let carrier = self.document.carrier();
+        let file = carrier.file().value().clone();
+        self.walk(&file, &mut String::new(), &others(&file, carrier.pointer()));
+        self.found.extend(wiring(carrier.file()).into_iter().map(|finding| self.document.in_file(finding)));
         if let Some(plugin) = self.document.plugin_pointer() {
             self.environment(&file, &plugin);
         }
@@ -35,7 +51,8 @@ impl Linter<'_> {
         }
     }
 
-    fn walk(&mut self, value: &Value, pointer: &mut String) {
+    /// Everything but the policy itself, which has its own lints, and `others`, which are none of our business.
+    fn walk(&mut self, value: &Value, pointer: &mut String, others: &HashSet<String>) {
         let length = pointer.len();
         match value {
             Value::Object(members) => {
@@ -50,9 +67,8 @@ impl Linter<'_> {
                     if opens {
                         self.fail_open(name, pointer);
                     }
-                    // The policy itself has its own lints.
-                    if !self.document.holds_policy(pointer) {
-                        self.walk(member, pointer);
+                    if !others.contains(pointer) {
+                        self.walk(member, pointer, others);
                     }
                     pointer.truncate(length);
                 }
@@ -60,7 +76,9 @@ impl Linter<'_> {
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     push_index(pointer, index);
-                    self.walk(item, pointer);
+                    if !others.contains(pointer) {
+                        self.walk(item, pointer, others);
+                    }
                     pointer.truncate(length);
                 }
             }

@@ -15,7 +15,7 @@ mod structs;
 mod wiring;
 
 pub use name::Lint;
-pub use wiring::wiring_alone;
+pub(super) use wiring::wiring_alone;
 
 use super::{Finding, Findings, PolicyDocument, Severity};
 use chaperone_policy::{Pattern, Policy};
@@ -87,9 +87,9 @@ impl Linter<'_> {
         self.found.push(Finding { severity: Severity::Warning(lint), ..finding });
     }
 
-    /// Something at this pointer into the file around the policy.
+    /// Something at this pointer into what carries the policy.
     fn warn_around(&mut self, lint: Lint, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
-        let finding = self.document.file().finding(pointer, message, Some(help.into()));
+        let finding = self.document.finding_around(pointer, message, Some(help.into()));
         self.found.push(Finding { severity: Severity::Warning(lint), ..finding });
     }
 }

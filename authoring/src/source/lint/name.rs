@@ -42,6 +42,8 @@ lints! {
     AllowPattern = "allow_pattern",
     /// Nothing in `when` names anybody in particular.
     WhenWide = "when_wide",
+    /// An issuer or a subject that looks like a pattern and matches less than it seems to.
+    PatternUnmatched = "pattern_unmatched",
     /// A command in no grant, not unmediated, and no exception to a wider one.
     CommandUnused = "command_unused",
     /// Every request of a command is taken by more specific ones.
@@ -148,6 +150,7 @@ impl Lint {
             | Self::AllowEverything
             | Self::AllowPattern
             | Self::WhenWide
+            | Self::PatternUnmatched
             | Self::LifetimeLong
             | Self::ClockSkewLarge
             | Self::DenialsAtOnce

@@ -196,6 +196,7 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
         policy(Lint::AllowEverything, "allow: [orders.list, orders.read]", "allow: [\"*\"]", "allow: [\"*\"]"),
         policy(Lint::AllowPattern, "allow: [orders.list, orders.read]", "allow: [\"orders.*\"]", "allow: [\"orders.*\"]"),
         policy(Lint::WhenWide, "{subject: \"agent-*\"}", "{subject: \"a*\"}", "when: {subject: \"a*\"}"),
+        policy(Lint::PatternUnmatched, "\"agent-*\"", "\"repo:acme/ledger:*\"", "when: {subject: \"repo:acme/ledger:*\"}"),
         policy(
             Lint::CommandUnused,
             "unmediated: [health]\n",

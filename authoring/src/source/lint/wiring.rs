@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 /// Envoy files and lists of manifests may be nothing but wiring: then there is no policy to speak of.
 ///
 /// `None` when the file wires no wasm filter.
-#[must_use]
-pub fn wiring_alone(file: &Document) -> Option<Option<Findings>> {
+pub(in crate::source) fn wiring_alone(file: &Document) -> Option<Option<Findings>> {
     let mut wiring = Wiring::new(file);
     wiring.walk(file.value(), &mut String::new());
     (wiring.managers > 0).then(|| {

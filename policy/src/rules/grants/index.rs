@@ -33,7 +33,9 @@ impl Places {
     fn insert(&mut self, pattern: &Pattern, place: usize) {
         let places = match pattern {
             Pattern::Exact(text) => self.exact.entry(text.clone()),
-            Pattern::Prefix(beginning) => self.prefix.entry(beginning.len()).or_default().entry(beginning.clone()),
+            Pattern::Prefix(beginning) | Pattern::Across(beginning) => {
+                self.prefix.entry(beginning.len()).or_default().entry(beginning.clone())
+            }
         };
         places.or_default().push(place);
     }
@@ -101,6 +103,7 @@ fn most_selective(when: &When) -> (Condition<'_>, Cow<'_, Pattern>) {
     let chosen = named.chain(claimed).min_by_key(|(_, pattern)| match pattern {
         Pattern::Exact(_) => 0,
         Pattern::Prefix(_) => 1,
+        Pattern::Across(_) => 2,
     });
     // A `when` has one condition at the least, so that what is left is the issuer.
     let by_issuer = || Cow::Owned(Pattern::Exact(issuer.clone().unwrap_or_default()));
@@ -123,7 +126,8 @@ mod tests {
 
     fn pattern() -> impl Strategy<Value = Pattern> {
         let prefix = select(vec!["", "a", "ab", "a/", "\u{e9}", "b", "abcd"]).prop_map(|text| Pattern::Prefix(text.to_owned()));
-        prop_oneof![select(&WORDS[..]).prop_map(|text| Pattern::Exact(text.to_owned())), prefix]
+        let across = select(vec!["a", "ab", "a/", "\u{e9}"]).prop_map(|text| Pattern::Across(text.to_owned()));
+        prop_oneof![select(&WORDS[..]).prop_map(|text| Pattern::Exact(text.to_owned())), prefix, across]
     }
 
     prop_compose! {

@@ -11,7 +11,7 @@ pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
-use crate::document::{At, Errors, Object, duration, each, name, nearest, pattern, string};
+use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, pattern, string};
 use crate::primitives::pattern::Pattern;
 use crate::token::claims::Claims;
 
@@ -136,9 +136,9 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
 
 /// The commands that one entry of `allow` or `unmediated` names: a name, or a beginning and `*`.
 pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
-    let pattern = pattern(value, at, errors)?;
+    let pattern = command_pattern(value, at, errors)?;
     // They are in the order of their names: those that begin alike stand together.
-    let (Pattern::Exact(beginning) | Pattern::Prefix(beginning)) = &pattern;
+    let (Pattern::Exact(beginning) | Pattern::Prefix(beginning) | Pattern::Across(beginning)) = &pattern;
     let first = commands.partition_point(|command| *command.name < **beginning);
     let alike = (0..).map(CommandId).zip(commands).skip(first).take_while(|(_, command)| command.name.starts_with(beginning));
     let named: Vec<CommandId> = alike.filter(|(_, command)| pattern.matches(&command.name)).map(|(id, _)| id).collect();
