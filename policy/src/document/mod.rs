@@ -6,6 +6,7 @@ mod read;
 pub(crate) use errors::Errors;
 pub use errors::{DocumentError, DocumentErrors};
 pub(crate) use read::{
-    At, Object, boolean, command_pattern, duration, each, list, name, one_of, pattern, string, strings, whole_number,
+    At, Object, as_whole_number, boolean, command_pattern, duration, each, list, name, one_of, pattern, string, strings, text,
+    whole_number,
 };
 pub use read::{kind, nearest};

@@ -18,6 +18,8 @@ pub(crate) struct At<'p> {
 enum Step<'p> {
     Root,
     Member(&'p str),
+    /// A member that cannot be left out.
+    Needed(&'p str),
     Item(usize),
 }
 
@@ -28,8 +30,20 @@ impl<'p> At<'p> {
         At { parent: Some(self), step: Step::Member(name) }
     }
 
+    /// The same place, of a member that cannot be left out: no help may say so.
+    pub(crate) fn needed(self) -> Self {
+        match self.step {
+            Step::Member(name) => Self { step: Step::Needed(name), ..self },
+            Step::Root | Step::Needed(_) | Step::Item(_) => self,
+        }
+    }
+
     pub(crate) fn item(&'p self, index: usize) -> At<'p> {
         At { parent: Some(self), step: Step::Item(index) }
+    }
+
+    fn is_needed(&self) -> bool {
+        matches!(self.step, Step::Needed(_) | Step::Item(_))
     }
 
     /// The JSON pointer (RFC 6901).
@@ -37,7 +51,7 @@ impl<'p> At<'p> {
         let mut pointer = self.parent.map(At::pointer).unwrap_or_default();
         match self.step {
             Step::Root => {}
-            Step::Member(name) => {
+            Step::Member(name) | Step::Needed(name) => {
                 pointer.push('/');
                 pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
             }
@@ -55,14 +69,20 @@ pub(crate) struct Object<'v, 'p> {
     at: &'p At<'p>,
     members: &'v Map<String, Value>,
     known: Vec<&'static str>,
+    /// Known as well, and no name to write: what this version cannot enforce.
+    unsupported: Vec<&'static str>,
 }
 
 impl<'v, 'p> Object<'v, 'p> {
     pub(crate) fn open(value: &'v Value, at: &'p At<'p>, errors: &mut Errors) -> Option<Self> {
         match value {
-            Value::Object(members) => Some(Self { at, members, known: Vec::new() }),
+            Value::Object(members) => Some(Self { at, members, known: Vec::new(), unsupported: Vec::new() }),
             other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                errors.add(at, format!("must be an object, not {}", kind(other)));
+                errors.add_with_help(
+                    at,
+                    format!("must be an object, not {}", kind(other)),
+                    "write what it holds as members, each with its name: `{name: value}`",
+                );
                 None
             }
         }
@@ -91,18 +111,19 @@ impl<'v, 'p> Object<'v, 'p> {
         if !self.members.contains_key(name) {
             errors.add_with_help(self.at, format!("`{name}` is missing"), help);
         }
-        self.optional(name, errors, read)
+        self.optional(name, errors, |value, at, errors| read(value, &at.needed(), errors))
     }
 
     /// A member of the documented format that this version cannot enforce: to accept it in silence would be a lie.
     pub(crate) fn unsupported(&mut self, name: &'static str, errors: &mut Errors) {
-        self.known.push(name);
+        self.unsupported_but(name, "remove it: what it asks for would not be enforced", errors);
+    }
+
+    /// The same, where something has to stand in its place.
+    pub(crate) fn unsupported_but(&mut self, name: &'static str, help: &str, errors: &mut Errors) {
+        self.unsupported.push(name);
         if self.members.contains_key(name) {
-            errors.add_with_help(
-                &self.at.member(name),
-                format!("`{name}` is not supported by this version"),
-                "remove it: what it asks for would not be enforced",
-            );
+            errors.add_with_help(&self.at.member(name), format!("`{name}` is not supported by this version"), help);
         }
     }
 
@@ -122,10 +143,19 @@ impl<'v, 'p> Object<'v, 'p> {
     /// The same, with a help for names that have another meaning elsewhere.
     pub(crate) fn finish_with(self, errors: &mut Errors, elsewhere: &[(&str, &str)]) {
         for name in self.members.keys() {
-            if !self.known.contains(&name.as_str()) {
-                let said = elsewhere.iter().find(|(other, _)| other == name).map(|(_, help)| (*help).to_owned());
-                let near = || nearest(name, self.known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-                let help = said.or_else(near).unwrap_or_else(|| format!("known here: {}", self.known.join(", ")));
+            if !self.known.contains(&name.as_str()) && !self.unsupported.contains(&name.as_str()) {
+                let said = elsewhere.iter().find(|(other, _)| other == name).map(|(_, instead)| (*instead).to_owned());
+                let near = || {
+                    let meant = nearest(name, self.known.iter().copied())?;
+                    // Two members of one name would be the next mistake.
+                    let is_there = self.members.contains_key(meant);
+                    Some(if is_there {
+                        format!("did you mean `{meant}`? It is here, too: remove one of them")
+                    } else {
+                        format!("did you mean `{meant}`?")
+                    })
+                };
+                let help = said.or_else(near).unwrap_or_else(|| format!("remove it; known here: {}", self.known.join(", ")));
                 errors.add_with_help(&self.at.member(name), format!("unknown member `{name}`"), help);
             }
         }
@@ -156,20 +186,27 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// A text of any form, but not an empty one.
 pub(crate) fn string<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> Option<&'v str> {
+    let help = match value {
+        Value::String(_) => "write a text between the quotes",
+        // YAML and Envoy's Struct both turn an unquoted 0123 into another value than its author wrote.
+        Value::Number(_) | Value::Bool(_) => "put it in quotes",
+        Value::Null | Value::Array(_) | Value::Object(_) => "write one text here",
+    };
+    text(value, at, errors, help)
+}
+
+/// A text of a form that `help` says: quotes alone would not make one of a number.
+pub(crate) fn text<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors, help: &str) -> Option<&'v str> {
     match value {
         Value::String(text) if text.is_empty() => {
-            errors.add(at, "must not be empty");
+            errors.add_with_help(at, "must not be empty", help);
             None
         }
         Value::String(text) => Some(text),
-        Value::Number(_) | Value::Bool(_) => {
-            // YAML and Envoy's Struct both turn an unquoted 0123 into another value than its author wrote.
-            errors.add_with_help(at, format!("must be a string, not {}", kind(value)), "put it in quotes");
-            None
-        }
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            errors.add(at, format!("must be a string, not {}", kind(value)));
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            errors.add_with_help(at, format!("must be a string, not {}", kind(value)), help);
             None
         }
     }
@@ -180,7 +217,8 @@ pub(crate) fn name<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> Op
     let text = string(value, at, errors)?;
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if text.len() > limits::IDENTIFIER_BYTES || !text.bytes().all(good) {
-        errors.add_with_help(at, format!("`{text}` is not a name"), "use letters, digits, `.`, `_` and `-`");
+        let help = format!("use letters, digits, `.`, `_` and `-`, at most {} of them", limits::IDENTIFIER_BYTES);
+        errors.add_with_help(at, format!("`{text}` is not a name"), help);
         return None;
     }
     Some(text)
@@ -189,13 +227,24 @@ pub(crate) fn name<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> Op
 pub(crate) fn boolean(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<bool> {
     let found = value.as_bool();
     if found.is_none() {
-        errors.add(at, format!("must be true or false, not {}", kind(value)));
+        let message = format!("must be true or false, not {}", kind(value));
+        errors.add_with_help(at, message, "write `true` or `false`, without quotes");
     }
     found
 }
 
-/// A whole number from 0 to 2^53, also written `5.0`: Envoy's Struct carries every number as a double.
-pub(crate) fn whole_number(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<u64> {
+/// A whole number from 0 to 2^53, also written `5.0`: Envoy's Struct carries every number as a double. `help` says which ones
+/// will do.
+pub(crate) fn whole_number(value: &Value, at: &At<'_>, errors: &mut Errors, help: &str) -> Option<u64> {
+    let found = as_whole_number(value);
+    if found.is_none() {
+        errors.add_with_help(at, "must be a whole number from 0 to 2^53", help);
+    }
+    found
+}
+
+/// `None` when it is none from 0 to 2^53.
+pub(crate) fn as_whole_number(value: &Value) -> Option<u64> {
     const LARGEST: u64 = 1 << 53;
     let found = value.as_u64().or_else(|| {
         let float = value.as_f64()?;
@@ -203,11 +252,7 @@ pub(crate) fn whole_number(value: &Value, at: &At<'_>, errors: &mut Errors) -> O
         let whole = (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float)).then_some(float as u64);
         whole
     });
-    let found = found.filter(|number| *number <= LARGEST);
-    if found.is_none() {
-        errors.add(at, "must be a whole number from 0 to 2^53");
-    }
-    found
+    found.filter(|number| *number <= LARGEST)
 }
 
 /// A duration in whole seconds, written `15m`.
@@ -227,15 +272,13 @@ pub(crate) fn duration(value: &Value, at: &At<'_>, errors: &mut Errors) -> Optio
 
 /// One of a closed list of words.
 pub(crate) fn one_of<T: Copy>(value: &Value, at: &At<'_>, errors: &mut Errors, words: &[(&'static str, T)]) -> Option<T> {
-    let text = string(value, at, errors)?;
+    let known = || words.iter().map(|(word, _)| *word);
+    let listed = || format!("known here: {}", known().collect::<Vec<_>>().join(", "));
+    let text = text(value, at, errors, &listed())?;
     if let Some((_, found)) = words.iter().find(|(word, _)| *word == text) {
         return Some(*found);
     }
-    let known = || words.iter().map(|(word, _)| *word);
-    let help = match nearest(text, known()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
-    };
+    let help = nearest(text, known()).map_or_else(listed, |near| format!("did you mean `{near}`?"));
     errors.add_with_help(at, format!("`{text}` is not known here"), help);
     None
 }
@@ -252,7 +295,11 @@ pub(crate) fn list<'v, T>(
             Some(items.iter().enumerate().filter_map(|(index, item)| read(item, &at.item(index), errors)).collect())
         }
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-            errors.add_with_help(at, format!("must be a list, not {}", kind(other)), "write it as [...]");
+            let help = match other {
+                Value::String(_) | Value::Object(_) => "put it between `[` and `]`",
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => "list what it holds: `[…]`",
+            };
+            errors.add_with_help(at, format!("must be a list, not {}", kind(other)), help);
             None
         }
     }
@@ -266,7 +313,12 @@ pub(crate) fn each<'v, T>(
     read: impl FnMut(&'v Value, &At<'_>, &mut Errors) -> Option<T>,
 ) -> Option<Vec<T>> {
     if value.as_array().is_some_and(Vec::is_empty) {
-        errors.add_with_help(at, "must not be an empty list", "leave the member out, or say what it holds");
+        let help = if at.is_needed() {
+            "say what it holds: it cannot be empty, nor be left out"
+        } else {
+            "leave the member out, or say what it holds"
+        };
+        errors.add_with_help(at, "must not be an empty list", help);
         return None;
     }
     list(value, at, errors, read)

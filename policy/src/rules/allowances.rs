@@ -59,14 +59,11 @@ impl Allowances {
 }
 
 fn read_number(value: &Value, at: &At<'_>, errors: &mut Errors, most: u32) -> Option<u32> {
-    let number = whole_number(value, at, errors)?;
+    let help = format!("write a whole number from 1 to {most}, or leave it out for the default");
+    let number = whole_number(value, at, errors, &help)?;
     let fitting = u32::try_from(number).ok().filter(|number| (1..=most).contains(number));
     if fitting.is_none() {
-        errors.add_with_help(
-            at,
-            "out of range",
-            format!("write a whole number from 1 to {most}, or leave it out for the default"),
-        );
+        errors.add_with_help(at, "out of range", help);
     }
     fitting
 }

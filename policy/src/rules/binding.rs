@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::document::{At, Errors, Object, each, one_of, string};
+use crate::document::{At, Errors, Object, each, one_of, text};
 use crate::http::credentials::{Scheme, Source};
 use crate::http::names::PROOF_HEADER;
 use crate::http::origin::Origin;
@@ -85,7 +85,7 @@ impl BindRules {
             each(value, at, errors, |value, at, errors| {
                 let method = one_of(value, at, errors, &Method::ALL)?;
                 if required.has(method) {
-                    errors.add(at, "stands twice");
+                    errors.add_with_help(at, "stands twice", "remove one of them");
                 }
                 required.add(method);
                 Some(())
@@ -115,7 +115,11 @@ impl BindRules {
             );
         }
         if sources.iter().any(|source| source.header == PROOF_HEADER) {
-            errors.add(&at.member("bind"), "`tokens.from` names the header `dpop`, where the proof is");
+            errors.add_with_help(
+                &at.member("bind"),
+                "`tokens.from` names the header `dpop`, where the proof is",
+                "take that entry out of `tokens.from`: tokens come with `{header: authorization, scheme: DPoP}`",
+            );
         }
     }
 
@@ -141,20 +145,21 @@ fn read_dpop(value: &Value, at: &At<'_>, errors: &mut Errors, required: Bindings
         });
     object.finish(errors);
     if !required.has(Method::Dpop) {
-        errors.add_with_help(at, "stands without `dpop` in `bind`: no proof would be asked for", "add it there, or remove this");
+        errors.add_with_help(
+            at,
+            "stands without `dpop` in `bind`: no proof would be asked for",
+            "remove this, or write `bind: [dpop]`",
+        );
     }
     origins
 }
 
 fn read_origin(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Origin> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "write scheme, host and, where it is another than the scheme's, port: `https://orders.example`";
+    let text = text(value, at, errors, HELP)?;
     let origin = Origin::read(text);
     if origin.is_none() {
-        errors.add_with_help(
-            at,
-            format!("`{text}` is not an origin"),
-            "write scheme, host and, where it is another than the scheme's, port: `https://orders.example`",
-        );
+        errors.add_with_help(at, format!("`{text}` is not an origin"), HELP);
     }
     origin
 }

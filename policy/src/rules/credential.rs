@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::document::{At, Errors, Object, string};
+use crate::document::{At, Errors, Object, text};
 use crate::primitives::coded::is_in;
 use crate::primitives::limits;
 use crate::rules::issuers::read_header_name;
@@ -48,21 +48,22 @@ enum Part {
 impl Credential {
     pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
-        object.unsupported("exchange", errors);
+        object.unsupported_but(
+            "exchange",
+            "write `header` and `value` in its place, for example `{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}`",
+            errors,
+        );
         if object.has("exchange") {
             return None;
         }
         let header = object.required("header", "for example `header: authorization`", errors, read_header_name);
         let parts =
             object.required("value", "for example `value: \"Bearer ${env:ORDERS_TOKEN}\"`", errors, |value, at, errors| {
-                let parsed = parse(string(value, at, errors)?);
+                const HELP: &str = "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable";
+                let parsed = parse(text(value, at, errors, HELP)?);
                 if parsed.is_none() {
                     // Without the text itself: somebody may have put the credential here.
-                    errors.add_with_help(
-                        at,
-                        "must hold `${env:NAME}`, and no credential itself",
-                        "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable",
-                    );
+                    errors.add_with_help(at, "must hold `${env:NAME}`, and no credential itself", HELP);
                 }
                 parsed
             });

@@ -47,17 +47,19 @@ impl StateRules {
         let mut object = Object::open(value, at, errors)?;
         let denials = object.optional("denials", errors, Denials::read);
         let changes = object.optional("context_changes", errors, |value, at, errors| {
-            each(value, at, errors, |value, at, errors| {
+            // Without it nothing may be left that ends a session.
+            each(value, &at.needed(), errors, |value, at, errors| {
                 let words = [("source_address", Context::Source), ("client_certificate", Context::Certificate)];
                 one_of(value, at, errors, &words)
             })
         });
         let watched = |context| changes.iter().flatten().any(|other| *other == context);
         let prefix = object.optional("source_prefix", errors, |value, at, errors| {
-            let bits = whole_number(value, at, errors)?;
+            const HELP: &str = "write 8 to 32, the leading bits of an IPv4 address that count; of IPv6 it is twice as many";
+            let bits = whole_number(value, at, errors, HELP)?;
             let fitting = u8::try_from(bits).ok().filter(|bits| (8..=32).contains(bits));
             if fitting.is_none() {
-                errors.add_with_help(at, "must be from 8 to 32", "leading bits of an IPv4 address; of IPv6 twice as many count");
+                errors.add_with_help(at, "must be from 8 to 32", HELP);
             }
             fitting
         });
@@ -107,17 +109,18 @@ impl Denials {
     fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
         let count = object.required("count", "for example `count: 5`", errors, |value, at, errors| {
-            let count = whole_number(value, at, errors)?;
+            const HELP: &str = "write a whole number from 1 to 32, for example `count: 5`";
+            let count = whole_number(value, at, errors, HELP)?;
             let fitting = u8::try_from(count).ok().filter(|count| (1..=limits::DENIALS_COUNTED).contains(count));
             if fitting.is_none() {
-                errors.add(at, format!("must be from 1 to {}", limits::DENIALS_COUNTED));
+                errors.add_with_help(at, format!("must be from 1 to {}", limits::DENIALS_COUNTED), HELP);
             }
             fitting
         });
         let within = object.required("within", "for example `within: 1m`", errors, |value, at, errors| {
             let seconds = duration(value, at, errors)?;
             if seconds == 0 {
-                errors.add(at, "a window of no time");
+                errors.add_with_help(at, "a window of no time", "for example `within: 1m`");
             }
             Some(seconds)
         });

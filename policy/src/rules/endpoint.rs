@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::document::{At, Errors, Object, duration, string};
+use crate::document::{At, Errors, Object, duration, text};
 use crate::primitives::limits;
 use crate::token::keys::Accepted;
 
@@ -51,7 +51,12 @@ pub(crate) fn read_endpoint(
     accepted: &Accepted,
 ) -> Option<Endpoint> {
     let mut object = Object::open(value, at, errors)?;
-    let cluster = object.required("cluster", "the proxy's cluster that leads to the issuer", errors, read_cluster);
+    let cluster = object.required(
+        "cluster",
+        "name the proxy's cluster that leads to the issuer, such as `cluster: broker`",
+        errors,
+        read_cluster,
+    );
     let authority = object.required("authority", "for example `authority: broker.example`", errors, read_authority);
     let path = object.required("path", "for example `path: /jwks.json`", errors, read_path);
     let refresh = object.optional("refresh", errors, |value, at, errors| between(value, at, errors, (10, "10s"), (86_400, "1d")));
@@ -81,38 +86,42 @@ fn between(
 ) -> Option<Duration> {
     let seconds = duration(value, at, errors)?;
     if !(least..=most).contains(&seconds) {
-        errors.add(at, format!("must be from {from} to {to}"));
+        errors.add_with_help(
+            at,
+            format!("must be from {from} to {to}"),
+            format!("write `{from}`, `{to}` or what is between them"),
+        );
         return None;
     }
     Some(Duration::from_secs(seconds))
 }
 
 pub(crate) fn read_cluster(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "write the cluster's name as the proxy's configuration has it, such as `broker`";
+    let text = text(value, at, errors, HELP)?;
     if text.len() > limits::IDENTIFIER_BYTES || !is_visible(text) {
-        errors.add(at, format!("must be at most {} visible ASCII characters", limits::IDENTIFIER_BYTES));
+        let message = format!("must be at most {} visible ASCII characters", limits::IDENTIFIER_BYTES);
+        errors.add_with_help(at, message, HELP);
         return None;
     }
     Some(text.to_owned())
 }
 
 fn read_authority(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "write a host, with a port where it needs one: `broker.example`";
+    let text = text(value, at, errors, HELP)?;
     if !is_authority(text) {
-        errors.add_with_help(at, format!("`{text}` is no host with an optional port"), "for example `broker.example`");
+        errors.add_with_help(at, format!("`{text}` is no host with an optional port"), HELP);
         return None;
     }
     Some(text.to_owned())
 }
 
 fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "begin it with `/`, and percent-encode `#` and what is not visible ASCII: `/jwks.json`";
+    let text = text(value, at, errors, HELP)?;
     if !is_path(text) {
-        errors.add_with_help(
-            at,
-            format!("`{text}` is no path"),
-            "begin it with `/`, and percent-encode what is not visible ASCII",
-        );
+        errors.add_with_help(at, format!("`{text}` is no path"), HELP);
         return None;
     }
     Some(text.to_owned())

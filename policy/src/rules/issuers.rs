@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::document::{At, Errors, Object, each, one_of, string, strings};
+use crate::document::{At, Errors, Object, each, one_of, string, strings, text};
 use crate::http::credentials::{Scheme, Source};
 use crate::primitives::limits;
 use crate::rules::endpoint::{Endpoint, read_endpoint};
@@ -48,17 +48,21 @@ impl Tokens {
         let mut object = Object::open(value, at, errors)?;
         let sources = object.optional("from", errors, |value, at, errors| each(value, at, errors, read_source));
         let resource_metadata = object.optional("resource_metadata", errors, |value, at, errors| {
-            let text = string(value, at, errors)?;
+            const HELP: &str = "write where it is, such as `https://orders.example/.well-known/oauth-protected-resource`";
+            let text = text(value, at, errors, HELP)?;
             if !text.starts_with("https://")
                 || text.bytes().any(|byte| !(0x21..=0x7e).contains(&byte) || matches!(byte, b'"' | b'\\'))
             {
-                errors.add(at, "must be an https URL (RFC 9728 §3)");
+                errors.add_with_help(at, "must be an https URL (RFC 9728 §3)", HELP);
             }
             Some(text.to_owned())
         });
-        let list = object.required("issuers", "list who issues session tokens", errors, |value, at, errors| {
-            each(value, at, errors, read_issuer)
-        });
+        let list = object.required(
+            "issuers",
+            "list who issues session tokens: `issuers: [{issuer: …, audiences: […], algorithms: […], keys: {…}}]`",
+            errors,
+            |value, at, errors| each(value, at, errors, read_issuer),
+        );
         object.finish(errors);
         let list = list?;
         bound_what_is_fetched(&list, &at.member("issuers"), errors);
@@ -82,7 +86,11 @@ fn bound_what_is_fetched(issuers: &[(String, Issuer)], at: &At<'_>, errors: &mut
     let endpoints = issuers.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count();
     let statuses = || issuers.iter().filter_map(|(_, issuer)| issuer.status.as_ref());
     if endpoints + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
-        errors.add(at, format!("more than {} key sets and status lists to fetch", limits::SOURCES));
+        errors.add_with_help(
+            at,
+            format!("more than {} key sets and status lists to fetch", limits::SOURCES),
+            "name fewer lists, or write keys that do not change under `jwks`",
+        );
     }
     if statuses().map(|status| status.lists.len() * status.most_bytes).sum::<usize>() > limits::STATUS_LISTS_BYTES {
         errors.add_with_help(
@@ -112,7 +120,8 @@ fn read_source(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Source
 
 /// A header's name, in lower case (RFC 9110 §5.1).
 pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "name another header, such as `x-api-key`";
+    let text = text(value, at, errors, HELP)?;
     // What frames, routes or upgrades a message is not ours to take off or set.
     const TAKEN: [&str; 11] = [
         "connection",
@@ -130,7 +139,8 @@ pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) 
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let taken = TAKEN.iter().any(|name| text.eq_ignore_ascii_case(name)) || text.to_ascii_lowercase().starts_with("x-chaperone-");
     if !text.bytes().all(good) || text.len() > 64 || taken {
-        errors.add_with_help(at, format!("`{text}` cannot be used as a header here"), "use letters, digits and `-`");
+        let help = if taken { HELP } else { "use letters, digits and `-`, at most 64 of them" };
+        errors.add_with_help(at, format!("`{text}` cannot be used as a header here"), help);
         return None;
     }
     Some(text.to_ascii_lowercase())
@@ -138,10 +148,15 @@ pub(crate) fn read_header_name(value: &Value, at: &At<'_>, errors: &mut Errors) 
 
 fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(String, Issuer)> {
     let mut object = Object::open(value, at, errors)?;
-    let name = object.required("issuer", "the `iss` claim of its tokens", errors, string);
+    let name = object.required(
+        "issuer",
+        "write the `iss` claim of its tokens, such as `issuer: https://broker.example`",
+        errors,
+        string,
+    );
     let audiences = object.required(
         "audiences",
-        "the `aud` claim of tokens that are for you; without it a token for somebody else would do",
+        "write the `aud` claim of tokens that are for you, such as `audiences: [orders]`; without it a token for somebody else would do",
         errors,
         strings,
     );
@@ -149,12 +164,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     let types = object.optional("types", errors, strings);
     // When the algorithms themselves are wrong, that the keys do not fit them is no second mistake.
     let accepted = algorithms.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| Algorithm::ALL.to_vec());
-    let keys = object.required(
-        "keys",
-        "`keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`",
-        errors,
-        |value, at, errors| read_keys(value, at, errors, name, &accepted),
-    );
+    let keys = object.required("keys", KEYS, errors, |value, at, errors| read_keys(value, at, errors, name, &accepted));
     let claims = object.optional("claims", errors, ClaimPaths::read);
     let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
     object.finish_with(
@@ -172,7 +182,8 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     Some((name?.to_owned(), issuer))
 }
 
-const KEYS: &str = "write it under `keys`: `keys: {jwks: {keys: [...]}}`, or `keys: {endpoint: {cluster, authority, path}}`";
+const KEYS: &str =
+    "write `keys: {jwks: {keys: [{kty: …}]}}`, or `keys: {endpoint: {cluster: …, authority: …, path: …}}` to have them fetched";
 const AUDIENCES: &str = "write `audiences`, a list: `audiences: [orders]`";
 
 fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, algorithms: &[Algorithm]) -> Option<Keys> {
@@ -192,11 +203,13 @@ fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&st
         }
         object.optional("jwks", errors, read_set)
     } else {
-        object.required("jwks", "the issuer's public keys (RFC 7517 §5), or `endpoint` to have them fetched", errors, read_set)
+        object.required("jwks", KEYS_HERE, errors, read_set)
     };
     object.finish_with(errors, &ELSEWHERE);
     endpoint.map(Keys::Endpoint).or(inline.map(Keys::Inline))
 }
+
+const KEYS_HERE: &str = "write the issuer's public keys (RFC 7517 §5), `jwks: {keys: [{kty: …}]}`, or have them fetched: `endpoint: {cluster: …, authority: …, path: …}`";
 
 /// What other products call keys, and what is written here instead.
 const ELSEWHERE: [(&str, &str); 8] = [

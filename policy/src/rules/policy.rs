@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::commands::read::{self as commands, Command};
 use crate::commands::router::{CommandId, Router};
-use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, string, whole_number};
+use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, text, whole_number};
 use crate::http::credentials::{Scheme, Source};
 use crate::http::edits::Strip;
 use crate::http::names::{HEADER_PREFIX, PROOF_HEADER};
@@ -167,14 +167,17 @@ impl Rules {
         };
         let mut object = Object::open(&value, &root, errors)?;
         object.required("version", "write `version: 1`", errors, |value, at, errors| {
-            let version = whole_number(value, at, errors)?;
+            const HELP: &str = "write `version: 1`";
+            let version = whole_number(value, at, errors, HELP)?;
             if version != 1 {
-                errors.add_with_help(at, format!("version {version} is not known"), "write `version: 1`");
+                errors.add_with_help(at, format!("version {version} is not known"), HELP);
             }
             Some(())
         });
-        let policy_name = object.required("name", "the policy's name stands in audit headers and records", errors, name);
-        let generation = object.optional("generation", errors, whole_number).unwrap_or(0);
+        let policy_name = object.required("name", "for example `name: orders`: audit headers and records show it", errors, name);
+        let generation = object.optional("generation", errors, |value, at, errors| {
+            whole_number(value, at, errors, "write digits, such as `generation: 1`")
+        });
         let mode = object.optional("mode", errors, |value, at, errors| {
             one_of(value, at, errors, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
         });
@@ -184,12 +187,19 @@ impl Rules {
         if let (Some(tokens), Some(session)) = (&tokens, &session) {
             session.bind.check_sources(&tokens.sources, &root.member("session"), errors);
         }
-        let commands = object.required("commands", "name the commands that requests can be", errors, commands::read);
+        let commands = object.required(
+            "commands",
+            "name what requests can be: `commands: {orders.read: {http: {methods: [GET], path: \"/v1/orders/{id}\"}}}`",
+            errors,
+            commands::read,
+        );
         let names = || commands.as_ref().map(|(commands, _)| commands.as_slice()).unwrap_or_default();
         let unmediated = object.optional("unmediated", errors, |value, at, errors| {
             list(value, at, errors, |value, at, errors| grants::read_allowed(value, at, errors, names()))
         });
-        let issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        let mut issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
+        // What is said of them is said in the same order each time.
+        issuers.sort_unstable();
         let grants = object.required(
             "grants",
             "without grants nothing is allowed; write `grants: []` for that",
@@ -209,9 +219,10 @@ impl Rules {
         let mut grant_names = BTreeSet::new();
         for grant in grants.iter().flatten() {
             if !grant_names.insert(&grant.name) {
-                errors.add(
+                errors.add_with_help(
                     &root.member("grants"),
                     format!("two grants are called `{}`: the record could not tell them apart", grant.name),
+                    "give each a name of its own",
                 );
             }
         }
@@ -239,7 +250,7 @@ impl Rules {
             name: policy_name.into(),
             label: format!("{policy_name}@{}", revision.get(..12).unwrap_or_default()).into(),
             revision: revision.into(),
-            generation,
+            generation: generation.unwrap_or(0),
             mode,
             observed: observed.unwrap_or_default(),
             tokens,
@@ -287,32 +298,28 @@ fn carriers(sources: &[Source]) -> Vec<Source> {
 }
 
 fn read_observed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Reason> {
-    let words: Vec<(&'static str, Reason)> = Reason::ALL.into_iter().map(|reason| (reason.code(), reason)).collect();
-    let reason = one_of(value, at, errors, &words)?;
-    if !reason.can_be_observed() {
-        errors.add_with_help(
-            at,
-            format!("`{reason}` is always enforced"),
-            "only what an established session may do (the reasons of status 403) can be observed",
-        );
+    let words = || Reason::ALL.into_iter().filter(|reason| reason.can_be_observed()).map(|reason| (reason.code(), reason));
+    if let Some(reason) = Reason::ALL.into_iter().find(|reason| !reason.can_be_observed() && *value == reason.code()) {
+        // Only what an established session may do: the reasons of status 403.
+        let names: Vec<&str> = words().map(|(name, _)| name).collect();
+        let help = format!("take it out; what can be observed: {}", names.join(", "));
+        errors.add_with_help(at, format!("`{reason}` is always enforced"), help);
+        return None;
     }
-    Some(reason)
+    one_of(value, at, errors, &words().collect::<Vec<_>>())
 }
 
 fn read_header_prefix(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "write a prefix such as `x-orders-`: 4 to 32 lower-case letters, digits and `-`, from `x-` to `-`";
+    let text = text(value, at, errors, HELP)?;
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !text.starts_with("x-") || !text.ends_with('-') || !(4..=32).contains(&text.len()) || !text.bytes().all(good) {
         // Every request loses what begins with it: a short or common prefix would take other people's headers.
-        errors.add_with_help(
-            at,
-            format!("`{text}` cannot be the prefix"),
-            "4 to 32 lower-case letters, digits and `-`, from `x-` to `-`",
-        );
+        errors.add_with_help(at, format!("`{text}` cannot be the prefix"), HELP);
         return None;
     }
     if ["x-forwarded-", "x-envoy-", "x-request-"].iter().any(|taken| text.starts_with(taken) || taken.starts_with(text)) {
-        errors.add(at, format!("`{text}` belongs to the proxy"));
+        errors.add_with_help(at, format!("`{text}` belongs to the proxy"), "write a prefix of your own, such as `x-orders-`");
         return None;
     }
     Some(text.to_owned())

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::document::{At, Errors, Object, string};
+use crate::document::{At, Errors, Object, string, text};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::token::claims::Claims;
@@ -139,9 +139,10 @@ fn read_entry(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Select
         token: selector("token", errors),
     };
     let issued_before = object.optional("issued_before", errors, |value, at, errors| {
-        let parsed = Timestamp::from_rfc3339(string(value, at, errors)?);
+        const HELP: &str = "write it as \"2026-11-23T10:00:00Z\"";
+        let parsed = Timestamp::from_rfc3339(text(value, at, errors, HELP)?);
         if parsed.is_none() {
-            errors.add_with_help(at, "must be an instant of RFC 3339", "write it as 2026-11-23T10:00:00Z");
+            errors.add_with_help(at, "must be an instant of RFC 3339", HELP);
         }
         parsed
     });

@@ -25,14 +25,18 @@ impl SessionRules {
         let max_lifetime = object.required("max_lifetime", "for example `max_lifetime: 15m`", errors, |value, at, errors| {
             let seconds = duration(value, at, errors)?;
             if seconds == 0 {
-                errors.add(at, "no session could ever be live");
+                errors.add_with_help(at, "no session could ever be live", "for example `max_lifetime: 15m`");
             }
             Some(seconds)
         });
         let clock_skew = object.optional("clock_skew", errors, |value, at, errors| {
             let seconds = duration(value, at, errors)?;
             if seconds > limits::CLOCK_SKEW_SECONDS {
-                errors.add_with_help(at, "at most 5m", "a larger difference is a broken clock, and lengthens every session");
+                errors.add_with_help(
+                    at,
+                    "at most 5m",
+                    "write `5m` or less: a larger difference is a broken clock, and lengthens every session",
+                );
             }
             Some(seconds)
         });
@@ -42,7 +46,11 @@ impl SessionRules {
         let idle_timeout = object.optional("idle_timeout", errors, |value, at, errors| {
             let seconds = duration(value, at, errors)?;
             if seconds == 0 {
-                errors.add(at, "every session would be idle at once");
+                errors.add_with_help(
+                    at,
+                    "every session would be idle at once",
+                    "for example `idle_timeout: 5m`, or leave it out",
+                );
             }
             Some(seconds)
         });
@@ -52,7 +60,7 @@ impl SessionRules {
                 errors.add_with_help(
                     at,
                     format!("at most {}s", limits::ORPHANED_STREAMS_MOST.as_secs()),
-                    "so long a stream goes on that no revocation reaches any more",
+                    "write `5m` or less: so long a stream goes on that no revocation reaches any more",
                 );
             }
             Some(Duration::from_secs(seconds))

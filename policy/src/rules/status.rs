@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::document::{At, Errors, Object, boolean, each, string, whole_number};
+use crate::document::{At, Errors, Object, boolean, each, text, whole_number};
 use crate::primitives::limits;
 use crate::rules::endpoint::{ListId, Target, is_authority, is_path, read_cluster};
 use crate::token::claims::Invalid;
@@ -32,9 +32,18 @@ pub(crate) struct Reference {
 impl Status {
     pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
-        let cluster = object.required("cluster", "the proxy's cluster that leads to the lists", errors, read_cluster);
-        let uris = object
-            .required("uris", "the lists that tokens may name", errors, |value, at, errors| each(value, at, errors, read_uri));
+        let cluster = object.required(
+            "cluster",
+            "name the proxy's cluster that leads to the lists, such as `cluster: broker`",
+            errors,
+            read_cluster,
+        );
+        let uris = object.required(
+            "uris",
+            "name the lists that tokens may name, such as `uris: [\"https://broker.example/status/1\"]`",
+            errors,
+            |value, at, errors| each(value, at, errors, read_uri),
+        );
         let required = object.optional("required", errors, boolean).unwrap_or(true);
         let most_bytes = object.optional("max_bytes", errors, read_most_bytes).unwrap_or(limits::STATUS_LIST_BYTES);
         object.finish(errors);
@@ -44,7 +53,7 @@ impl Status {
             let target = Rc::new(Target { cluster: cluster.clone(), authority: authority.to_owned(), path: path.to_owned() });
             let id = ListId { issuer: Rc::clone(&issuer), uri: uri.into(), target };
             if lists.insert(uri.to_owned(), id).is_some() {
-                errors.add(&at.member("uris"), format!("`{uri}` stands twice"));
+                errors.add_with_help(&at.member("uris"), format!("`{uri}` stands twice"), "remove one of them");
             }
         }
         Some(Self { required, most_bytes, lists })
@@ -66,24 +75,22 @@ impl Status {
 }
 
 fn read_uri<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> Option<(&'v str, &'v str, &'v str)> {
-    let uri = string(value, at, errors)?;
+    const HELP: &str = "write it as tokens name it, for example `https://broker.example/status/1`";
+    let uri = text(value, at, errors, HELP)?;
     let parts = uri.strip_prefix("https://").and_then(|rest| Some(rest.split_at(rest.find('/')?)));
     let Some((authority, path)) = parts.filter(|(authority, path)| is_authority(authority) && is_path(path)) else {
-        errors.add_with_help(
-            at,
-            format!("`{uri}` is no https URL with a path"),
-            "write it as tokens name it, for example `https://broker.example/status/1`",
-        );
+        errors.add_with_help(at, format!("`{uri}` is no https URL with a path"), HELP);
         return None;
     };
     Some((uri, authority, path))
 }
 
 fn read_most_bytes(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<usize> {
-    let number = whole_number(value, at, errors)?;
+    let help = format!("write a whole number from 1 to {}, or leave it out", limits::STATUS_LIST_BYTES_MOST);
+    let number = whole_number(value, at, errors, &help)?;
     let fitting = usize::try_from(number).ok().filter(|bytes| (1..=limits::STATUS_LIST_BYTES_MOST).contains(bytes));
     if fitting.is_none() {
-        errors.add(at, format!("must be from 1 to {}", limits::STATUS_LIST_BYTES_MOST));
+        errors.add_with_help(at, format!("must be from 1 to {}", limits::STATUS_LIST_BYTES_MOST), help);
     }
     fitting
 }

@@ -46,25 +46,24 @@ impl Against<'_> {
         let renamed = name(self.new) != name(self.old);
         let moved = changed(&new.vm_id, &old.vm_id);
         if let Some((new, old)) = &moved {
-            let (message, help) = self.orphaned(
-                &format!("another `vm_id` than `{}`", old.name),
-                &format!("keep `vm_id: {}`: a new filter, environment or plugin name needs no new one", old.name),
-            );
+            let message = self.orphaned(&format!("another `vm_id` than `{}`", old.name));
+            let help = format!("keep `vm_id: {}`: a new filter, environment or plugin name needs no new one", old.name);
             self.warn(Lint::StreamsOrphaned, self.new.finding_at(new, message, Some(help)));
             self.endings(new);
         }
         if renamed {
             let was = name(self.old);
-            let (message, help) = self.orphaned(&format!("the policy was called `{was}`"), &format!("keep `name: {was}`"));
+            let message = self.orphaned(&format!("the policy was called `{was}`"));
+            let help = format!("keep `name: {was}`");
             self.warn(Lint::StreamsOrphaned, self.new.finding("/name", message, Some(help)));
         }
     }
 
-    /// What becomes of the streams that are open, and what to do about it.
-    fn orphaned(&self, change: &str, keep: &str) -> (String, String) {
+    /// What becomes of the streams that are open.
+    fn orphaned(&self, change: &str) -> String {
         let default = || format!("{}s", limits::ORPHANED_STREAMS.as_secs());
         let bound = text(self.old, "/session/orphaned_streams").map_or_else(default, str::to_owned);
-        (format!("{change}: streams that are open now end within {bound}, whatever this policy says of them"), keep.to_owned())
+        format!("{change}: streams that are open now end within {bound}, whatever this policy says of them")
     }
 
     /// What sessions have done to end lives in the proxy's memory, under the `vm_id`.
@@ -77,7 +76,10 @@ impl Against<'_> {
         }
         let message =
             format!("the proxies forget what was ended by {}: those sessions come back until their tokens end", and(&ways));
-        let help = "write them down first: `policy-host revoke --from-log ACCESS_LOG FILE`".to_owned();
+        let help = format!(
+            "keep the `vm_id`; or write them down first, by `policy-host revoke --from-log ACCESS_LOG FILE`, and `# check: allow {}` beside it",
+            Lint::EndingsLost.code()
+        );
         self.warn(Lint::EndingsLost, self.new.finding_at(at, message, Some(help)));
     }
 

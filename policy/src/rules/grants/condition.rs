@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::document::{At, Errors, Object, each, kind, pattern, whole_number};
+use crate::document::{At, Errors, Object, as_whole_number, each, kind, pattern};
 use crate::primitives::pattern::Pattern;
 use crate::token::claims::ClaimPath;
 
@@ -66,7 +66,7 @@ impl Subject {
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Bool(truth) => Some(truth.to_string()),
-        Value::Number(_) => whole_number(value, &At::ROOT, &mut Errors::default()).map(|number| number.to_string()),
+        Value::Number(_) => as_whole_number(value).map(|number| number.to_string()),
         Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -94,7 +94,11 @@ pub(super) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Ve
             };
             Some(members.iter().filter_map(read).collect())
         }
-        Value::Array(_) => each(value, at, errors, read_one),
+        Value::Array(items) if !items.is_empty() => each(value, at, errors, read_one),
+        Value::Array(_) => {
+            errors.add_with_help(at, "must not be an empty list", HELP);
+            None
+        }
         Value::Object(_) => {
             errors.add_with_help(at, "must name a claim", HELP);
             None
@@ -106,16 +110,19 @@ pub(super) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Ve
     }
 }
 
+const SCALARS: &str = "no condition can ask for such a number: have the issuer write a text, and name that";
+
 /// The text that a claim must have or hold.
 fn by_name(name: &str, value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
     let help = match value {
         Value::String(_) => return pattern(value, at, errors),
+        Value::Number(_) if as_whole_number(value).is_none() => SCALARS.to_owned(),
         Value::Bool(_) | Value::Number(_) => {
             format!("write the conditions as a list: `claims: [{{claim: {name}, is: {value}}}]`")
         }
         Value::Array(_) => format!("write a condition for each as a list: `claims: [{{claim: {name}, contains: …}}]`"),
         Value::Object(_) => format!("write the way to the claim as a list: `claims: [{{claim: [{name}, …], contains: …}}]`"),
-        Value::Null => "leave the claim out, or write the text that it must have".to_owned(),
+        Value::Null => "write the text that it must have".to_owned(),
     };
     errors.add_with_help(at, format!("must be a string here, not {}", kind(value)), help);
     None
@@ -126,7 +133,13 @@ fn read_one(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<ClaimCond
     let path = object.required("claim", "for example `claim: scope`, or `claim: [realm_access, roles]`", errors, ClaimPath::read);
     let is = object.optional("is", errors, |value, at, errors| match value {
         Value::Bool(_) => Some((Form::Scalar, Pattern::Exact(value.to_string()))),
-        Value::Number(_) => Some((Form::Scalar, Pattern::Exact(whole_number(value, at, errors)?.to_string()))),
+        Value::Number(_) => match as_whole_number(value) {
+            Some(number) => Some((Form::Scalar, Pattern::Exact(number.to_string()))),
+            None => {
+                errors.add_with_help(at, "must be a text, a boolean or a whole number from 0 to 2^53", SCALARS);
+                None
+            }
+        },
         Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => Some((Form::Text, pattern(value, at, errors)?)),
     });
     let contains = object.optional("contains", errors, pattern).map(|pattern| (Form::Items, pattern));
@@ -137,7 +150,7 @@ fn read_one(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<ClaimCond
         errors.add_with_help(
             at,
             "must have exactly one of `is`, `contains` and `word`",
-            "`is` for the whole claim, `contains` for an item of a list, `word` for a word of a text; write two conditions for two",
+            "write one: `is` for the whole claim, `contains` for an item of a list, `word` for a word of a text; write two conditions for two",
         );
     }
     let (form, pattern) = is.or(contains).or(word)?;

@@ -79,7 +79,7 @@ impl Grant {
 /// Reads one item of `grants`. `several_issuers`: then a subject alone names nobody, and each grant names its issuer.
 pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command], issuers: &[&str]) -> Option<Grant> {
     let mut object = Object::open(value, at, errors)?;
-    let grant_name = object.required("name", "the audit record names the grant", errors, name);
+    let grant_name = object.required("name", "for example `name: agents`: the audit record names the grant", errors, name);
     let when = object.required(
         "when",
         "say whom the grant is for, such as `when: {subject: \"agent-*\"}`",
@@ -107,7 +107,8 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
     let mut object = Object::open(value, at, errors)?;
     if value.as_object().is_some_and(Map::is_empty) {
-        errors.add_with_help(at, "an empty `when` would be everybody", "name a subject, an agent, an issuer or claims");
+        let help = "name a subject, an agent, an issuer or claims, such as `{subject: \"agent-*\"}`";
+        errors.add_with_help(at, "an empty `when` would be everybody", help);
     }
     let issuer = object.optional("issuer", errors, |value, at, errors| {
         let text = string(value, at, errors)?;
@@ -119,7 +120,11 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
         Some(text.to_owned())
     });
     if issuers.len() > 1 && !object.has("issuer") {
-        errors.add_with_help(at, "`issuer` is missing", "with several issuers the same subject can be two; say whose is meant");
+        let help = format!(
+            "with several issuers the same subject can be two; say whose is meant: `issuer: {}`",
+            issuers.join("`, or `issuer: ")
+        );
+        errors.add_with_help(at, "`issuer` is missing", help);
     }
     let subject = object.optional("subject", errors, pattern);
     let session = object.optional("session", errors, pattern);
@@ -141,7 +146,10 @@ pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, comm
         let text = value.as_str().unwrap_or_default();
         let names = || commands.iter().map(|command| &*command.name);
         let help = nearest(text, names()).map_or_else(
-            || format!("the commands are {}", names().take(20).collect::<Vec<_>>().join(", ")),
+            || match names().next() {
+                Some(_) => format!("the commands are {}", names().take(20).collect::<Vec<_>>().join(", ")),
+                None => "name it under `commands` first".to_owned(),
+            },
             |near| format!("did you mean `{near}`?"),
         );
         errors.add_with_help(at, format!("`{text}` names no command"), help);

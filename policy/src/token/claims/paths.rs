@@ -25,7 +25,11 @@ impl ClaimPath {
         let names = strings(value, at, errors)?;
         if names.len() > limits::TOKEN_JSON_DEPTH {
             let depth = limits::TOKEN_JSON_DEPTH;
-            errors.add_with_help(at, format!("more than {depth} names"), "no token is read that is nested so deeply");
+            errors.add_with_help(
+                at,
+                format!("more than {depth} names"),
+                "name a claim further up: no token is read that is nested so deeply",
+            );
         }
         (!names.is_empty()).then(|| Self(names.into_iter().map(str::to_owned).collect()))
     }
@@ -87,7 +91,7 @@ impl FirstOf {
             errors.add_with_help(
                 at,
                 format!("more than {} places", limits::CLAIM_CHOICES),
-                "one or two are what an issuer has; each further one is another way to be the same session",
+                "name fewer: one or two are what an issuer has, and each further one is another way to be the same session",
             );
         }
         Some(Self(paths))

@@ -69,7 +69,9 @@ impl fmt::Display for KeyFault {
 /// Reads a key for the algorithm of its `alg` or, without one, for the only algorithm of `accepted` that fits. Members that mean
 /// nothing for its type are nobody's business (RFC 7517 §4).
 pub(super) fn read(value: &Value, accepted: &Accepted) -> Result<VerificationKey, KeyFault> {
-    let members = value.as_object().ok_or_else(|| KeyFault::whole("must be a JWK: an object without duplicate members"))?;
+    let members = value.as_object().ok_or_else(|| {
+        KeyFault::whole("must be a JWK: an object without duplicate members").help("write the key as an object: `{kty: …}`")
+    })?;
     if let Some(secret) = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().find(|name| members.contains_key(**name)) {
         return Err(KeyFault::in_member(secret, "private or symmetric key material")
             .help("put only the public key here, and replace this key: whoever read this can sign with it"));
@@ -91,6 +93,9 @@ pub(super) fn read(value: &Value, accepted: &Accepted) -> Result<VerificationKey
     Ok(VerificationKey { id, algorithm, fingerprint, key, spki })
 }
 
+/// Said only of sets in which no key is left, so that to take it out would not do.
+const ANOTHER_PURPOSE: &str = "put a key in its place that the issuer signs with";
+
 fn is_for_signatures(members: &Map<String, Value>, wanted: KeyUse) -> Result<(), KeyFault> {
     let key_use = members.get("use");
     let fits = match wanted {
@@ -104,16 +109,16 @@ fn is_for_signatures(members: &Map<String, Value>, wanted: KeyUse) -> Result<(),
             (KeyUse::Signature, "jwt-svid") => KeyFault::in_member("use", "`use` is `jwt-svid`, as in a SPIFFE bundle")
                 .help("write `use: jwt-svid` in `keys` for an issuer whose set is a SPIFFE bundle"),
             (KeyUse::Signature, _) => KeyFault::in_member("use", format!("`use` is `{named}`, not `sig` (RFC 7517 §4.2)"))
-                .help("take the key out of the set"),
+                .help(ANOTHER_PURPOSE),
             (KeyUse::JwtSvid, _) => KeyFault::of(key_use.map(|_| "use"), format!("`use` is {named}, not `jwt-svid`"))
-                .help("take the key out of the set, or `use: jwt-svid` out of `keys`"),
+                .help("put a key with `use: jwt-svid` in its place or, where the set is no SPIFFE bundle, take `use: jwt-svid` out of `keys`"),
         };
         return Err(fault.foreign());
     }
     let may_verify = |operations: &Value| operations.as_array().is_some_and(|list| list.iter().any(|op| op == "verify"));
     if members.get("key_ops").is_some_and(|operations| !may_verify(operations)) {
         return Err(KeyFault::in_member("key_ops", "`key_ops` does not hold `verify` (RFC 7517 §4.3)")
-            .help("take the key out of the set")
+            .help(ANOTHER_PURPOSE)
             .foreign());
     }
     Ok(())
@@ -135,22 +140,27 @@ fn algorithm(members: &Map<String, Value>, accepted: &[Algorithm]) -> Result<Alg
             (Some(kind @ ("EC" | "OKP")), None) => format!("{kind} without `crv`"),
             (kind, _) => kind.unwrap_or("none").to_owned(),
         };
-        let help =
-            "use EC (P-256, P-384), OKP (Ed25519) or RSA keys; never `oct`: a shared secret in a proxy is a standing credential";
+        let help = "put an EC (P-256, P-384), OKP (Ed25519) or RSA key in its place; never `oct`: a shared secret in a proxy is a standing credential";
         return Err(KeyFault::whole(format!("a key of kind {kind} cannot be used")).help(help).foreign());
     }
+    let fitting = || Algorithm::ALL.into_iter().filter(|algorithm| fits(*algorithm));
+    let mut usable = accepted.iter().copied().filter(|algorithm| fits(*algorithm));
     if let Some(named) = members.get("alg") {
         let known = named.as_str().and_then(Algorithm::from_name).filter(|algorithm| fits(*algorithm));
         return known.filter(|algorithm| accepted.contains(algorithm)).ok_or_else(|| {
+            let help = match (known, usable.next()) {
+                (Some(known), _) => format!("list `{known}` under `algorithms`, or put a key of another algorithm in its place"),
+                (None, Some(_)) => "write the `alg` of its kind that is listed under `algorithms`, or leave `alg` out".to_owned(),
+                (None, None) => format!("leave `alg` out, and list under `algorithms` what the key is for: {}", names(fitting())),
+            };
             let named = named.as_str().unwrap_or("(no text)");
             let text = format!("its `alg` {named} is none of the issuer's `algorithms` that fit it");
-            KeyFault::in_member("alg", text).help("list its algorithm there, or take the key out of the set").foreign()
+            KeyFault::in_member("alg", text).help(help).foreign()
         });
     }
-    let mut usable = accepted.iter().copied().filter(|algorithm| fits(*algorithm));
     match (usable.next(), usable.next()) {
         (None, _) => Err(KeyFault::whole("it fits none of the issuer's `algorithms`")
-            .help("list its algorithm there, or take the key out of the set")
+            .help(format!("list there what the key is for: {}", names(fitting())))
             .foreign()),
         (Some(only), None) => Ok(only),
         (Some(one), Some(other)) => {
@@ -158,6 +168,11 @@ fn algorithm(members: &Map<String, Value>, accepted: &[Algorithm]) -> Result<Alg
                 .help("list the one algorithm that the issuer signs with, or say with `alg` which one this key is for"))
         }
     }
+}
+
+/// `ES256`, or `RS256` or one of its like.
+fn names(algorithms: impl Iterator<Item = Algorithm>) -> String {
+    algorithms.map(|algorithm| format!("`{algorithm}`")).collect::<Vec<_>>().join(" or ")
 }
 
 type Material = (KeyFingerprint, DecodingKey, Option<Vec<u8>>);
