@@ -6,6 +6,7 @@ use super::{
     lines::Lines,
     output::{self, count},
     replay,
+    which::Which,
 };
 use chaperone_authoring::{
     import::{self, Drawn, EachLine, Entry, Framing, Group, LeftOut, OfPolicy, Operations, Summary, each_value},
@@ -66,6 +67,8 @@ pub(crate) struct Records {
     /// The policy that the records are of.
     #[arg(long, value_name = "POLICY")]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// The host of requests; a record does not have it.
     #[arg(long, value_name = "HOST")]
     authority: Option<String>,
@@ -129,7 +132,7 @@ impl Import {
 
 impl Records {
     fn run(&self) -> Exit {
-        let policy = match self.policy.as_deref().map(replay::read).transpose() {
+        let policy = match self.policy.as_deref().map(|path| self.which.valid(path)).transpose() {
             Ok(policy) => policy,
             Err(exit) => return exit,
         };

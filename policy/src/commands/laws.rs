@@ -43,10 +43,10 @@ fn canonical(text: &str) -> String {
 
 /// How specifically the pattern takes each segment, the lower the more, and whether it does in the one spelling that is sure.
 fn naive(pattern: &str, path: &str) -> Option<(Vec<(u8, isize)>, bool)> {
-    let mut sent = path[1..].split('/');
+    let mut sent = path.split('/').skip(1);
     let mut ranks = Vec::new();
     let mut sure = true;
-    for part in pattern[1..].split('/') {
+    for part in pattern.split('/').skip(1) {
         let segment = sent.next()?;
         if part.starts_with("{*") {
             sure &= !segment.contains(';') && sent.all(|segment| !segment.contains(';'));

@@ -113,13 +113,15 @@ pub(crate) struct Router {
     root: Node,
 }
 
+/// By decoded form, with the canonical form for the exact comparison.
+type Spelled = HashMap<Vec<u8>, (Vec<u8>, Node)>;
+
 #[derive(Debug, Default)]
 struct Node {
-    /// By decoded form, with the canonical form for the exact comparison.
-    literals: HashMap<Vec<u8>, (Vec<u8>, Node)>,
+    literals: Spelled,
     /// By the length of the end, decoded, so that a segment is looked up once a length: at most
     /// [`limits::END_BYTES`](crate::primitives::limits::END_BYTES) times.
-    ends: BTreeMap<usize, HashMap<Vec<u8>, (Vec<u8>, Node)>>,
+    ends: BTreeMap<usize, Spelled>,
     capture: Option<Box<Node>>,
     rest: Vec<Route>,
     here: Vec<Route>,
