@@ -94,9 +94,8 @@ impl Documents {
         if best == Likeness::Foreign {
             let mut none = found::none(&self.0, &candidates);
             // The policy may be what a template would put there.
-            if let Some(help) = none.help.as_mut().filter(|_| template::action(&none.source.text).is_some()) {
-                help.push_str("; if this is a template, ");
-                help.push_str(template::RENDER);
+            if template::action(&none.source.text).is_some() {
+                none.help = none.help.map(|help| format!("{help}; if this is a template, {}", template::RENDER));
             }
             return Err(none.into());
         }

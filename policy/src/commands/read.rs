@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::commands::router::{CommandId, Form, Part, Route, Router};
-use crate::document::{At, Errors, Object, boolean, each, name, one_of, string};
+use crate::document::{At, Errors, Object, boolean, each, name, one_of, string, text};
 use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Spellings};
 use crate::primitives::limits;
@@ -40,7 +40,8 @@ pub(crate) struct NeedsBody {
 /// Reads the member `commands`: in the order of their names, with the tree that finds them.
 pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Vec<Command>, Router)> {
     let Some(members) = value.as_object() else {
-        errors.add(at, "must be an object of commands by name");
+        let help = "write each command under its name: `{orders.list: {http: {methods: [GET], path: /v1/orders}}}`";
+        errors.add_with_help(at, "must be an object of commands by name", help);
         return None;
     };
     let mut commands = Vec::with_capacity(members.len());
@@ -101,12 +102,18 @@ fn read_matcher(value: &Value, at: &At<'_>, errors: &mut Errors, command: Comman
     let mut object = Object::open(value, at, errors)?;
     let http = object.optional("http", errors, |value, at, errors| read_http(value, at, errors, command));
     let grpc = object.optional("grpc", errors, |value, at, errors| read_grpc(value, at, errors, command));
-    object.unsupported("mcp", errors);
-    object.unsupported("sql", errors);
+    for name in ["mcp", "sql"] {
+        let help = "remove it, and the command with it where it has no other matcher: what it asks for would not be enforced";
+        object.unsupported_but(name, help, errors);
+    }
     let kinds = ["http", "grpc", "mcp", "sql"].into_iter().filter(|kind| object.has(kind)).count();
     object.finish(errors);
     if kinds != 1 {
-        errors.add_with_help(at, "must have exactly one of `http` and `grpc`", "write several matchers as a list");
+        let help = match kinds {
+            0 => "write `http: {methods: […], path: …}`, or `grpc: {service: …, methods: […]}`",
+            _ => "write several matchers as a list",
+        };
+        errors.add_with_help(at, "must have exactly one of `http` and `grpc`", help);
         return None;
     }
     http.or(grpc)
@@ -163,9 +170,10 @@ pub(crate) fn grpc_path(service: &str, method: &str) -> Vec<Part> {
 }
 
 fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    let text = string(value, at, errors)?;
+    const HELP: &str = "write one method in capital letters, such as `GET`";
+    let text = text(value, at, errors, HELP)?;
     if matches!(text, "TRACE" | "CONNECT") {
-        errors.add(at, format!("{text} is always refused"));
+        errors.add_with_help(at, format!("{text} is always refused"), "take it out");
         return None;
     }
     if text == "*" {
@@ -174,7 +182,11 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
         return None;
     }
     if !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-        let help = format!("methods are case-sensitive (RFC 9110 §9.1): write `{}`", text.to_ascii_uppercase());
+        let help = if text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
+            format!("methods are case-sensitive (RFC 9110 §9.1): write `{}`", text.to_ascii_uppercase())
+        } else {
+            HELP.to_owned()
+        };
         errors.add_with_help(at, format!("`{text}` is not a method"), help);
         return None;
     }
@@ -210,7 +222,7 @@ fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spel
 /// A path pattern: literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end for the
 /// remaining ones.
 fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part>> {
-    let text = string(value, at, errors)?;
+    let text = text(value, at, errors, "write a path that begins with `/`, such as `/v1/orders`")?;
     let parsed = parse_path(text);
     if let Err((message, help)) = &parsed {
         errors.add_with_help(at, format!("`{text}` {message}"), *help);

@@ -1,19 +1,84 @@
 //! What requests can be.
 
 use crate::{
-    good::POLICY,
+    good::{KEYED, POLICY},
     rows::{Row, rows},
 };
 
 const PLAIN: &str = "write the path as clients send it, without query, empty or dot segments";
 
-const CAPTURE: &str = "a capture takes a whole segment: `/{id}/`; `*` and `?` have no meaning here";
-
 pub(crate) fn all() -> Vec<Row> {
-    rows(POLICY, &TABLE)
+    let mut all = rows(POLICY, &TABLE);
+    all.extend(rows(KEYED, &PATHS));
+    all.extend(rows(POLICY, &OTHERS));
+    let named = "write each command under its name: `{orders.list: {http: {methods: [GET], path: /v1/orders}}}`";
+    let command = "\n  orders.read: {http: {methods: [GET], path: \"/v1/orders/{id}\"}}";
+    all.push(Row::new(KEYED, ("/commands", named, command, " [orders.read]", command)));
+    for right in ["/v1/{id}:run", "/v1/{id}"] {
+        let long = format!("/v1/{{id}}:{}", "x".repeat(70));
+        all.push(Row::new(KEYED, (READ, "shorten it, or capture the whole segment", "/v1/orders/{id}", &long, right)));
+    }
+    all
 }
 
-const TABLE: [(&str, &str, &str, &str, &str); 22] = [
+const READ: &str = "/commands/orders.read/http/path";
+const HOSTS: &str = "/commands/orders.list/http/hosts/0";
+const REST: &str = "write `{*rest}` for all that is left, or `{id}` for one segment";
+const NAMES: &str = "list the methods: `methods: [GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS]` are all that most services have";
+const LABEL: &str =
+    "`*` is the whole first label and stands for exactly one, with two labels or more after it: `*.tenant.example`";
+const METHOD: &str = "write one method in capital letters, such as `GET`";
+const UNSUPPORTED: &str =
+    "remove it, and the command with it where it has no other matcher: what it asks for would not be enforced";
+const HEALTH: &str = "health: {http: {methods: [GET], path: /healthz}}";
+
+const PATHS: [(&str, &str, &str, &str, &str); 6] = [
+    (READ, REST, "/v1/orders/{id}", "/v1/orders/*", "/v1/orders/{*rest}"),
+    (READ, REST, "/v1/orders/{id}", "/v1/orders/**", "/v1/orders/{id}"),
+    (READ, "write `{id}` for one segment", "/v1/orders/{id}", "/v1/*/orders", "/v1/{id}/orders"),
+    (
+        READ,
+        "a capture begins a segment, and a fixed end may follow it: `/{id}/`, `/{model}:run`; `*` and `?` have no meaning here",
+        "/v1/orders/{id}",
+        "/v1/orders/x{id}",
+        "/v1/orders/{id}",
+    ),
+    (READ, "`{*rest}` takes all that is left; an end follows `{id}`", "/v1/orders/{id}", "/v1/{*rest}:run", "/v1/{id}:run"),
+    (READ, "write a path that begins with `/`, such as `/v1/orders`", "\"/v1/orders/{id}\"", "7", "/v1/all"),
+];
+
+const OTHERS: [(&str, &str, &str, &str, &str); 10] = [
+    (HOSTS, "leave `hosts` out: then any host will do", ", hosts: [orders.example]", ", hosts: [\"*\"]", ""),
+    (HOSTS, LABEL, "hosts: [orders.example]", "hosts: [\"orders.*\"]", "hosts: [\"*.tenant.example\"]"),
+    (
+        "/commands/health/http/methods/0",
+        NAMES,
+        HEALTH,
+        "health: {http: {methods: [\"*\"], path: /healthz}}",
+        "health: {http: {methods: [GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS], path: /healthz}}",
+    ),
+    ("/commands/health/http/methods/0", METHOD, HEALTH, "health: {http: {methods: [GET|HEAD], path: /healthz}}", HEALTH),
+    ("/commands/health/http/methods/0", METHOD, HEALTH, "health: {http: {methods: [true], path: /healthz}}", HEALTH),
+    ("/commands/health/http/methods/1", "take it out", HEALTH, "health: {http: {methods: [GET, TRACE], path: /healthz}}", HEALTH),
+    (
+        "/commands/health",
+        "write `http: {methods: […], path: …}`, or `grpc: {service: …, methods: […]}`",
+        HEALTH,
+        "health: {}",
+        HEALTH,
+    ),
+    (
+        "/commands/tools/mcp",
+        UNSUPPORTED,
+        "unmediated: [health]\n",
+        "  tools: {mcp: {}}\nunmediated: [health]\n",
+        "unmediated: [health]\n",
+    ),
+    ("/commands/health/sql", UNSUPPORTED, HEALTH, "health: {http: {methods: [GET], path: /healthz}, sql: {}}", HEALTH),
+    ("/commands/health/htpp", "did you mean `http`?", HEALTH, "health: {htpp: {methods: [GET], path: /healthz}}", HEALTH),
+];
+
+const TABLE: [(&str, &str, &str, &str, &str); 20] = [
     (
         "/commands/health",
         "write several matchers as a list",
@@ -66,7 +131,7 @@ const TABLE: [(&str, &str, &str, &str, &str); 22] = [
     ),
     (
         "/commands/orders.list/http/permit",
-        "remove it, or capture a segment",
+        "remove it, or capture a whole segment",
         ", hosts: [orders.example]",
         ", permit: [semicolon]",
         "",
@@ -93,8 +158,6 @@ const TABLE: [(&str, &str, &str, &str, &str); 22] = [
         "/v1/orders/{}",
         "/v1/orders/{id}",
     ),
-    ("/commands/orders.read/http/path", CAPTURE, "/v1/orders/{id}", "/v1/orders/*", "/v1/orders/{id}"),
-    ("/commands/orders.read/http/path", CAPTURE, "/v1/orders/{id}", "/v1/{kind}s/{id}", "/v1/{kind}/{id}"),
     ("/commands/orders.read/http/path", "give each its own name", "/v1/orders/{id}", "/v1/{id}/{id}", "/v1/{kind}/{id}"),
     (
         "/commands/orders.read/http/path",

@@ -77,6 +77,8 @@ pub(crate) fn all() -> Vec<Row> {
     all.extend(of_envoy());
     all.extend(of_a_list());
     all.push(of_a_body());
+    all.extend(of_several());
+    all.extend(of_aliases_and_templates());
     let (anchor, alias) = ("/name", "/tokens/issuers/0/audiences/0");
     for (place, help) in [(anchor, "write the value out wherever it is needed"), (alias, "write the value out")] {
         let row = Row::new(POLICY, (place, help, "name: orders\n", "name: &orders orders\n", "name: orders\n"));
@@ -99,10 +101,6 @@ fn of_envoy() -> Vec<Row> {
     let row = |place, help, from, wrong, right| Row::new(&good, (place, help, from, wrong, right));
     let none =
         "a policy is the `configuration` of a wasm plugin: a google.protobuf.StringValue whose `value` is the policy as JSON";
-    let second = format!("{}- '@type': type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n", "");
-    let again = good.strip_prefix("resources:\n").unwrap();
-    assert!(again.starts_with(&second));
-    let all = "resources:\n";
     vec![
         row(
             "/upstream/credential/value",
@@ -139,12 +137,52 @@ fn of_envoy() -> Vec<Row> {
             "",
             &good[good.find("      configuration:").unwrap()..],
         ),
-        row("/resources/1/typed_config/config/configuration/value", "keep one policy a file", all, &format!("{all}{again}"), all),
         row("/name", "use letters, digits, `.`, `_` and `-`, at most 256 of them", text, text, text).and(
             "\"name\":\"orders\"",
             "\"name\":\"all orders\"",
             "\"name\":\"all-orders\"",
         ),
+    ]
+}
+
+/// A file with several policies in it, or another than the one that is asked for.
+fn of_several() -> Vec<Row> {
+    let other = KEYED.replace("name: orders\n", "name: others\n");
+    let start = "version: 1\n";
+    let (same, two) = (format!("{KEYED}---\n{start}"), format!("{other}---\n{start}"));
+    let second = KEYED.lines().count() + 3;
+    let one = "say which one is meant by `--policy-name NAME`: ";
+    let list = |first: &str| format!("`{first}` (line 2), `orders` (line {second})");
+    let row = |place, help: &str, wrong: &str, right: &str| Row::new(KEYED, (place, help, start, wrong, right));
+    let many: String = (0..10_000).map(|_| "---\nkind: Service\n").collect();
+    vec![
+        row("/name", &format!("{one}{}", list("others")), &two, &two).then(&["--policy-name", "orders"]),
+        row("/name", &format!("give each a name of its own, and {one}{}", list("orders")), &same, &two)
+            .then(&["--policy-name", "orders"]),
+        row("/name", &format!("give each a name of its own, or name its object: {}", list("orders")), &same, &two)
+            .with(&["--policy-name", "orders"]),
+        row("", "it has `orders` (line 2)", start, start).with(&["--policy-name", "order"]).then(&["--policy-name", "orders"]),
+        row(
+            "",
+            "take those that belong to the policy",
+            &format!("kind: Service\n{many}---\n{start}"),
+            &format!("kind: Service\n---\n{start}"),
+        ),
+    ]
+}
+
+/// A manifest whose policy is elsewhere.
+fn of_aliases_and_templates() -> Vec<Row> {
+    let good = plugin(KEYED);
+    let (before, _) = good.split_once("  pluginConfig:\n").unwrap();
+    let (head, object) = good.split_once("spec:\n").unwrap();
+    let anchored = format!("x-spec: &spec\n{object}{head}spec: *spec\n");
+    let template = format!("{before}  note: |\n    {{{{ .Values.policy }}}}\n");
+    let none = "a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, in an EnvoyFilter or in a ConfigMap; \
+                if this is a template, render it first: `helm template CHART | policy-host check -`";
+    vec![
+        Row::new(&good, ("/spec/pluginConfig", "write the policy out where it is used", &good, &anchored, &good)),
+        Row::new(&good, ("", none, &good, &template, &good)),
     ]
 }
 
@@ -193,7 +231,28 @@ fn of_a_list() -> Vec<Row> {
 /// Place, help, and of the good text, of the mistake, of what the help says.
 type Table<const N: usize> = [(&'static str, &'static str, &'static str, &'static str, &'static str); N];
 
-const YAML: Table<12> = [
+const YAML: Table<14> = [
+    (
+        "",
+        "render it first: `helm template CHART | policy-host check -`",
+        "name: orders\n",
+        "name: {{ .Values.name }}\n",
+        "name: orders\n",
+    ),
+    (
+        "/commands/orders.read/http",
+        "write `path: \"/v1/orders/{id}\"`",
+        "path: \"/v1/orders/{id}\"",
+        "path: /v1/orders/{id}",
+        "path: \"/v1/orders/{id}\"",
+    ),
+    (
+        "/limits",
+        "write the members out",
+        "limits: {token_bytes: 9000}",
+        "limits: {<<: {token_bytes: 9000}}",
+        "limits: {token_bytes: 9000}",
+    ),
     (
         "/commands",
         "put it in quotes",
@@ -220,7 +279,6 @@ const YAML: Table<12> = [
         "session: {max_lifetime: 1h, ",
     ),
     ("/name", "remove the tag; quotes make a string", "name: orders\n", "name: !!str 7\n", "name: \"7\"\n"),
-    ("", "keep one document a file, without `---` between", "generation: 4\n", "generation: 4\n---\n", "generation: 4\n"),
     (
         "",
         "keys are strings",
@@ -316,7 +374,7 @@ const ISTIO: Table<8> = [
     ("/grants/0/allow/0", "did you mean `orders.read`?", "allow: [orders.read]", "allow: [orders.raed]", "allow: [orders.read]"),
     (
         "",
-        "a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, or in an EnvoyFilter",
+        "a policy is the `pluginConfig` of a WasmPlugin, the `config` of an EnvoyExtensionPolicy, in an EnvoyFilter or in a ConfigMap",
         "  pluginConfig:\n",
         "  pluginconfig:\n",
         "  pluginConfig:\n",

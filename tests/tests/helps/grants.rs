@@ -11,6 +11,7 @@ const ONE: &str = "write one: `is` for the whole claim, `contains` for an item o
 
 pub(crate) fn all() -> Vec<Row> {
     let mut all = rows(POLICY, &TABLE);
+    all.extend(rows(POLICY, &PATTERNS));
     all.extend(rows(POLICY, &CONDITIONS));
     let listed = "list it under `tokens.issuers`";
     let issuer = |name: &str| {
@@ -41,7 +42,7 @@ pub(crate) fn all() -> Vec<Row> {
     all
 }
 
-const TABLE: [(&str, &str, &str, &str, &str); 13] = [
+const TABLE: [(&str, &str, &str, &str, &str); 12] = [
     (
         "/grants/0",
         "say whom the grant is for, such as `when: {subject: \"agent-*\"}`",
@@ -113,17 +114,10 @@ const TABLE: [(&str, &str, &str, &str, &str); 13] = [
         "issued_before: \"2026-11-23T10:00:00Z\"",
     ),
     ("/revoked/0/sesion", "did you mean `session`?", "session: s-1", "sesion: s-1", "session: s-1"),
-    (
-        "/grants/0/when/subject",
-        "`*` stands only at the end; at most 256 bytes",
-        "subject: \"agent-*\"",
-        "subject: \"*-agent\"",
-        "subject: \"agent-*\"",
-    ),
     ("/grants/0/when/subjekt", "did you mean `subject`?", "subject: \"agent-*\"", "subjekt: \"agent-*\"", "subject: \"agent-*\""),
 ];
 
-const CONDITIONS: [(&str, &str, &str, &str, &str); 16] = [
+const CONDITIONS: [(&str, &str, &str, &str, &str); 15] = [
     ("/grants/1/when/claims", CLAIMS, "claims: {role: support}", "claims: {}", "claims: {role: support}"),
     (
         "/grants/1/when/claims",
@@ -211,11 +205,45 @@ const CONDITIONS: [(&str, &str, &str, &str, &str); 16] = [
         "claims: [{claim: levels, contains: 2}]",
         "claims: [{claim: levels, contains: \"2\"}]",
     ),
+];
+
+const BEGINNING: &str = "`*` stands only at the end, after a beginning; at most 256 bytes";
+const EVERYBODY: &str = "`**` alone would be everybody: write what the text begins with before it, or name an `issuer`";
+const SUBJECT: &str = "/grants/0/when/subject";
+const AGENTS: &str = "{subject: \"agent-*\"}";
+const ALLOW: &str = "allow: [orders.list, orders.read]";
+
+const PATTERNS: [(&str, &str, &str, &str, &str); 8] = [
+    (SUBJECT, BEGINNING, AGENTS, "{subject: \"*-agent\"}", AGENTS),
     (
         "/grants/1/when/claims/role",
-        "`*` stands only at the end; at most 256 bytes",
+        BEGINNING,
         "claims: {role: support}",
         "claims: {role: \"*port\"}",
         "claims: {role: \"support*\"}",
+    ),
+    (
+        SUBJECT,
+        "`*` stands only at the end: write `agent-*`, or `agent-**` to go beyond a `/`",
+        AGENTS,
+        "{subject: \"agent-*-x\"}",
+        "{subject: \"agent-*\"}",
+    ),
+    (
+        SUBJECT,
+        "`*` stands only at the end: write `agent-*`, or `agent-**` to go beyond a `/`",
+        AGENTS,
+        "{subject: \"agent-*/x\"}",
+        "{subject: \"agent-**\"}",
+    ),
+    (SUBJECT, EVERYBODY, AGENTS, "{subject: \"**\"}", "{subject: \"agent-**\"}"),
+    (SUBJECT, EVERYBODY, AGENTS, "{subject: \"**\"}", "{issuer: https://broker.example}"),
+    ("/grants/0/allow/0", "`*` stands only at the end; at most 256 bytes", ALLOW, "allow: [\"*.list\"]", "allow: [\"orders.*\"]"),
+    (
+        "/grants/0/allow/0",
+        "the names of commands have no `/`: write `orders.*`",
+        ALLOW,
+        "allow: [\"orders.**\"]",
+        "allow: [\"orders.*\"]",
     ),
 ];

@@ -23,6 +23,7 @@ pub(crate) fn all() -> Vec<Row> {
     all.extend(rows(POLICY, &GRANTS));
     all.extend(rows(POLICY, &COMMANDS));
     all.extend(rows(POLICY, &REVOKED));
+    all.extend(rows(POLICY, &UNMATCHED));
     let key = "/tokens/issuers/0/keys/jwks/keys/0";
     all.push(Row::new(KEYED, (key, "take it out of the set", EC, &format!("{{kty: EC, crv: secp256k1}}, {EC}"), EC)));
     let exponent = |e: &str| format!("{{kty: RSA, kid: k, alg: RS256, e: {e}, {RSA}");
@@ -417,4 +418,31 @@ const REVOKED: Table<8> = [
         "body_byte: 9000",
         "",
     ),
+];
+
+const ISS: &str = "write `iss` as the tokens have it, and one entry for each issuer";
+const VALUE: &str = "write the value itself, or end the beginning before it with `*`";
+const BRANCH: &str = "write `repo:acme/**` for all that begins so, or the subject as the tokens have it";
+const SUBJECT: &str = "/grants/0/when/subject";
+const AGENTS: &str = "{subject: \"agent-*\"}";
+
+const UNMATCHED: Table<6> = [
+    (
+        "/tokens/issuers/0/issuer",
+        ISS,
+        "issuer: https://broker.example\n",
+        "issuer: https://broker.example/{tenantid}\n",
+        "issuer: https://broker.example/7\n",
+    ),
+    (
+        "/tokens/issuers/0/issuer",
+        ISS,
+        "issuer: https://broker.example\n",
+        "issuer: https://*.example\n",
+        "issuer: https://broker.example\n",
+    ),
+    (SUBJECT, VALUE, AGENTS, "{subject: \"user-{id}\"}", "{subject: user-7}"),
+    (SUBJECT, VALUE, AGENTS, "{subject: \"user-{id}\"}", "{subject: \"user-*\"}"),
+    (SUBJECT, BRANCH, AGENTS, "{subject: \"repo:acme/*\"}", "{subject: \"repo:acme/**\"}"),
+    (SUBJECT, BRANCH, AGENTS, "{subject: \"repo:acme/*\"}", "{subject: \"repo:acme/ledger:ref:refs/heads/main\"}"),
 ];

@@ -14,6 +14,8 @@ pub(crate) struct Row {
     /// The file whose place the text is to take.
     pub(crate) against: Option<String>,
     pub(crate) arguments: Vec<&'static str>,
+    /// What the help says to call it with.
+    pub(crate) then: Option<Vec<&'static str>>,
 }
 
 impl Row {
@@ -25,6 +27,7 @@ impl Row {
             help: help.to_owned(),
             against: None,
             arguments: Vec::new(),
+            then: None,
         }
         .and(from, wrong, right)
     }
@@ -40,6 +43,15 @@ impl Row {
 
     pub(crate) fn with(self, arguments: &[&'static str]) -> Self {
         Self { arguments: arguments.to_vec(), ..self }
+    }
+
+    pub(crate) fn then(self, arguments: &[&'static str]) -> Self {
+        Self { then: Some(arguments.to_vec()), ..self }
+    }
+
+    /// What the good and the corrected text are checked with.
+    pub(crate) fn corrected(&self) -> &[&'static str] {
+        self.then.as_deref().unwrap_or(&self.arguments)
     }
 
     pub(crate) fn good(&self) -> String {
@@ -69,13 +81,13 @@ pub(crate) fn rows(good: &str, table: &[(&str, &str, &str, &str, &str)]) -> Vec<
 }
 
 /// What `policy-host check` says of the text: a finding has a pointer, a severity, a code and a help.
-pub(crate) fn check(folder: &Path, text: &str, row: &Row) -> Vec<serde_json::Value> {
+pub(crate) fn check(folder: &Path, text: &str, row: &Row, arguments: &[&str]) -> Vec<serde_json::Value> {
     use std::{
         io::Write,
         process::{Command, Stdio},
     };
     let mut command = Command::new(chaperone_tests::command::policy_host());
-    command.args(["check", "-", "--format", "json"]).args(&row.arguments);
+    command.args(["check", "-", "--format", "json"]).args(arguments);
     if let Some(old) = &row.against {
         let path = folder.join("old.yaml");
         std::fs::write(&path, old).unwrap();

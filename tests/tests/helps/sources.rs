@@ -258,8 +258,8 @@ impl<'ast> Visit<'ast> for Finder<'_> {
                 }
             }
             Expr::MethodCall(call) => self.call(&call.method.to_string(), call.args.iter()),
-            Expr::Call(call) => match &*call.func {
-                Expr::Path(path) => {
+            Expr::Call(call) => {
+                if let Expr::Path(path) = &*call.func {
                     let name = path.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
                     self.call(&name, call.args.iter());
                     let in_error = self.function.as_ref().is_some_and(|(function, _)| function.fails_with_help) && name == "Err";
@@ -267,8 +267,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
                         pair.elems.last().into_iter().for_each(|help| self.help(help));
                     }
                 }
-                _ => {}
-            },
+            }
             Expr::Closure(closure) => {
                 // `map_err(|_| (message, help))`
                 let fails = self.function.as_ref().is_some_and(|(function, _)| function.fails_with_help);
