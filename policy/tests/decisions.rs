@@ -634,6 +634,16 @@ fn a_condition_looks_at_its_claim_and_at_nothing_else() {
         assert!(!code(word(), json!({"scope": wrong.clone()})), "{wrong}");
     }
     assert!(code(json!({"claim": "scope", "word": "ledger.*"}), json!({"scope": "openid ledger.read"})));
+    // By name `scope` is what RFC 8693 says that it is, and any other claim is a whole text.
+    let by_name = |name: &str, claim: Value| {
+        let policy = compile(&with(document(), "/grants/0/when", json!({"claims": {name: "ledger.read"}})));
+        let mut all = claims();
+        all[name] = claim;
+        get(&policy, "/v1/orders", &token(&all)).code() == "allowed"
+    };
+    assert!(by_name("scope", json!("openid ledger.read")) && by_name("scope", json!(["openid", "ledger.read"])));
+    assert!(!by_name("scope", json!("ledger.reader")) && !by_name("scope", json!(["openid ledger.read"])));
+    assert!(by_name("scp", json!("ledger.read")) && !by_name("scp", json!("openid ledger.read")));
     let verified = || json!({"claim": "email_verified", "is": true});
     assert!(code(verified(), json!({"email_verified": true})));
     for wrong in [json!("true"), json!(false), json!(1), json!([true]), json!(null)] {

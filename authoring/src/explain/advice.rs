@@ -29,6 +29,10 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
             "let the issuer sign with an algorithm and a `typ` that `tokens.issuers` lists, without `crit`"
         }
         Reason::IssuerUnknown => "list the issuer under `tokens.issuers`, or get the token from one that is",
+        Reason::AudienceMismatch if matches!(last, Some(CheckStep::Audience { audiences, .. }) if audiences.is_empty()) => {
+            "have the issuer write `aud` into its tokens; or name, in the issuer's `claims`, the claim that says whom they are for, such \
+             as `audience: client_id`"
+        }
         Reason::AudienceMismatch => "ask the issuer for a token with one of the policy's audiences",
         Reason::KeysUnavailable => "wait until the proxy has fetched the issuer's keys; its log says why a fetch fails",
         Reason::KeyUnknown => {

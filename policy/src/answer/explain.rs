@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::commands::router::CommandId;
 use crate::decide::trace::{CheckStep, Trace};
+use crate::document::kind;
 use crate::primitives::pattern::Pattern;
 use crate::primitives::time::Timestamp;
 use crate::rules::grants::{ClaimCondition, Grant, When};
@@ -72,11 +73,22 @@ fn grants_seen(rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Tim
     rules.grants.all().iter().map(|grant| grant_seen(grant, rules, session)).collect()
 }
 
+fn of_another_form(value: &Value) -> String {
+    match value {
+        Value::Bool(_) | Value::Number(_) => format!("{value} ({})", kind(value)),
+        Value::String(text) => format!("{text} (a string)"),
+        Value::Null | Value::Array(_) | Value::Object(_) => format!("({})", kind(value)),
+    }
+}
+
 fn claim_seen(condition: &ClaimCondition, all: Option<&Map<String, Value>>) -> ConditionSeen {
+    let texts: Vec<String> = all.into_iter().flat_map(|all| condition.subject.texts(all)).map(Cow::into_owned).collect();
+    // What the condition does not look at is no text of it, but it is not absent either.
+    let other = || all.and_then(|all| condition.subject.path.find(all)).map(of_another_form);
     ConditionSeen {
         about: format!("claims.{}", condition.subject.path),
         wanted: condition.to_string(),
-        seen: all.into_iter().flat_map(|all| condition.subject.texts(all)).map(Cow::into_owned).collect(),
+        seen: if texts.is_empty() { other().into_iter().collect() } else { texts },
         holds: all.is_some_and(|all| condition.holds(all)),
     }
 }

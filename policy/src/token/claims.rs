@@ -293,10 +293,10 @@ mod tests {
         assert!(fault(json!({"client_id": "a"})).starts_with("`act.sub` is missing; it must be a text"));
         assert!(fault(json!("a")).starts_with("what holds `act.sub` is a string, not an object; "));
         let inner = fault(json!({"sub": "a", "act": {"iss": "b"}}));
-        assert!(inner.starts_with("`act.sub` of the hop 1 within it is missing; "), "{inner}");
+        assert!(inner.starts_with("`act.sub` of hop 2 of the chain is missing; "), "{inner}");
         let deep = (0..limits::AGENT_CHAIN).fold(json!({"sub": "x"}), |inner, _| json!({"sub": "x", "act": inner}));
         assert_eq!(agents(deep["act"].clone()).unwrap().len(), limits::AGENT_CHAIN);
-        assert!(fault(deep).starts_with("`act.sub` of the hop 8 within it goes on for more than 8 hops; "));
+        assert!(fault(deep).starts_with("`act.sub` of hop 9 of the chain goes on for more than 8 hops; "));
         // A longer way to a hop: none of it is no hop, half of it is nobody.
         let paths = paths(json!({"agent": ["x", "act", "sub"]}));
         let read = |x: Value| {

@@ -105,7 +105,7 @@ fn against() -> Vec<Row> {
 /// Place, help, and of the good text, of the mistake, of what the help says.
 type Table<const N: usize> = [(&'static str, &'static str, &'static str, &'static str, &'static str); N];
 
-const TABLE: Table<23> = [
+const TABLE: Table<22> = [
     (
         "/mode",
         "write `mode: enforce` once the records show no denial that is not meant",
@@ -197,15 +197,8 @@ const TABLE: Table<23> = [
         "      claims: {audience: client_id}  # check: allow audience_stand_in",
     ),
     (
-        "/grants/1/when/claims/scope",
-        "write the conditions as a list, for a word of it: `claims: [{claim: scope, word: …}]`",
-        "claims: {role: support}",
-        "claims: {scope: users}",
-        "claims: [{claim: scope, word: users}]",
-    ),
-    (
         "/grants/1/when/claims/scp",
-        "write the conditions as a list, for a word of it: `claims: [{claim: scp, word: …}]`",
+        "write the conditions as a list, for a word of it: `claims: [{claim: scp, word: …}]`, or `contains` for a list",
         "claims: {role: support}",
         "claims: {scp: users}",
         "claims: [{claim: scp, word: users}]",

@@ -4,8 +4,8 @@ use super::{Lint, Linter, items};
 use chaperone_policy::{Accepted, KeyNote, KeyUse, key_notes};
 use serde_json::Value;
 
-/// Claims that are texts with spaces: RFC 8693 §4.2, and what Entra, Okta and others call it.
-const SCOPES: [&str; 2] = ["scope", "scp"];
+/// What Entra calls `scope`, also a text with spaces; where Okta has it, it is a list.
+const SCOPE: &str = "scp";
 
 impl Linter<'_> {
     pub(super) fn issuers(&mut self) {
@@ -44,12 +44,12 @@ impl Linter<'_> {
         }
         for (pointer, grant) in items(self.policy, "/grants") {
             let by_name = grant.pointer("/when/claims").and_then(Value::as_object);
-            for scope in SCOPES.iter().filter(|scope| by_name.is_some_and(|claims| claims.contains_key(**scope))) {
+            if by_name.is_some_and(|claims| claims.contains_key(SCOPE)) {
                 self.warn(
                     Lint::ScopeWhole,
-                    &format!("{pointer}/when/claims/{scope}"),
-                    format!("`{scope}` is a text with spaces at most issuers, and must be this as a whole"),
-                    format!("write the conditions as a list, for a word of it: `claims: [{{claim: {scope}, word: …}}]`"),
+                    &format!("{pointer}/when/claims/{SCOPE}"),
+                    format!("where `{SCOPE}` is a text with spaces, it must be this as a whole"),
+                    format!("write the conditions as a list, for a word of it: `claims: [{{claim: {SCOPE}, word: …}}]`, or `contains` for a list"),
                 );
             }
         }

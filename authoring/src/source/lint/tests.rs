@@ -157,7 +157,7 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
             "      types: [session+jwt]\n      claims:\n        audience: client_id\n",
             "audience: client_id",
         ),
-        policy(Lint::ScopeWhole, "{role: support}", "{scope: orders.read}", "when: {claims: {scope: orders.read}}"),
+        policy(Lint::ScopeWhole, "{role: support}", "{scp: orders.read}", "when: {claims: {scp: orders.read}}"),
         policy(Lint::LifetimeLong, "max_lifetime: 1h", "max_lifetime: 61m", "session: {max_lifetime: 61m, clock_skew: 30s}"),
         policy(Lint::ClockSkewLarge, "clock_skew: 30s", "clock_skew: 31s", "session: {max_lifetime: 1h, clock_skew: 31s}"),
         policy(

@@ -27,6 +27,8 @@ pub(crate) struct Subject {
 pub(crate) enum Form {
     /// The text, or each text in a list: `claims: {NAME: …}`.
     TextOrItems,
+    /// Each word of the text, or each text in a list: `claims: {scope: …}`, which is a list with spaces by RFC 8693 §4.2.
+    WordsOrItems,
     /// The text: `is` with a text.
     Text,
     /// Each text in a list: `contains`.
@@ -51,6 +53,7 @@ impl Subject {
         let items = claim.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let (text, items, words, scalar) = match self.form {
             Form::TextOrItems => (text, items, None, None),
+            Form::WordsOrItems => (None, items, text, None),
             Form::Text => (text, [].as_slice(), None, None),
             Form::Items => (None, items, None, None),
             Form::Words => (None, [].as_slice(), text, None),
@@ -77,7 +80,7 @@ impl fmt::Display for ClaimCondition {
         match self.subject.form {
             Form::TextOrItems | Form::Text | Form::Scalar => write!(f, "{}", self.pattern),
             Form::Items => write!(f, "contains {}", self.pattern),
-            Form::Words => write!(f, "word {}", self.pattern),
+            Form::Words | Form::WordsOrItems => write!(f, "word {}", self.pattern),
         }
     }
 }
@@ -90,7 +93,8 @@ pub(super) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Ve
             let read = |(name, value): (&String, &Value)| {
                 let path = ClaimPath::of(&[name]);
                 let pattern = by_name(name, value, &at.member(name), errors)?;
-                Some(ClaimCondition { subject: Subject { path, form: Form::TextOrItems }, pattern })
+                let form = if name == "scope" { Form::WordsOrItems } else { Form::TextOrItems };
+                Some(ClaimCondition { subject: Subject { path, form }, pattern })
             };
             Some(members.iter().filter_map(read).collect())
         }

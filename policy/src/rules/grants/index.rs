@@ -133,7 +133,7 @@ mod tests {
     prop_compose! {
         fn condition()(
             path in select(vec![&["role"][..], &["groups"], &["groups", "a"]]),
-            form in select(vec![Form::TextOrItems, Form::Text, Form::Items, Form::Words, Form::Scalar]),
+            form in select(vec![Form::TextOrItems, Form::WordsOrItems, Form::Text, Form::Items, Form::Words, Form::Scalar]),
             pattern in prop_oneof![pattern(), select(vec!["true", "7"]).prop_map(|text| Pattern::Exact(text.to_owned()))],
         ) -> ClaimCondition {
             ClaimCondition { subject: Subject { path: ClaimPath::of(path), form }, pattern }

@@ -186,7 +186,7 @@ impl ClaimPaths {
             Claim::Started => self.started.as_ref().map_or("`iat`".to_owned(), ToString::to_string),
             Claim::Commands => format!("`{}`", self.commands),
             Claim::Hop(0) => self.agent.to_string(),
-            Claim::Hop(hop) => format!("{} of the hop {hop} within it", self.agent),
+            Claim::Hop(hop) => format!("{} of hop {} of the chain", self.agent, hop + 1),
         };
         invalid.sentence(&name)
     }
