@@ -140,7 +140,7 @@ fn algorithms_are_bound_to_keys_when_the_policy_loads() {
     let issuer = "/tokens/issuers/0";
     refused(&format!("{issuer}/algorithms"), json!(["HS256"]), &format!("{issuer}/algorithms/0"), "never accepted");
     refused(&format!("{issuer}/algorithms"), json!(["none"]), &format!("{issuer}/algorithms/0"), "never accepted");
-    refused(&format!("{issuer}/algorithms"), json!(["ES512"]), &format!("{issuer}/algorithms/0"), "not known");
+    refused(&format!("{issuer}/algorithms"), json!(["ES512"]), &format!("{issuer}/algorithms/0"), "`ES512` is not supported");
     refused(&format!("{issuer}/algorithms"), json!(["RS256"]), &format!("{issuer}/keys/jwks/keys/0"), "fits none");
     let key = |change: Value| {
         let mut key = jwk();

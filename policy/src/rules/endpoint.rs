@@ -50,6 +50,14 @@ pub(crate) fn read_endpoint(
     issuer: Option<&str>,
     accepted: &Accepted,
 ) -> Option<Endpoint> {
+    if value.is_string() {
+        errors.add_with_help(
+            at,
+            "must be an object, not a string: the proxy resolves no URL",
+            "write `endpoint: {cluster: broker, authority: broker.example, path: /jwks.json}`, with a cluster that leads there",
+        );
+        return None;
+    }
     let mut object = Object::open(value, at, errors)?;
     let cluster = object.required(
         "cluster",

@@ -175,6 +175,9 @@ pub enum KeyUse {
     JwtSvid,
 }
 
+/// Registered, and not ours: no name of ours is what their author meant.
+const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "Ed448"];
+
 pub(crate) fn read_algorithms(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Algorithm>> {
     let named = each(value, at, errors, |value, at, errors| {
         let text = string(value, at, errors)?;
@@ -183,6 +186,14 @@ pub(crate) fn read_algorithms(value: &Value, at: &At<'_>, errors: &mut Errors) -
                 at,
                 format!("`{text}` is never accepted"),
                 "use a public-key algorithm such as ES256: a shared secret in a proxy is a standing credential",
+            );
+            return None;
+        }
+        if UNSUPPORTED.contains(&text) {
+            errors.add_with_help(
+                at,
+                format!("`{text}` is not supported"),
+                "have the issuer sign with ES256, ES384, EdDSA or RSA, and list that",
             );
             return None;
         }

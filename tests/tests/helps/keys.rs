@@ -77,6 +77,8 @@ pub(crate) fn all() -> Vec<Row> {
             &with(right),
         );
     }
+    key(&at("alg"), "names are case-sensitive: write `ES256`", &with("alg: es256, "), &with("alg: ES256, "));
+    key(&at("alg"), "put a key in its place that the issuer signs with", &with("alg: ECDH-ES, "), EC);
     let url = "copy it as the issuer publishes it, with `-` and `_`, and without `=` at the end";
     key(&at("x"), url, &EC.replace("RVEU", "RVEU="), EC);
     key(PLACE, url, &EC.replace("x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, ", ""), EC);
@@ -141,7 +143,7 @@ fn of_algorithms() -> Vec<Row> {
         with(
             "leave `alg` out, and list under `algorithms` what the key is for: `ES256`",
             &at("alg"),
-            &EC.replace("kid: k", "alg: RS999"),
+            &EC.replace("kid: k", "alg: ES384"),
             "RS256",
             &EC.replace("kid: k, ", ""),
             "ES256",

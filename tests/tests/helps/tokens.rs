@@ -157,7 +157,7 @@ const SOURCES: Table<11> = [
     ),
 ];
 
-const ISSUERS: Table<18> = [
+const ISSUERS: Table<19> = [
     (
         "/tokens/issuers/0",
         "write the `iss` claim of its tokens, such as `issuer: https://broker.example`",
@@ -192,6 +192,13 @@ const ISSUERS: Table<18> = [
         "use a public-key algorithm such as ES256: a shared secret in a proxy is a standing credential",
         "[ES256]",
         "[none]",
+        "[ES256]",
+    ),
+    (
+        "/tokens/issuers/0/algorithms/0",
+        "have the issuer sign with ES256, ES384, EdDSA or RSA, and list that",
+        "[ES256]",
+        "[ES512]",
         "[ES256]",
     ),
     ("/tokens/issuers/0/algorithms/0", "did you mean `EdDSA`?", "[ES256]", "[EDDSA]", "[EdDSA]"),
@@ -238,7 +245,14 @@ const ISSUERS: Table<18> = [
     ),
 ];
 
-const FETCHES: Table<16> = [
+const FETCHES: Table<17> = [
+    (
+        "/tokens/issuers/0/keys/endpoint",
+        "write `endpoint: {cluster: broker, authority: broker.example, path: /jwks.json}`, with a cluster that leads there",
+        "{cluster: broker, authority: broker.example, path: /jwks.json, refresh: 5m, timeout: 5s}",
+        "https://broker.example/jwks.json",
+        "{cluster: broker, authority: broker.example, path: /jwks.json}",
+    ),
     (
         "/tokens/issuers/0/keys/endpoint",
         "name the proxy's cluster that leads to the issuer, such as `cluster: broker`",

@@ -148,12 +148,20 @@ fn algorithm(members: &Map<String, Value>, accepted: &[Algorithm]) -> Result<Alg
     if let Some(named) = members.get("alg") {
         let known = named.as_str().and_then(Algorithm::from_name).filter(|algorithm| fits(*algorithm));
         return known.filter(|algorithm| accepted.contains(algorithm)).ok_or_else(|| {
-            let help = match (known, usable.next()) {
-                (Some(known), _) => format!("list `{known}` under `algorithms`, or put a key of another algorithm in its place"),
-                (None, Some(_)) => "write the `alg` of its kind that is listed under `algorithms`, or leave `alg` out".to_owned(),
-                (None, None) => format!("leave `alg` out, and list under `algorithms` what the key is for: {}", names(fitting())),
-            };
             let named = named.as_str().unwrap_or("(no text)");
+            let meant = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(named));
+            let help = match (known, meant, usable.next()) {
+                (Some(known), ..) => format!("list `{known}` under `algorithms`, or put a key of another algorithm in its place"),
+                (None, Some(meant), _) if named != meant.name() => format!("names are case-sensitive: write `{meant}`"),
+                (None, Some(_), Some(_)) => {
+                    "write the `alg` of its kind that is listed under `algorithms`, or leave `alg` out".to_owned()
+                }
+                (None, Some(_), None) => {
+                    format!("leave `alg` out, and list under `algorithms` what the key is for: {}", names(fitting()))
+                }
+                // For encryption, or of an algorithm that nobody here knows.
+                (None, None, _) => "put a key in its place that the issuer signs with".to_owned(),
+            };
             let text = format!("its `alg` {named} is none of the issuer's `algorithms` that fit it");
             KeyFault::in_member("alg", text).help(help).foreign()
         });

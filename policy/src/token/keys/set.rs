@@ -180,8 +180,9 @@ pub enum KeyNote {
 /// Says what is noteworthy of the keys of a document's set (`keys.jwks.keys`) that is without errors.
 #[must_use]
 pub fn key_notes(items: &[Value], accepted: &Accepted) -> Vec<KeyNote> {
-    let (_, dropped) = KeySet::sort_out(items, accepted);
-    let passed = dropped.iter().filter(|dropped| dropped.is_foreign());
+    let (set, dropped) = KeySet::sort_out(items, accepted);
+    // Where no key is left it is an error that there is none.
+    let passed = dropped.iter().filter(|dropped| set.len() > 0 && dropped.is_foreign());
     let passed = passed.map(|dropped| KeyNote::PassedOver(dropped.place, dropped.fault.text.clone().into_owned()));
     let is_taken = |place: &usize| !dropped.iter().any(|dropped| dropped.place == *place);
     let small = items.iter().enumerate().filter(|(_, item)| jwk::has_small_exponent(item)).map(|(place, _)| place);
