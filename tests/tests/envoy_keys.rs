@@ -156,7 +156,7 @@ async fn keys_come_rotate_and_go() {
     let (_connection, mut feed, id) = open_feed(&mesh, &signed(&old, "s-2")).await;
 
     // An issuer that fails, or says what is no key set, changes nothing.
-    for (status, body) in [(500, jwks([&new]).to_string()), (200, "<html>".to_owned()), (200, "{\"keys\":[]}".to_owned())] {
+    for (status, body) in [(500, jwks([&new]).to_string()), (200, "<html>".to_owned())] {
         published.set(KEYS, status, body);
         until_asked(&broker, 3).await;
         until(&mesh, &by_old, 200).await;
@@ -175,8 +175,14 @@ async fn keys_come_rotate_and_go() {
     until(&mesh, &by_old, 200).await;
     still_open(&mut feed).await;
 
-    // The old key is removed, and with it the tokens that were kept and the stream that was let through by it.
-    published.set(KEYS, 200, jwks([&new]));
+    // The old key is removed, and with it the tokens that were kept and the stream that was let through by it; that another entry of
+    // the set is odd keeps nothing alive.
+    let mut odd = jwks([&new]);
+    odd["keys"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({"kty": "EC", "crv": "P-256", "kid": "odd", "x": "AAAA", "y": "AAAA"}));
+    published.set(KEYS, 200, odd);
     let denied = until(&mesh, &by_old, 401).await;
     assert_eq!(mesh.log.record(denied.audit_id()).await.reason(), "key_unknown");
     until_cut(&mut feed).await;
@@ -187,7 +193,18 @@ async fn keys_come_rotate_and_go() {
     );
     until(&mesh, &by_new, 200).await;
 
-    assert!(mesh.envoy.stat("wasmcustom.chaperone.keys.fetch_failures").await >= 6);
+    // A set of no use takes all keys away, until the next one.
+    published.set(KEYS, 200, json!({"keys": []}));
+    let denied = until(&mesh, &by_new, 503).await;
+    assert_eq!(mesh.log.record(denied.audit_id()).await.reason(), "keys_unavailable");
+    published.set(KEYS, 200, jwks([&new]));
+    until(&mesh, &by_new, 200).await;
+    let log = mesh.envoy.log();
+    assert!(log.contains("1 can be used; left out: keys[1] (`kid` odd): `x` and `y` must be 32 bytes each"), "{log}");
+    assert!(log.contains("none of its keys can be used, and none is held any more"), "{log}");
+
+    assert!(mesh.envoy.stat("wasmcustom.chaperone.keys.fetch_failures").await >= 3);
+    assert!(mesh.envoy.stat("wasmcustom.chaperone.keys.dropped").await >= 1);
     assert!(mesh.envoy.stat("wasmcustom.chaperone.keys.fetched").await >= 6);
     assert!(mesh.envoy.stat("wasmcustom.chaperone.keys.age_seconds").await < 60);
     assert_eq!(mesh.envoy.traps(), 0);
