@@ -1,0 +1,70 @@
+//! An item of the member `grants`, described.
+
+use super::{CommandPattern, Name, OneOrMore, Pattern, SomeTime, Text};
+use schemars::{JsonSchema, Schema};
+use std::collections::BTreeMap;
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Grant {
+    /// Stands in the record of what it allowed.
+    name: Name,
+    /// Whom it is for: all that is named must hold.
+    when: When,
+    /// Commands: names, or a beginning and `*`.
+    #[schemars(length(min = 1))]
+    allow: Vec<CommandPattern>,
+    /// Ends this long after the session began; only tightens.
+    max_lifetime: Option<SomeTime>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct When {
+    /// One of `tokens.issuers`; mandatory with several of them.
+    issuer: Option<Text>,
+    /// `sub`
+    subject: Option<Pattern>,
+    /// The session.
+    session: Option<Pattern>,
+    /// Who acts now.
+    agent: Option<Pattern>,
+    /// What other claims must be.
+    claims: Option<ClaimConditions>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum ClaimConditions {
+    /// Claims that are such a text, or a list with one.
+    ByName(#[schemars(extend("minProperties" = 1))] BTreeMap<String, Pattern>),
+    /// Conditions, all of which must hold.
+    List(#[schemars(length(min = 1))] Vec<ClaimCondition>),
+}
+
+/// Exactly one of `is`, `contains` and `word`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = asks_one_thing)]
+struct ClaimCondition {
+    /// The claim: a name, or a list of names that descends.
+    claim: OneOrMore<Text>,
+    /// The whole claim: a text, perhaps a pattern, a boolean or a whole number.
+    is: Option<Scalar>,
+    /// An item of a list.
+    contains: Option<Pattern>,
+    /// A word of a text with spaces, such as `scope`.
+    word: Option<Pattern>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Scalar {
+    Text(Pattern),
+    Boolean(bool),
+    Number(#[schemars(range(max = 9_007_199_254_740_992_u64))] u64),
+}
+
+fn asks_one_thing(schema: &mut Schema) {
+    let one = ["is", "contains", "word"].into_iter().map(|name| serde_json::json!({"required": [name]}));
+    schema.insert("oneOf".to_owned(), one.collect());
+}
