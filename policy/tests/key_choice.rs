@@ -122,6 +122,19 @@ fn each_trial_is_a_check_of_the_pace() {
 }
 
 #[test]
+fn forgeries_without_kid_make_no_more_checks_than_others() {
+    let four: Vec<Value> = (1..=4).map(key).collect();
+    let checks = |keys: Value| -> u32 {
+        let (policy, mut worker) = (inline(keys), worker());
+        (0..100).map(|_| decide(&policy, &mut worker, &signed(5, None)).1).sum()
+    };
+    let of_one = checks(json!([key(1)]));
+    assert!(of_one > 4);
+    // The last one may have been begun when little was left.
+    assert!(checks(json!(four)) < of_one + 4);
+}
+
+#[test]
 fn a_kept_token_goes_with_the_key_that_verified_it_and_not_with_another() {
     let policy = inline(json!([key(1), key(2)]));
     let mut worker = worker();
