@@ -172,6 +172,22 @@ fn fetch(policy: &Rc<Policy>, worker: &mut Worker, seconds: u64, body: &str) -> 
 }
 
 #[test]
+fn a_member_that_says_two_things_is_not_taken_for_a_missing_one() {
+    let policy = fetching();
+    for value in [r#"{"a":1,"a":2}"#, r#"[[[[[[[["verify"]]]]]]]]"#, "null"] {
+        for name in ["d", "k", "oth", "use", "key_ops", "alg", "kid"] {
+            let bare = key(3).to_string();
+            let odd = format!(r#"{},"{name}":{value}}}"#, bare.strip_suffix('}').unwrap());
+            let mut worker = worker();
+            let result = fetch(&policy, &mut worker, 0, &format!(r#"{{"keys":[{},{odd}]}}"#, named(2, "b"))).0;
+            assert_eq!(result, Ok(News::Keys { usable: 1, changed: true }), "{odd}");
+            assert_eq!(decide(&policy, &mut worker, &signed(3, Some("c"))), ("key_unknown", 0), "{odd}");
+            assert_eq!(decide(&policy, &mut worker, &signed(3, None)), ("signature_invalid", 1), "{odd}");
+        }
+    }
+}
+
+#[test]
 fn one_odd_key_of_a_published_set_keeps_no_withdrawn_one_alive() {
     let policy = fetching();
     let twice = format!(r#"{{"keys":[{},{{"kty":"EC","kid":"t","kid":"t"}}]}}"#, named(2, "b"));
