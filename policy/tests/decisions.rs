@@ -490,11 +490,42 @@ fn doubtful_spellings_pass_only_where_a_command_permits_them() {
     ] {
         assert_eq!(request(&all, "GET", path, &[]).code(), "ambiguous_request", "{path}");
     }
+    // Nor in a segment with a fixed end: to a reader that cuts at `;` or an encoded `?`, the end is not there.
+    let verb = json!({"http": {"methods": ["GET"], "path": "/verbs/{space}/{id}:verb", "permit": ["semicolon", "encoded_slash", "double_encoding"]}});
+    let verb = with(with(document(), "/commands/verb", verb), "/grants/0/allow", json!(["verb"]));
+    assert_eq!(request(&verb, "GET", "/verbs/a;b/c:verb", &[]).code(), "allowed");
+    for path in ["/verbs/a/c;d:verb", "/verbs/a/c%3Fd:verb", "/verbs/a/c%2Fd:verb", "/verbs/a/c%2541:verb", "/verbs/a/..:verb"] {
+        assert_eq!(request(&verb, "GET", path, &[]).code(), "ambiguous_request", "{path}");
+    }
     // Never in the rest, whatever is permitted in a capture before it.
     let files = json!({"http": {"methods": ["GET"], "path": "/files/{space}/{*rest}", "permit": ["encoded_slash"]}});
     let files = with(with(document(), "/commands/files", files), "/grants/0/allow", json!(["files"]));
     assert_eq!(request(&files, "GET", "/files/a%2Fb/c/d", &[]).code(), "allowed");
     assert_eq!(request(&files, "GET", "/files/a/c%2Fd", &[]).code(), "ambiguous_request");
+}
+
+#[test]
+fn a_host_that_is_named_goes_before_a_wildcard() {
+    let hosted = |host: &str| json!({"http": {"methods": ["GET"], "path": "/tenant", "hosts": [host]}});
+    // In the order of their names the wildcard comes first, and last.
+    for (named, wildcard) in [("z", "a"), ("a", "z")] {
+        let policy = with(document(), &format!("/commands/{named}"), hosted("admin.tenant.example"));
+        let policy = with(policy, &format!("/commands/{wildcard}"), hosted("*.tenant.example"));
+        let policy = with(policy, "/grants/0/allow", json!([wildcard]));
+        let mut worker = worker();
+        let mut code = |host: &str| {
+            let bearer = format!("Bearer {}", token(&claims()));
+            let mut fields = head("GET", "/tenant", &[("authorization", &bearer)]);
+            fields.retain(|(name, _)| name != b":authority");
+            fields.push((b":authority".to_vec(), host.as_bytes().to_vec()));
+            ask(&compile(&policy), &mut worker, NOW, &fields).code().to_owned()
+        };
+        assert_eq!(code("one.tenant.example"), "allowed");
+        for admin in ["admin.tenant.example", "ADMIN.tenant.example.:8443"] {
+            assert_eq!(code(admin), "command_not_granted", "{admin}");
+        }
+        assert_eq!(code("one.two.tenant.example"), "unknown_command");
+    }
 }
 
 #[test]

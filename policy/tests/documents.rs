@@ -246,9 +246,13 @@ fn commands_that_could_be_the_same_request_are_named() {
     let two = |first: Value, second: Value| errors(&with(with(document(), "/commands/a", first), "/commands/b", second));
     let http = |methods: Value, path: &str| json!({"http": {"methods": methods, "path": path}});
     let hosted = |host: &str| json!({"http": {"methods": ["GET"], "path": "/h", "hosts": [host]}});
+    let at = |host: &str, path: &str| json!({"http": {"methods": ["GET"], "path": path, "hosts": [host]}});
     let grpc = json!({"grpc": {"service": "s.S", "methods": ["M"]}});
     for (first, second) in [
         (http(json!(["GET"]), "/x"), http(json!(["GET", "PUT"]), "/x")),
+        // A host decides between equal paths, not between two that each are narrower somewhere.
+        (at("a.one.example", "/{a}/y"), at("*.one.example", "/x/{b}")),
+        (at("*.one.example", "/{a}/y"), at("a.one.example", "/x/{b}")),
         (http(json!(["GET"]), "/x/{a}"), http(json!(["GET"]), "/x/{b}")),
         (http(json!(["GET"]), "/x/{*a}"), http(json!(["GET"]), "/x/{*b}")),
         (http(json!(["GET"]), "/{a}/y"), http(json!(["GET"]), "/x/{b}")),
@@ -256,6 +260,9 @@ fn commands_that_could_be_the_same_request_are_named() {
         (http(json!(["GET"]), "/%78"), http(json!(["GET"]), "/x")),
         (http(json!(["GET"]), "/{a}x/{b}"), http(json!(["GET"]), "/{a}/{b}y")),
         (http(json!(["GET"]), "/{a}:x"), http(json!(["GET"]), "/{b}%3Ax")),
+        (http(json!(["GET"]), "/{a}:x"), http(json!(["POST"]), "/{b}%3Ax")),
+        (http(json!(["GET"]), "/a+b"), http(json!(["POST"]), "/a%2Bb")),
+        (http(json!(["GET"]), "/a%2Bb/c"), http(json!(["GET"]), "/a+b/d")),
         (hosted("one.example"), hosted("ONE.example")),
         (hosted("one.example"), http(json!(["GET"]), "/h")),
         (hosted("*.one.example"), hosted("*.ONE.example")),
@@ -278,6 +285,7 @@ fn commands_that_could_be_the_same_request_are_named() {
         (hosted("one.example"), hosted("two.example")),
         (hosted("a.one.example"), hosted("*.one.example")),
         (hosted("*.one.example"), hosted("*.two.example")),
+        (at("*.one.example", "/{a}/y"), at("a.two.example", "/x/{b}")),
         (grpc, http(json!(["POST"]), "/{*rest}")),
     ] {
         assert_eq!(two(first.clone(), second.clone()), Vec::<String>::new(), "{first} {second}");

@@ -116,6 +116,7 @@ fn each_part_of_a_proof_counts() {
     let other = json!({"kty": "EC", "crv": "P-256",
         "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"});
     assert_eq!(broken(&|header, _| header["jwk"] = other.clone()), "binding_mismatch");
+    let half_after = |seconds: u64| serde_json::from_str::<Value>(&format!("{seconds}.5")).unwrap();
     for (name, values) in [
         ("htm", vec![json!("POST"), json!("get"), json!(""), json!(7)]),
         (
@@ -129,7 +130,19 @@ fn each_part_of_a_proof_counts() {
         ),
         ("ath", vec![json!(""), json!("AAAA"), json!(null)]),
         ("jti", vec![json!(""), json!(7), json!(null), json!("j".repeat(257))]),
-        ("iat", vec![json!(NOW - 61), json!(NOW + 1), json!(NOW.to_string()), json!(null), json!(-1), json!(u64::MAX)]),
+        (
+            "iat",
+            vec![
+                json!(NOW - 61),
+                half_after(NOW - 61),
+                json!(NOW + 1),
+                half_after(NOW),
+                json!(NOW.to_string()),
+                json!(null),
+                json!(-1),
+                json!(u64::MAX),
+            ],
+        ),
     ] {
         for value in values {
             assert_eq!(broken(&|_, claims| claims[name] = value.clone()), "binding_mismatch", "{name} {value}");

@@ -122,6 +122,19 @@ fn each_trial_is_a_check_of_the_pace() {
 }
 
 #[test]
+fn forgeries_without_kid_make_no_more_checks_than_others() {
+    let four: Vec<Value> = (1..=4).map(key).collect();
+    let checks = |keys: Value| -> u32 {
+        let (policy, mut worker) = (inline(keys), worker());
+        (0..100).map(|_| decide(&policy, &mut worker, &signed(5, None)).1).sum()
+    };
+    let of_one = checks(json!([key(1)]));
+    assert!(of_one > 4);
+    // The last one may have been begun when little was left.
+    assert!(checks(json!(four)) < of_one + 4);
+}
+
+#[test]
 fn a_kept_token_goes_with_the_key_that_verified_it_and_not_with_another() {
     let policy = inline(json!([key(1), key(2)]));
     let mut worker = worker();
@@ -156,6 +169,22 @@ fn fetch(policy: &Rc<Policy>, worker: &mut Worker, seconds: u64, body: &str) -> 
     let answer = Answer::Response { status: 200, body: body.as_bytes() };
     let report = worker.fetched(fetch.ticket, answer, at(seconds), &ByPoint::default()).unwrap();
     (report.result().map_err(|_| ()), report.to_string())
+}
+
+#[test]
+fn a_member_that_says_two_things_is_not_taken_for_a_missing_one() {
+    let policy = fetching();
+    for value in [r#"{"a":1,"a":2}"#, r#"[[[[[[[["verify"]]]]]]]]"#, "null"] {
+        for name in ["d", "k", "oth", "use", "key_ops", "alg", "kid"] {
+            let bare = key(3).to_string();
+            let odd = format!(r#"{},"{name}":{value}}}"#, bare.strip_suffix('}').unwrap());
+            let mut worker = worker();
+            let result = fetch(&policy, &mut worker, 0, &format!(r#"{{"keys":[{},{odd}]}}"#, named(2, "b"))).0;
+            assert_eq!(result, Ok(News::Keys { usable: 1, changed: true }), "{odd}");
+            assert_eq!(decide(&policy, &mut worker, &signed(3, Some("c"))), ("key_unknown", 0), "{odd}");
+            assert_eq!(decide(&policy, &mut worker, &signed(3, None)), ("signature_invalid", 1), "{odd}");
+        }
+    }
 }
 
 #[test]

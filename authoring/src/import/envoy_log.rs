@@ -154,6 +154,22 @@ fn drawn(method: Option<&str>, path: Option<&str>, authority: Option<&str>, time
 mod tests {
     use super::*;
 
+    #[test]
+    fn no_token_or_password_of_a_log_is_in_what_comes_out() {
+        let secret = "sekret";
+        for (path, authority, left) in [
+            (format!("/cb#access_token={secret}"), "a.example".to_owned(), "/cb# a.example"),
+            (format!("/x?token={secret}#{secret}"), format!("user:{secret}@a.example"), "/x -@a.example"),
+            (format!("http://u:{secret}@a.example:80/x?{secret}"), "a.example".to_owned(), "http://-@a.example:80/x a.example"),
+        ] {
+            let line = serde_json::json!({"method": "GET", "path": path, "authority": authority, "authorization": secret});
+            let drawn = request(&line.to_string());
+            assert_eq!(format!("{} {}", drawn.path, drawn.authority), left);
+            assert!(drawn.notes.contains(&Note::Secret) && !serde_json::to_string(&drawn).unwrap().contains(secret));
+        }
+        assert_eq!(request(ISTIO).notes, [Note::Query]);
+    }
+
     const ISTIO: &str = r#"[2026-11-23T10:00:00.123Z] "GET /v1/orders?token=x HTTP/1.1" 200 - via_upstream - "-" 0 178 1 1 "-" "curl/8.5.0" "5a9e3b7e-0000-4000-8000-000000000000" "orders.example" "10.0.0.7:8080" inbound|8080|| 127.0.0.6:40000 10.0.0.7:8080 10.0.0.9:50000 - default"#;
     const ENVOY: &str = r#"[2016-04-15T20:17:00.310Z] "POST /api/v1/locations HTTP/2" 204 - 154 0 226 100 "10.0.35.28" "nsq2http" "cc21d9b0-cf5c-432b-8c7e-98aeb7988cd2" "locations" "tcp://10.0.2.1:80""#;
 

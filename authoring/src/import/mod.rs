@@ -68,21 +68,43 @@ pub enum Entry {
 }
 
 impl Drawn {
-    /// A request without fields and claims. The path's query is left out, and that is noted.
+    /// A request without fields and claims. What may be a secret is left out, and that is noted: the path's query; what follows a
+    /// `#`, which is a token after a login (RFC 6749 §4.2.2); and a name and password before `@`. What makes the filter refuse
+    /// such a request stays.
     fn new(method: String, target: &str, authority: String) -> Self {
         let (path, query) = target.split_once('?').map_or((target, false), |(path, _)| (path, true));
+        let mut notes = if query { vec![Note::Query] } else { Vec::new() };
+        let (bare, bare_authority) = (without_secrets(path), without_password(&authority));
+        if bare != path || bare_authority != authority {
+            notes.push(Note::Secret);
+        }
         Self {
             method,
-            path: path.to_owned(),
-            authority,
+            path: bare,
+            authority: bare_authority,
             scheme: None,
             headers: Vec::new(),
             claims: None,
             at: None,
             source_address: None,
-            notes: if query { vec![Note::Query] } else { Vec::new() },
+            notes,
         }
     }
+}
+
+fn without_secrets(path: &str) -> String {
+    // A client that sends a fragment is refused for the `#`.
+    let path = path.split_inclusive('#').next().unwrap_or_default();
+    // A proxy is sent a whole URL (RFC 9112 §3.2.2).
+    if let Some((scheme, rest)) = path.split_once("://") {
+        let (authority, rest) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+        return format!("{scheme}://{}{rest}", without_password(authority));
+    }
+    path.to_owned()
+}
+
+fn without_password(authority: &str) -> String {
+    authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("-@{host}"))
 }
 
 /// A text of a log; `None` when it stands for nothing.

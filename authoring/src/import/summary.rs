@@ -46,6 +46,8 @@ impl fmt::Display for LeftOut {
 pub enum Note {
     /// The query: it takes no part in a decision, and may hold secrets.
     Query,
+    /// What a path has after `#`, or an authority before `@`.
+    Secret,
     /// A field that may hold a secret, or that no decision looks at.
     Header(String),
     /// The body.
@@ -66,6 +68,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Query => "without its query, which takes no part in a decision and may hold secrets",
+            Self::Secret => "without what stood after `#` or before `@`, which may be a token or a password",
             Self::Header(name) => return write!(f, "without its header `{name}`, which may hold a secret"),
             Self::Body => "without its body, which may hold secrets",
             Self::NoSession => "without claims: no session was verified",

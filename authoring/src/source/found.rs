@@ -97,7 +97,11 @@ pub(super) fn candidates(documents: &[Document], texts: bool) -> Vec<Candidate> 
                     let text = value.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
                     // Envoy hands the text over as it is, and the filter reads JSON only.
                     let inner = Document::parse("policy.json", text.to_owned());
-                    let likeness = at(value, &pointer, inner.as_ref().ok().map(Document::value));
+                    let likeness = match &inner {
+                        // One with a mistake in it must not give way to a copy that stands elsewhere.
+                        Err(_) if names_telling(text) => Likeness::Policy,
+                        inner => at(value, &pointer, inner.as_ref().ok().map(Document::value)),
+                    };
                     let object = object(&pointer);
                     let policy = inner.map_err(|findings| relocated(document, &pointer, &findings));
                     let policy =
@@ -155,6 +159,11 @@ fn likeness(value: &Value) -> Likeness {
         (_, 1..) => Likeness::Perhaps,
         (_, 0) => Likeness::Foreign,
     }
+}
+
+/// Has a text that cannot be read the members by which a policy is known?
+fn names_telling(text: &str) -> bool {
+    TELLING.iter().filter(|name| text.contains(&format!("\"{name}\""))).count() >= 2
 }
 
 /// Why there is no policy in these documents.

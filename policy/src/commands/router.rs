@@ -143,18 +143,8 @@ impl Router {
         let mut node = &mut self.root;
         for part in parts {
             node = match part {
-                Part::Literal { canonical, decoded } => {
-                    &mut node.literals.entry(decoded.clone()).or_insert_with(|| (canonical.clone(), Node::default())).1
-                }
-                Part::End { canonical, decoded } => {
-                    let ends = node.ends.entry(decoded.len()).or_default();
-                    let (spelled, node) = ends.entry(decoded.clone()).or_insert_with(|| (canonical.clone(), Node::default()));
-                    // `{id}:x` and `{id}%3Ax`: each would be a doubtful spelling of the other.
-                    if let Some(other) = node.any_command().filter(|_| spelled != canonical) {
-                        return Err(other);
-                    }
-                    node
-                }
+                Part::Literal { canonical, decoded } => spelled(&mut node.literals, canonical, decoded)?,
+                Part::End { canonical, decoded } => spelled(node.ends.entry(decoded.len()).or_default(), canonical, decoded)?,
                 Part::Capture => node.capture.get_or_insert_default(),
                 Part::Rest => {
                     node.rest.push(route);
@@ -301,6 +291,16 @@ impl Node {
         let found = found.or_else(|| self.literals.values().find_map(|(_, node)| node.any(among, specificity)));
         let found = found.or_else(|| self.all_ends().find_map(|(_, node)| node.any(among, specificity)));
         found.or_else(|| self.capture.as_ref().and_then(|node| node.any(among, specificity)))
+    }
+}
+
+/// The node of a literal or an end, or a command beneath another spelling of it: `a+b` and `a%2Bb`, or `{id}:x` and `{id}%3Ax`.
+/// Each would be a doubtful spelling of the other, whatever the methods and hosts.
+fn spelled<'s>(known: &'s mut Spelled, canonical: &[u8], decoded: &[u8]) -> Result<&'s mut Node, CommandId> {
+    let (spelling, node) = known.entry(decoded.to_vec()).or_insert_with(|| (canonical.to_vec(), Node::default()));
+    match node.any_command().filter(|_| spelling != canonical) {
+        Some(other) => Err(other),
+        None => Ok(node),
     }
 }
 

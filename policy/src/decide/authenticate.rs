@@ -51,8 +51,8 @@ pub(crate) fn authenticate(
     // What it claims to be is only asked for who pays.
     let claimed = issuer.claims.session(&jws.payload).and_then(|session| worker.tallies.find(name, session));
     let payer = Payer { address: Address::read(source), session: claimed.as_deref() };
-    let (mut by_key, mut by_name) = (None, false);
-    for (tried, key) in keys.enumerate() {
+    let (mut by_key, mut by_name, mut tried) = (None, false, 0);
+    for key in keys {
         if !worker.pace.take(allowance, &payer, now) {
             return Err(Reason::Overloaded);
         }
@@ -60,13 +60,14 @@ pub(crate) fn authenticate(
             worker.tokens.misses += 1;
             trace.saw(|| CheckStep::Signature);
         }
+        tried += 1;
         by_name |= key.is_called(jws.header.key_id.as_deref());
         if context.verifier.verify(key, jws.signed, &jws.signature) {
             by_key = Some(key.fingerprint());
             break;
         }
     }
-    worker.pace.came_to(by_key.is_some(), &payer, now);
+    worker.pace.came_to(by_key.is_some(), tried, &payer, now);
     let Some(fingerprint) = by_key else {
         if !by_name {
             // It may be by a key that has been published since.

@@ -112,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn no_host_is_longer_than_a_name_of_dns() {
+        let end = format!("{}example", format!("{}.", "a".repeat(61)).repeat(3));
+        let tenants = HostPattern::parse(&format!("*.{end}")).unwrap();
+        let host = |bytes: usize| format!("{}.{end}", "b".repeat(bytes - 1 - end.len()));
+        assert!(tenants.matches(&host(NAME_BYTES)));
+        assert!(!tenants.matches(&host(NAME_BYTES + 1)));
+    }
+
+    #[test]
     fn a_star_stands_alone_at_the_beginning_of_three_labels_at_the_least() {
         let long = format!("*.{}.example", "a.".repeat(150));
         for wrong in [

@@ -88,12 +88,12 @@ impl Pace {
         free
     }
 
-    /// What came of a check that was taken: whoever brings what holds is known for a while.
-    pub(crate) fn came_to(&mut self, held: bool, payer: &Payer<'_>, now: Timestamp) {
+    /// What came of so many checks that were taken for one signature: whoever brings what holds is known for a while.
+    pub(crate) fn came_to(&mut self, held: bool, checks: u64, payer: &Payer<'_>, now: Timestamp) {
         if held {
             self.lately.note(payer.address, now);
         } else {
-            *self.by_address.entry(payer.address).or_default() += 1;
+            *self.by_address.entry(payer.address).or_default() += checks;
         }
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         let mut made = 0;
         for _ in 0..times {
             if pace.take(A, payer, at(1000)) {
-                pace.came_to(held, payer, at(1000));
+                pace.came_to(held, 1, payer, at(1000));
                 made += 1;
             }
         }
@@ -163,7 +163,7 @@ mod tests {
             let taken = (0..2 * allowance).filter(|_| {
                 let free = pace.take(allowance, &from(HOME), at(1000));
                 if free {
-                    pace.came_to(true, &from(HOME), at(1000));
+                    pace.came_to(true, 1, &from(HOME), at(1000));
                 }
                 free
             });
@@ -177,7 +177,7 @@ mod tests {
         for known in [false, true] {
             let mut pace = Pace::default();
             if known {
-                pace.came_to(true, &from(HOME), at(990));
+                pace.came_to(true, 1, &from(HOME), at(990));
             }
             let forged = checked(&mut pace, &from(HOME), 566, false);
             assert_eq!(forged, if known { A / 4 } else { A / 8 });
@@ -190,7 +190,7 @@ mod tests {
     fn strangers_from_everywhere_do_not_take_the_part_of_those_who_are_known() {
         let mut pace = Pace::default();
         for number in 0..100 {
-            pace.came_to(true, &from(Address::V6(number)), at(990));
+            pace.came_to(true, 1, &from(Address::V6(number)), at(990));
         }
         let strangers: u32 = (1000..3000).map(|number| checked(&mut pace, &from(Address::V6(number)), 1, false)).sum();
         assert_eq!(strangers, A / 2);

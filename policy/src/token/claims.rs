@@ -215,6 +215,13 @@ mod tests {
         let claims = read(json!({"iat": 100.25, "nbf": 100.5, "exp": 199.75})).unwrap();
         assert_eq!((claims.issued, claims.started, claims.expires), (100, 100, 199));
         assert_eq!((claims.not_before, claims.begins), (Some(101), 101));
+        // Each for itself, where the others are earlier.
+        assert_eq!(read(json!({"nbf": 100.5})).unwrap().begins, 101);
+        let paths = paths(json!({"started": "auth_time"}));
+        for (issued, started) in [(100.5, 50.0), (100.0, 100.5)] {
+            let all = json!({"sub": "a", "sid": "s", "iat": issued, "auth_time": started, "exp": 200});
+            assert_eq!(Claims::read(all.as_object().unwrap(), "i", &[], &paths).unwrap().begins, 101, "{issued} {started}");
+        }
         let whole = read(json!({"iat": 100.0, "exp": 2e2})).unwrap();
         assert_eq!((whole.issued, whole.begins, whole.expires), (100, 100, 200));
     }

@@ -111,6 +111,10 @@ fn files_in_config_maps_are_looked_into_and_places_lead_through_them() {
     }
     let broken = config_map("ecds.yaml", &ecds("'{\"tokens\": {}, \"session\": tru}'"));
     assert!(read(&broken, None).unwrap_err().starts_with("s.yaml:16:47: not a JSON value"), "{:?}", read(&broken, None).err());
+    // A copy elsewhere is not the policy because that one cannot be read.
+    let twice = ecds("'{\"tokens\": {}, \"session\": {}, \"session\": {}}'");
+    let said = read(&format!("{twice}---\n{}", config_map("policy.yaml", POLICY)), None).unwrap_err();
+    assert!(said.contains("a second policy: 2 are in this file"), "{said}");
     let carried = read(&config_map("ecds.yaml", &in_block), None).unwrap();
     assert_eq!(carried.identity().plugin.unwrap().name, "p", "what is around the policy is in the ConfigMap's file");
     // What only seems to be one is not looked at where there is a policy, and shown where there is none.

@@ -57,7 +57,7 @@ pub(super) fn check(
         return Err(BindingError::NoPace);
     }
     let held = context.verifier.verify(&key, jws.signed, &jws.signature);
-    worker.pace.came_to(held, &payer, latest);
+    worker.pace.came_to(held, 1, &payer, latest);
     if !held {
         return Err(BindingError::ProofForged);
     }

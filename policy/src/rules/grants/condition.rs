@@ -163,3 +163,20 @@ fn read_one(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<ClaimCond
     }
     Some(ClaimCondition { subject: Subject { path: path?, form }, pattern })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_asked_for_up_to_what_a_double_holds() {
+        for (value, text) in [(json!(5), "5"), (json!(5.0), "5"), (json!(1_u64 << 53), "9007199254740992"), (json!(-0.0), "0")] {
+            assert_eq!(scalar(&value).as_deref(), Some(text), "{value}");
+        }
+        for value in [json!((1_u64 << 53) + 1), json!(9_007_199_254_740_994.0), json!(5.5), json!(-1), json!(1e300), json!("5")] {
+            assert_eq!(scalar(&value), None, "{value}");
+        }
+    }
+}
