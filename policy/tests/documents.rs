@@ -270,7 +270,9 @@ fn commands_that_could_be_the_same_request_are_named() {
         (grpc.clone(), http(json!(["GET"]), "/s.S/M")),
     ] {
         let found = two(first.clone(), second.clone());
-        assert!(found.iter().any(|error| error.contains("could also be the command `a`")), "{first} {second}: {found:#?}");
+        let said = ["could also be the command `a`", "the command `a` spells a part of this path with other escapes"];
+        let says = |error: &String| said.iter().any(|said| error.contains(said));
+        assert!(found.iter().any(says), "{first} {second}: {found:#?}");
     }
     for (first, second) in [
         (http(json!(["GET"]), "/x"), http(json!(["PUT"]), "/x")),

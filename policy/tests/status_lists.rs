@@ -116,6 +116,10 @@ fn a_token_names_one_of_the_lists_or_is_invalid() {
     assert_eq!(reason(&compile(&document()), &mut worker, 0, &named(json!("x"))), "allowed");
 }
 
+/// Half a second beyond the 300 that a list may be ahead of the thirtieth second, in which the lists below come.
+const LEAD: f64 = NOW as f64 + 330.5;
+const WITHIN_THIS: f64 = NOW as f64 + 30.5;
+
 #[test]
 fn what_is_no_list_of_this_issuer_is_not_taken() {
     let base = || list(&[0xff], 0);
@@ -137,6 +141,9 @@ fn what_is_no_list_of_this_issuer_is_not_taken() {
         ("no iat", signed(&without_iat), Failure::Malformed),
         ("iat as text", change("/iat", json!("1")), Failure::Malformed),
         ("of next year", change("/iat", json!(NOW + 331)), Failure::NotYetValid),
+        ("half a second later than the lead", change("/iat", json!(LEAD)), Failure::NotYetValid),
+        ("begins half a second later than that", change("/nbf", json!(LEAD)), Failure::NotYetValid),
+        ("expires within this second", change("/exp", json!(WITHIN_THIS)), Failure::Expired),
         ("begins later", change("/nbf", json!(NOW + 331)), Failure::NotYetValid),
         ("expired", change("/exp", json!(NOW)), Failure::Expired),
         ("ttl of nothing", change("/ttl", json!(0)), Failure::Malformed),

@@ -52,6 +52,8 @@ fn whatever_ends_a_session_cuts_its_streams() {
         (with(document.clone(), "/tokens/issuers/0/types", json!(["at+jwt"])), Some(Reason::TokenUnsupported)),
         (with(document.clone(), "/session/max_lifetime", json!("5m")), Some(Reason::LifetimeExceeded)),
         (with(document.clone(), "/session/token_commands", json!("required")), Some(Reason::CommandNotInToken)),
+        (with(document.clone(), "/limits", json!({"token_bytes": token(&claims()).len() - 1})), Some(Reason::TokenMalformed)),
+        (with(document.clone(), "/limits", json!({"token_bytes": token(&claims()).len()})), None),
         (with(document.clone(), "/grants/0/allow", json!(["orders.read"])), Some(Reason::CommandNotGranted)),
         (with(document.clone(), "/grants", json!([])), Some(Reason::CommandNotGranted)),
         (document.clone(), None),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::commands::router::{CommandId, Form, Part, Route, Router};
+use crate::commands::router::{CommandId, Conflict, Form, Part, Route, Router};
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string, text};
 use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Spellings};
@@ -64,13 +64,18 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(V
         }
         let mut add = |value: &Value, at: &At<'_>, errors: &mut Errors| {
             for (parts, route) in read_matcher(value, at, errors, id).unwrap_or_default() {
-                if let Err(other) = router.insert(&parts, route) {
-                    let other = commands.get(other.0 as usize).map_or("", |command| &*command.name);
-                    errors.add_with_help(
+                match router.insert(&parts, route) {
+                    Ok(()) => {}
+                    Err(Conflict::Meets(other)) => errors.add_with_help(
                         at,
-                        format!("the same request could also be the command `{other}`"),
+                        format!("the same request could also be the command `{}`", named(&commands, other)),
                         "make one path strictly more specific, or tell them apart by method or host",
-                    );
+                    ),
+                    Err(Conflict::Spells(other)) => errors.add_with_help(
+                        at,
+                        format!("the command `{}` spells a part of this path with other escapes", named(&commands, other)),
+                        "write both with the same escapes: servers differ in whether they are one",
+                    ),
                 }
             }
             Some(())
@@ -82,6 +87,10 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(V
         }
     }
     Some((commands, router))
+}
+
+fn named(commands: &[Command], id: CommandId) -> &str {
+    commands.get(id.0 as usize).map_or("", |command| &command.name)
 }
 
 /// `{matchers: …, needs: {body: {most_bytes, has}, credential_after}}` in the place of the matchers.

@@ -107,6 +107,15 @@ pub(crate) enum Lookup<'r> {
     Ambiguous,
 }
 
+/// Why a route cannot stand beside the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    /// One request could be both.
+    Meets(CommandId),
+    /// Their paths are one but for escapes.
+    Spells(CommandId),
+}
+
 /// All routes of a policy.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
@@ -136,9 +145,9 @@ enum Walk<'r> {
 
 impl Router {
     /// Adds a route, or names the command that it conflicts with.
-    pub(crate) fn insert(&mut self, parts: &[Part], route: Route) -> Result<(), CommandId> {
+    pub(crate) fn insert(&mut self, parts: &[Part], route: Route) -> Result<(), Conflict> {
         if let Some(other) = self.root.conflict(parts, &route, Specificity::default()) {
-            return Err(other);
+            return Err(Conflict::Meets(other));
         }
         let mut node = &mut self.root;
         for part in parts {
@@ -296,10 +305,10 @@ impl Node {
 
 /// The node of a literal or an end, or a command beneath another spelling of it: `a+b` and `a%2Bb`, or `{id}:x` and `{id}%3Ax`.
 /// Each would be a doubtful spelling of the other, whatever the methods and hosts.
-fn spelled<'s>(known: &'s mut Spelled, canonical: &[u8], decoded: &[u8]) -> Result<&'s mut Node, CommandId> {
+fn spelled<'s>(known: &'s mut Spelled, canonical: &[u8], decoded: &[u8]) -> Result<&'s mut Node, Conflict> {
     let (spelling, node) = known.entry(decoded.to_vec()).or_insert_with(|| (canonical.to_vec(), Node::default()));
     match node.any_command().filter(|_| spelling != canonical) {
-        Some(other) => Err(other),
+        Some(other) => Err(Conflict::Spells(other)),
         None => Ok(node),
     }
 }

@@ -34,14 +34,13 @@ pub(crate) fn authenticate(
     trace: &mut impl Trace,
 ) -> Result<Authenticated, Reason> {
     let now = worker.latest();
-    let most = rules.allowances.token_bytes;
-    // One that is kept may be of a policy that took longer ones.
-    if let Some(verified) = worker.tokens.get(token).filter(|_| token.len() <= most)
+    if let Some(verified) = worker.tokens.get(token)
         && let Some(session) = reauthenticate(policy, rules, &worker.sources, &verified, now, trace)?
     {
         worker.tokens.hits += 1;
         return Ok(Authenticated { token: verified, session });
     }
+    let most = rules.allowances.token_bytes;
     let parsed = Jws::parse_within(token, most);
     trace.saw(|| CheckStep::form(token, most, parsed.as_ref().err()));
     let jws = parsed.map_err(|_| Reason::TokenMalformed)?;
@@ -78,7 +77,7 @@ pub(crate) fn authenticate(
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let tally = Rc::clone(worker.tally(&session));
     tally.came_from(payer.address);
-    let verified = Rc::new(Verified::new(jws.header, jws.payload, fingerprint));
+    let verified = Rc::new(Verified::new(jws.header, jws.payload, fingerprint, token.len()));
     verified.remember(policy, worker.sources.epoch(), &session);
     worker.tokens.keep(token, Rc::clone(&verified), &tally, now);
     Ok(Authenticated { token: verified, session })
@@ -96,6 +95,10 @@ pub(crate) fn reauthenticate(
 ) -> Result<Option<Rc<Session>>, Reason> {
     if let Some(session) = verified.session_under(policy, sources.epoch()) {
         return Ok(Some(session));
+    }
+    // Of a policy that took longer ones.
+    if verified.bytes > rules.allowances.token_bytes {
+        return Err(Reason::TokenMalformed);
     }
     // Another policy, or other keys: the signature still holds if the issuer still has that very key, everything else is judged anew.
     let (name, issuer, mut keys) = find_keys(rules, sources, &verified.header, &verified.payload, trace)?;

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.
@@ -20,22 +21,19 @@ impl fmt::Display for JsonError {
 
 /// Parses the whole of `text`, at most `depth` containers deep.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, JsonError> {
-    parse_as(text, Strict { depth, spoils: Spoils::Everything })
-}
-
-/// Parses an object of which parts may be odd: what has a member twice, or lies deeper than `depth`, is `null` in it.
-pub(crate) fn parse_object_of_parts(text: &[u8], depth: usize) -> Option<Map<String, Value>> {
-    match parse_as(text, Strict { depth, spoils: Spoils::Itself }) {
-        Ok(Value::Object(map)) => Some(map),
-        Ok(_) | Err(_) => None,
-    }
-}
-
-fn parse_as(text: &[u8], how: Strict) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = how.deserialize(&mut deserializer).map_err(JsonError)?;
+    let value = Strict { depth }.deserialize(&mut deserializer).map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
+}
+
+/// The items of a list that is the member `name` of an object; other members may be anything. An item that [`parse`] does not take
+/// is `null`. `None` where there is no such list, or two.
+pub(crate) fn parse_items(text: &[u8], name: &str, depth: usize) -> Option<Vec<Value>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let items = deserializer.deserialize_map(Items { name }).ok()??;
+    deserializer.end().ok()?;
+    Some(items.into_iter().map(|item| parse(item.get().as_bytes(), depth).unwrap_or(Value::Null)).collect())
 }
 
 /// Parses an object.
@@ -46,28 +44,40 @@ pub(crate) fn parse_object(text: &[u8], depth: usize) -> Option<Map<String, Valu
     }
 }
 
+struct Items<'n> {
+    name: &'n str,
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut items = None;
+        while let Some(name) = members.next_key::<String>()? {
+            if name != self.name {
+                members.next_value::<IgnoredAny>()?;
+            } else if items.replace(members.next_value::<Vec<&RawValue>>()?).is_some() {
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+        }
+        Ok(items)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
-    spoils: Spoils,
-}
-
-/// What an object is that has a member twice, or a container that lies too deep.
-#[derive(Clone, Copy)]
-enum Spoils {
-    /// It makes the text unacceptable.
-    Everything,
-    /// It is `null`.
-    Itself,
 }
 
 impl Strict {
-    /// For what is inside of a container; `None` where the container itself counts for nothing.
-    fn deeper<E: serde::de::Error>(self) -> Result<Option<Self>, E> {
-        match (self.depth.checked_sub(1), self.spoils) {
-            (Some(depth), spoils) => Ok(Some(Self { depth, spoils })),
-            (None, Spoils::Itself) => Ok(None),
-            (None, Spoils::Everything) => Err(E::custom("nested too deeply")),
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Self { depth }),
+            None => Err(E::custom("nested too deeply")),
         }
     }
 }
@@ -116,10 +126,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let Some(inner) = self.deeper()? else {
-            while items.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(Value::Null);
-        };
+        let inner = self.deeper()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(inner)? {
             list.push(item);
@@ -128,21 +135,15 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let Some(inner) = self.deeper()? else {
-            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Value::Null);
-        };
-        let (mut map, mut twice) = (Map::new(), false);
+        let inner = self.deeper()?;
+        let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
-                match self.spoils {
-                    Spoils::Everything => return Err(A::Error::custom(format_args!("duplicate member {name:?}"))),
-                    Spoils::Itself => twice = true,
-                }
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
             }
             map.insert(name, members.next_value_seed(inner)?);
         }
-        Ok(if twice { Value::Null } else { Value::Object(map) })
+        Ok(Value::Object(map))
     }
 }
 

@@ -211,8 +211,8 @@ pub const KEY_SET_KEYS: usize = 64;
 /// check of [`VERIFICATIONS_PER_SECOND`].
 pub const KEY_TRIALS: usize = 4;
 
-/// Deepest JSON nesting in a fetched key set: `keys[].key_ops` is 4; members that we do not know may go somewhat deeper.
-pub const KEY_SET_JSON_DEPTH: usize = 8;
+/// Deepest JSON nesting in a key of a fetched set: `key_ops` is 2; members that we do not know may go somewhat deeper.
+pub const KEY_JSON_DEPTH: usize = 6;
 
 /// Longest status list when the policy does not say, inflated, in bytes: eight million sessions of one bit.
 pub const STATUS_LIST_BYTES: usize = 1024 * 1024;

@@ -27,6 +27,8 @@ pub(crate) struct Verified {
     pub(crate) header: Header,
     pub(crate) payload: Map<String, Value>,
     pub(crate) fingerprint: KeyFingerprint,
+    /// The length of its text.
+    pub(crate) bytes: usize,
     judged: RefCell<Option<Judged>>,
     /// It was presented again since the hand last came by.
     used: Cell<bool>,
@@ -48,8 +50,8 @@ impl fmt::Debug for Verified {
 }
 
 impl Verified {
-    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint) -> Self {
-        Self { header, payload, fingerprint, judged: RefCell::new(None), used: Cell::new(false) }
+    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint, bytes: usize) -> Self {
+        Self { header, payload, fingerprint, bytes, judged: RefCell::new(None), used: Cell::new(false) }
     }
 
     pub(crate) fn session_under(&self, policy: &Rc<Policy>, epoch: u64) -> Option<Rc<Session>> {
@@ -216,7 +218,7 @@ mod tests {
         fn keep(&mut self, text: &[u8], session: &Rc<Tally>, expires: u64) {
             let header = Header { algorithm: None, key_id: None, typ: None, critical: false };
             let payload = Map::from_iter([("exp".to_owned(), Value::from(expires))]);
-            let verified = Rc::new(Verified::new(header, payload, self.key));
+            let verified = Rc::new(Verified::new(header, payload, self.key, text.len()));
             self.tokens.keep(text, verified, session, self.now);
             // What the parts say of each other.
             let filled = self.tokens.places.iter().flatten();

@@ -78,7 +78,7 @@ const OTHERS: [(&str, &str, &str, &str, &str); 10] = [
     ("/commands/health/htpp", "did you mean `http`?", HEALTH, "health: {htpp: {methods: [GET], path: /healthz}}", HEALTH),
 ];
 
-const TABLE: [(&str, &str, &str, &str, &str); 20] = [
+const TABLE: [(&str, &str, &str, &str, &str); 21] = [
     (
         "/commands/health",
         "write several matchers as a list",
@@ -169,6 +169,13 @@ const TABLE: [(&str, &str, &str, &str, &str); 20] = [
     ("/commands/health/http/path", PLAIN, "path: /healthz", "path: /a//healthz", "path: /a/healthz"),
     ("/commands/health/http/path", PLAIN, "path: /healthz", "path: /a/../healthz", "path: /healthz"),
     ("/commands/health/http/path", PLAIN, "path: /healthz", "path: /a%2fhealthz", "path: /a/healthz"),
+    (
+        "/commands/users.List",
+        "write both with the same escapes: servers differ in whether they are one",
+        "unmediated: [health]",
+        "  users.Add: {http: {methods: [POST], path: \"/v1/a+b\"}}\n  users.List: {http: {methods: [GET], path: \"/v1/a%2Bb\"}}\nunmediated: [health]",
+        "  users.Add: {http: {methods: [POST], path: \"/v1/a+b\"}}\n  users.List: {http: {methods: [GET], path: \"/v1/a+b\"}}\nunmediated: [health]",
+    ),
     (
         "/commands/users.List",
         "make one path strictly more specific, or tell them apart by method or host",

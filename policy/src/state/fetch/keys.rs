@@ -34,8 +34,7 @@ pub(super) fn body(answer: Answer<'_>, most: usize) -> Result<&[u8], Failure> {
 /// What is a key set is believed, though no key in it may be of use: a key that the issuer does not publish any more is no
 /// key of his.
 pub(super) fn parse(document: &[u8], accepted: &Accepted) -> Result<Published, Failure> {
-    let members = json::parse_object_of_parts(document, limits::KEY_SET_JSON_DEPTH).ok_or(Failure::Malformed)?;
-    let keys = members.get("keys").and_then(|keys| keys.as_array()).ok_or(Failure::Malformed)?;
-    let (set, dropped) = KeySet::sort_out(keys, accepted);
+    let keys = json::parse_items(document, "keys", limits::KEY_JSON_DEPTH).ok_or(Failure::Malformed)?;
+    let (set, dropped) = KeySet::sort_out(&keys, accepted);
     Ok(Published { set, dropped, document: document.into() })
 }

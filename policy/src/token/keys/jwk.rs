@@ -70,7 +70,7 @@ impl fmt::Display for KeyFault {
 /// nothing for its type are nobody's business (RFC 7517 §4).
 pub(super) fn read(value: &Value, accepted: &Accepted) -> Result<VerificationKey, KeyFault> {
     let members = value.as_object().ok_or_else(|| {
-        KeyFault::whole("must be a JWK: an object without duplicate members").help("write the key as an object: `{kty: …}`")
+        KeyFault::whole("must be a JWK: an object with each member once").help("write the key as an object: `{kty: …}`")
     })?;
     if let Some(secret) = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().find(|name| members.contains_key(**name)) {
         return Err(KeyFault::in_member(secret, "private or symmetric key material")
