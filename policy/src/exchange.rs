@@ -6,10 +6,11 @@ use crate::answer::denial::Denial;
 use crate::answer::explain::Explanation;
 use crate::answer::record::{End, Named, Outcome, Record, RequestFacts};
 use crate::decide::admission::{Admission, Cut};
+use crate::decide::answers::Answers;
 use crate::decide::check::Findings;
 use crate::decide::context::Context;
 use crate::decide::echo::Watch;
-use crate::decide::need::Need;
+use crate::decide::need::{Given, Need};
 use crate::http::edits::{Edits, Strip};
 use crate::http::head::{Head, Headers};
 use crate::http::peer::PeerWanted;
@@ -20,6 +21,7 @@ use crate::state::session::Session;
 use crate::state::sessions::Ending;
 use crate::state::worker::{Stamp, Worker};
 
+mod answers;
 mod echo;
 mod judge;
 #[cfg(test)]
@@ -29,10 +31,18 @@ mod tests;
 #[derive(Debug)]
 pub struct Permit {
     edits: Edits,
+    body: Option<String>,
     observed: Option<Reason>,
 }
 
 impl Permit {
+    /// Returns the body that goes on in the place of the one that came; `None` where that goes on as it is. Its length is among the
+    /// edits.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        self.body.as_deref()
+    }
+
     /// Returns what to change in the request's header fields before it goes on.
     #[must_use]
     pub fn edits(&self) -> &Edits {
@@ -95,6 +105,8 @@ struct Judged {
     ended_now: Option<Ending>,
     /// What it was given that must not come back.
     watch: Option<Watch>,
+    /// Of what was asked for in a body.
+    answers: Option<Box<Answers>>,
 }
 
 impl Exchange {
@@ -128,6 +140,18 @@ impl Exchange {
         };
         let decision = self.judge(head, worker, context, &mut explanation);
         (decision, explanation)
+    }
+
+    /// Takes up a request that waits, as [`Exchange::resume`] does, and adds what each check saw to what has been explained.
+    pub fn explain_further(
+        &mut self,
+        given: &Given<'_>,
+        headers: &Headers<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+        explanation: &mut Explanation,
+    ) -> Decision {
+        self.take_up(given, headers, worker, context, explanation)
     }
 
     /// Says what the request waits for; `None` when it does not wait.
@@ -211,10 +235,14 @@ impl Exchange {
     }
 
     /// Says what to change in a response's header fields, upstream's or our own.
+    /// `last`: nothing follows them.
     #[must_use]
-    pub fn response_edits(&mut self, headers: &Headers<'_>) -> Edits {
+    pub fn response_edits(&mut self, headers: &Headers<'_>, last: bool) -> Edits {
         let mut edits = self.response_trailer_edits(headers);
-        if let Stage::Judged(judged) = &self.stage {
+        if let Stage::Judged(judged) = &mut self.stage {
+            if let (Some(answers), Some(session)) = (&mut judged.answers, &judged.session) {
+                answers.begin(headers, &session.claims, last, &mut edits);
+            }
             edits.put_audit(self.strip.prefix(), "audit-id", judged.stamp.audit_id.as_str());
         }
         edits
@@ -254,10 +282,13 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, bound, ends, named, outcome, facts, admission: _, cut, ended_now, watch } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, facts, cut, ended_now, watch, answers, .. } = &**judged;
+        let unread = answers.as_ref().filter(|answers| answers.failed).map(|_| Cut::of(Reason::AnswerUnreadable));
+        let cut = if cut.is_some() { cut } else { &unread };
+        let answers = answers.as_deref();
         let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
         let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
         let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
-        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, facts, end }.to_json())
+        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, answers, facts, end }.to_json())
     }
 }

@@ -89,8 +89,6 @@ fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     for (pointer, value, place) in [
         ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
         ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
-        ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),
-        ("/commands/tools", json!({"mcp": {}}), "/commands/tools/mcp"),
         ("/commands/reports", json!({"sql": {}}), "/commands/reports/sql"),
     ] {
         refused(pointer, value, place, "is not supported by this version");

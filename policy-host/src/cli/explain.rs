@@ -190,7 +190,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 27] = [
     "request",
     "path",
     "which command",
@@ -209,9 +209,12 @@ const ORDER: [&str; 24] = [
     "lifetime",
     "revocation",
     "status list",
+    "message",
     "command",
     "token's list",
     "grants",
+    "arguments",
+    "handle",
     "credential",
     "body",
     "room",
@@ -310,6 +313,15 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
                 (None, ..) | (_, None, _) => "none to be asked".to_owned(),
             },
         ),
+        CheckStep::Message { bytes, fault } => {
+            let length = bytes.map_or_else(|| "not read".to_owned(), |bytes| format!("{bytes} bytes"));
+            ("message", fault.as_ref().map_or(length.clone(), |fault| format!("{length}: {fault}")))
+        }
+        CheckStep::Arguments { command, place, rule } => {
+            let place = if place.is_empty() { "they" } else { place };
+            ("arguments", format!("of {command}: {place} {rule}"))
+        }
+        CheckStep::Handle { kind } => ("handle", format!("{kind}: not given to this session")),
         CheckStep::Command { command } => ("command", or_none(command)),
         CheckStep::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));

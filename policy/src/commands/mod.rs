@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod laws;
+pub(crate) mod mcp;
 pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;
+pub(crate) mod schema;

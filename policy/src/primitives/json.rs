@@ -3,11 +3,19 @@
 //! `serde_json` parses; its `Value` keeps the last of two members of one name, so that two readers of one token could
 //! see two tokens. RFC 7519 §4 lets us refuse them.
 
+mod body;
+mod canonical;
+
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
+
+pub(crate) use self::body::{BodyFault, parse_body};
+pub(crate) use self::canonical::canonical;
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.
 #[derive(Debug)]
@@ -22,7 +30,7 @@ impl fmt::Display for JsonError {
 /// Parses the whole of `text`, at most `depth` containers deep.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth }.deserialize(&mut deserializer).map_err(JsonError)?;
+    let value = Strict { depth, twins: None }.deserialize(&mut deserializer).map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
 }
@@ -69,28 +77,37 @@ impl<'de> Visitor<'de> for Items<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'c> {
     depth: usize,
+    /// Members that differ in case alone are refused, too, and so are more values than are left.
+    twins: Option<&'c Cell<usize>>,
 }
 
-impl Strict {
+impl Strict<'_> {
+    fn count<E: serde::de::Error>(self) -> Result<(), E> {
+        let Some(left) = self.twins else { return Ok(()) };
+        left.set(left.get().checked_sub(1).ok_or_else(|| E::custom("too many values"))?);
+        Ok(())
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
+            Some(depth) => Ok(Self { depth, ..self }),
             None => Err(E::custom("nested too deeply")),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.count()?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,9 +154,13 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut map = Map::new();
+        let mut folded = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+            if self.twins.is_some() && !folded.insert(name.to_lowercase()) {
+                return Err(A::Error::custom("two members that differ in case alone"));
             }
             map.insert(name, members.next_value_seed(inner)?);
         }

@@ -18,6 +18,8 @@ pub(crate) struct Allowances {
     pub(crate) unmediated_streams: u32,
     /// Bytes of a token.
     pub(crate) token_bytes: usize,
+    /// Bytes of a body in which a command is looked for.
+    pub(crate) body_bytes: usize,
 }
 
 impl Default for Allowances {
@@ -27,6 +29,7 @@ impl Default for Allowances {
             streams_per_session: limits::STREAMS_PER_SESSION,
             unmediated_streams: limits::UNMEDIATED_STREAMS,
             token_bytes: limits::TOKEN_BYTES,
+            body_bytes: limits::BODY_BYTES,
         }
     }
 }
@@ -34,7 +37,6 @@ impl Default for Allowances {
 impl Allowances {
     pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
-        object.unsupported("body_bytes", errors);
         let default = Self::default();
         let mut number = |name, most, default| {
             let number = object.optional(name, errors, |value, at, errors| read_number(value, at, errors, most));
@@ -47,8 +49,11 @@ impl Allowances {
         let token_bytes = object
             .optional("token_bytes", errors, |value, at, errors| read_number(value, at, errors, limits::TOKEN_BYTES_MOST))
             .unwrap_or(default.token_bytes);
+        let body_bytes = object
+            .optional("body_bytes", errors, |value, at, errors| read_number(value, at, errors, limits::BODY_BYTES_MOST))
+            .unwrap_or(default.body_bytes);
         object.finish(errors);
-        Some(Self { verifications_per_second, streams_per_session, unmediated_streams, token_bytes })
+        Some(Self { verifications_per_second, streams_per_session, unmediated_streams, token_bytes, body_bytes })
     }
 }
 

@@ -165,7 +165,7 @@ const FORMS: Table<31> = [
     ("/tokens/issuers/0/claims/session", "leave the member out, or say what it holds", "session: sid, ", "session: [], ", ""),
 ];
 
-const MEMBERS: Table<14> = [
+const MEMBERS: Table<13> = [
     ("/grnats", "did you mean `grants`?", "grants:", "grnats:", "grants:"),
     (
         "/generations",
@@ -176,16 +176,9 @@ const MEMBERS: Table<14> = [
     ),
     (
         "/limits/x",
-        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes",
+        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes, body_bytes",
         "limits: {token_bytes: 9000}",
         "limits: {token_bytes: 9000, x: 1}",
-        "limits: {token_bytes: 9000}",
-    ),
-    (
-        "/limits/body_bytes",
-        "remove it: what it asks for would not be enforced",
-        "limits: {token_bytes: 9000}",
-        "limits: {token_bytes: 9000, body_bytes: 1}",
         "limits: {token_bytes: 9000}",
     ),
     (

@@ -405,10 +405,10 @@ const REVOKED: Table<8> = [
     ),
     ("/limits/token_byte", "did you mean `token_bytes`?", "token_bytes", "token_byte", "token_bytes"),
     (
-        "/limits/body_byte",
-        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes",
+        "/limits/byts",
+        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes, body_bytes",
         "token_bytes: 9000",
-        "body_byte: 9000",
+        "byts: 9000",
         "",
     ),
 ];

@@ -134,6 +134,21 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
     Some(When { issuer, subject, session, agent, claims: claims.unwrap_or_default() })
 }
 
+/// The commands that one entry of `unmediated` names.
+pub(crate) fn read_unmediated(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
+    let named = read_allowed(value, at, errors, commands)?;
+    let found = named.iter().filter_map(|id| commands.get(id.0 as usize)).find(|command| command.in_body);
+    if let Some(command) = found {
+        // Nobody's bodies are kept before it is known whose they are.
+        errors.add_with_help(
+            at,
+            format!("the command `{}` is found in a body, and needs a session", command.name),
+            "take it out, and grant it",
+        );
+    }
+    Some(named)
+}
+
 /// The commands that one entry of `allow` or `unmediated` names: a name, or a beginning and `*`.
 pub(crate) fn read_allowed(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
     let pattern = command_pattern(value, at, errors)?;
