@@ -10,6 +10,7 @@ use crate::decide::check::Findings;
 use crate::decide::context::Context;
 use crate::decide::echo::Watch;
 use crate::decide::need::Need;
+use crate::decide::transfers::TransferRule;
 use crate::http::edits::{Edits, Strip};
 use crate::http::head::{Head, Headers};
 use crate::http::peer::PeerWanted;
@@ -24,6 +25,7 @@ mod echo;
 mod judge;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 /// Evidence that a request may go upstream: nothing is left to ask, the newest policy included. Only this crate makes one.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ struct Judged {
     admission: Option<Admission>,
     cut: Option<Cut>,
     ended_now: Option<Ending>,
+    /// What it carries and may not.
+    transfer: Option<TransferRule>,
     /// What it was given that must not come back.
     watch: Option<Watch>,
 }
@@ -158,7 +162,8 @@ impl Exchange {
     pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
         let Stage::Judged(judged) = &self.stage else { return None };
         let reason = judged.cut.as_ref()?.reason;
-        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), false))
+        let grpc = judged.admission.as_ref().is_some_and(Admission::is_grpc);
+        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), grpc))
     }
 
     /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have
@@ -254,10 +259,16 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, bound, ends, named, outcome, facts, admission: _, cut, ended_now, watch } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch } = &**judged;
         let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
         let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
+        let noted = admission.as_ref().and_then(Admission::noted);
+        let outcome = match outcome {
+            Outcome::Allowed if noted.is_some() && cut.is_none() => Outcome::Observed(Reason::TransferNotAllowed),
+            Outcome::Allowed | Outcome::Denied(_) | Outcome::Observed(_) => outcome,
+        };
+        let transfer = transfer.or(noted);
         let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
-        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, facts, end }.to_json())
+        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, facts, end }.to_json())
     }
 }

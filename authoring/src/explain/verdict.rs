@@ -46,6 +46,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         CheckStep::Command { command } => command.is_none(),
         CheckStep::TokenCommands { listed, .. } => !listed,
         CheckStep::Grants { granted_by, .. } => granted_by.is_none(),
+        CheckStep::Transfer { broken, .. } => broken.is_some(),
         CheckStep::Request { .. }
         | CheckStep::Path { .. }
         | CheckStep::Lookup { .. }

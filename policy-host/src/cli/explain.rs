@@ -190,7 +190,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "request",
     "path",
     "which command",
@@ -212,6 +212,7 @@ const ORDER: [&str; 24] = [
     "command",
     "token's list",
     "grants",
+    "transfers",
     "credential",
     "body",
     "room",
@@ -326,6 +327,13 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
                 (None, _) => "none allows it".to_owned(),
             },
         ),
+        CheckStep::Transfer { rules, upload, ranged, bytes, broken } => {
+            let rules = if rules.is_empty() { "no rules".to_owned() } else { rules.join(", ") };
+            let upload = upload.map_or_else(String::new, |sign| format!("; an upload, by its {sign}"));
+            let part = if *ranged { "; asks for a part of a file" } else { "" };
+            let broken = broken.map_or_else(String::new, |rule| format!(": {rule}"));
+            ("transfers", format!("{rules}; {}{upload}{part}{broken}", output::count(*bytes, "byte")))
+        }
         CheckStep::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }

@@ -164,9 +164,10 @@ impl Exchange {
                 Decision::Forward(Permit { edits, observed })
             }
         };
-        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
-        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, watch };
+        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch };
         self.stage = Stage::Judged(Box::new(judged));
         decision
     }
@@ -188,10 +189,12 @@ impl Exchange {
         let named = Named::of(rules, &findings, denied);
         let stamp = worker.next_stamp();
         let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), false);
-        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
         let (admission, cut, watch) = (None, None, None);
-        let judged = Judged { stamp, session, bound, ends, named, outcome: denied, facts, admission, cut, ended_now, watch };
+        let judged =
+            Judged { stamp, session, bound, ends, named, outcome: denied, facts, admission, cut, ended_now, transfer, watch };
         self.stage = Stage::Judged(Box::new(judged));
         denial
     }

@@ -55,6 +55,8 @@ pub enum Reason {
     CommandNotInToken,
     /// No grant allows the command to this session.
     CommandNotGranted,
+    /// A file, or more bytes than the grant lets be carried.
+    TransferNotAllowed,
     /// The upstream credential is not there.
     CredentialUnavailable,
     /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
@@ -85,7 +87,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -111,6 +113,7 @@ impl Reason {
         Self::UnknownCommand,
         Self::CommandNotInToken,
         Self::CommandNotGranted,
+        Self::TransferNotAllowed,
         Self::CredentialUnavailable,
         Self::CredentialEchoed,
     ];
@@ -206,6 +209,9 @@ impl Reason {
             Self::UnknownCommand => ("unknown_command", 403, SCOPE, true, "The request is not a known command"),
             Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
+            Self::TransferNotAllowed => {
+                ("transfer_not_allowed", 403, SCOPE, true, "A file, or more bytes than the session may send or get")
+            }
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
             }
