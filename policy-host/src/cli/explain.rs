@@ -328,7 +328,10 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             },
         ),
         CheckStep::Transfer { rules, upload, ranged, bytes, broken } => {
-            let rules = if rules.is_empty() { "no rules".to_owned() } else { rules.join(", ") };
+            if rules.is_empty() {
+                return ("transfers", "no rules".to_owned());
+            }
+            let rules = rules.join(", ");
             let upload = upload.map_or_else(String::new, |sign| format!("; an upload, by its {sign}"));
             let part = if *ranged { "; asks for a part of a file" } else { "" };
             let broken = broken.map_or_else(String::new, |rule| format!(": {rule}"));
