@@ -6,6 +6,7 @@ mod support;
 use std::rc::Rc;
 
 use chaperone_policy::{Decision, End, Exchange, Head, Policy, Reason, Timestamp, Worker};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
@@ -264,4 +265,54 @@ fn what_needs_no_session_has_no_rules() {
     stream.request_bytes(1000);
     assert!(respond(&mut stream, &[(":status", "200"), PDF]));
     assert_eq!(stream.recheck(&mut worker, &context_at(&policy), true), None);
+}
+
+proptest! {
+    /// Another grant never takes anything away, whatever it carries: of what a policy allows nothing is denied by one with more.
+    #[test]
+    fn removing_a_grant_never_lets_more_be_carried(
+        rules in prop::collection::vec(any_rules(), 1..4),
+        removed in 0usize..4,
+        file in any::<bool>(),
+        (up, down) in (prop::collection::vec(1u64..9, 0..4), prop::collection::vec(1u64..9, 0..4)),
+    ) {
+        let all: Vec<Value> = rules.iter().enumerate().map(|(place, rules)| {
+            let mut grant = json!({"name": format!("g{place}"), "when": {"subject": "agent-7"}, "allow": ["orders.cancel"]});
+            if !rules.is_null() { grant["transfers"] = rules.clone(); }
+            grant
+        }).collect();
+        let mut fewer = all.clone();
+        if removed < fewer.len() { fewer.remove(removed); }
+        let carried = |grants: Vec<Value>| {
+            let policy = compile(&with(document(), "/grants", json!(grants)));
+            let mut worker = worker();
+            let kind = if file { PDF } else { JSON };
+            let (mut stream, decision) = begin(&policy, &mut worker, "POST", "/v1/orders/7/cancel", &[kind]);
+            if !matches!(decision, Decision::Forward(_)) { return 0; }
+            let mut steps = 1;
+            for bytes in &up {
+                stream.request_bytes(*bytes);
+                if stream.recheck(&mut worker, &context_at(&policy), true).is_some() { return steps; }
+                steps += 1;
+            }
+            let _ = respond(&mut stream, &[(":status", "200"), kind]);
+            for bytes in &down {
+                stream.response_bytes(*bytes);
+                if stream.recheck(&mut worker, &context_at(&policy), true).is_some() { return steps; }
+                steps += 1;
+            }
+            steps
+        };
+        prop_assert!(carried(fewer) <= carried(all));
+    }
+}
+
+fn any_rules() -> impl Strategy<Value = Value> {
+    let word = || prop::sample::select(vec!["allow", "deny"]);
+    prop_oneof![
+        1 => Just(Value::Null),
+        6 => (word(), word(), 1u64..20, 1u64..20).prop_map(|(uploads, downloads, up, down)| {
+            json!({"uploads": uploads, "downloads": downloads, "max_request_bytes": up, "max_response_bytes": down})
+        }),
+    ]
 }

@@ -61,15 +61,29 @@ impl Sign {
 /// Bytes of a body, one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bytes {
-    /// By `content-length`; 0 where it says nothing.
-    promised: u64,
+    /// By `content-length`.
+    promised: Option<u64>,
     /// That have come.
     moved: u64,
 }
 
 impl Bytes {
     fn exceed(self, most: Option<u64>) -> bool {
-        most.is_some_and(|most| self.promised.max(self.moved) > most)
+        most.is_some_and(|most| self.known() > most)
+    }
+
+    /// As it says, or as they have come.
+    fn known(self) -> u64 {
+        self.promised.unwrap_or(0).max(self.moved)
+    }
+
+    fn promise(&mut self, length: &[u8]) {
+        self.promised = self.promised.max(Some(number(length)));
+    }
+
+    /// A head need not end a message for that to have no body; but no byte of one may come then.
+    fn are_none(self) -> bool {
+        self.known() == 0 && self.promised.is_some()
     }
 }
 
@@ -80,6 +94,8 @@ pub(crate) struct Transfer {
     /// A part of a response is asked for, as resumed downloads do.
     ranged: bool,
     grpc: bool,
+    /// Its method is HEAD, whose response has no body (RFC 9110 §9.3.2).
+    of_head: bool,
     download: bool,
     up: Bytes,
     down: Bytes,
@@ -94,7 +110,7 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// By a request's head. `body`: something follows it.
     pub(crate) fn of(headers: &Headers<'_>, request: &Request<'_>, body: bool) -> Self {
-        let mut transfer = Self { grpc: request.grpc, ..Self::default() };
+        let mut transfer = Self { grpc: request.grpc, of_head: request.method == b"HEAD", ..Self::default() };
         let mut types = Types::default();
         let (mut disposition, mut resumable, mut coded) = (false, false, false);
         for (name, value) in headers {
@@ -108,7 +124,7 @@ impl Transfer {
             resumable |= begins("upload-") || begins("x-upload-content-") || begins("x-goog-upload-");
             coded |= is("content-encoding") && !value.trim_ascii().eq_ignore_ascii_case(b"identity");
             if body && is("content-length") {
-                transfer.up.promised = transfer.up.promised.max(number(value));
+                transfer.up.promise(value);
             }
         }
         let signs = [
@@ -134,11 +150,15 @@ impl Transfer {
             types.see(name, value);
             part |= is("content-range") || (is("content-disposition") && !value.trim_ascii().eq_ignore_ascii_case(b"inline"));
             if is("content-length") {
-                self.down.promised = self.down.promised.max(number(value));
+                self.down.promise(value);
             }
         }
         let status = values(headers, ":status").next().unwrap_or_default();
         part |= status == b"206";
+        if self.of_head || matches!(status, b"204" | b"304") {
+            // RFC 9110 §15.3.5 and §15.4.5; the length that such a head names is that of another response.
+            self.down.promised = Some(0);
+        }
         // What a proxy or a server says instead of an answer is a page, and nothing that was asked for.
         let instead = matches!(status.first(), Some(b'3' | b'4' | b'5'));
         self.download |= part || !types.is_one(|kind| is_answer(kind) || (instead && is_page(kind)));
@@ -161,12 +181,20 @@ impl Transfer {
     pub(crate) fn breaks(&self, rules: &Transfers) -> Option<TransferRule> {
         let Transfers { uploads, downloads, max_request_bytes, max_response_bytes } = rules;
         let all = [
-            (!uploads && self.upload.is_some(), TransferRule::Upload),
-            (!downloads && (self.download || self.ranged), TransferRule::Download),
+            (!uploads && self.uploads(), TransferRule::Upload),
+            (!downloads && (self.ranged || (self.download && !self.down.are_none())), TransferRule::Download),
             (self.up.exceed(*max_request_bytes), TransferRule::RequestBytes),
             (self.down.exceed(*max_response_bytes), TransferRule::ResponseBytes),
         ];
         all.into_iter().find(|(broken, _)| *broken).map(|(_, rule)| rule)
+    }
+
+    fn uploads(&self) -> bool {
+        match self.upload {
+            Some(Sign::Upgrade | Sign::Disposition | Sign::Resumable) => true,
+            Some(Sign::Coded | Sign::Type) => !self.up.are_none(),
+            None => false,
+        }
     }
 
     /// The same of the grant that allowed it.
@@ -206,7 +234,7 @@ pub(crate) fn may_transfer(rules: &Rules, findings: &mut Findings, trace: &mut i
         rules: limits.as_ref().map(Transfers::texts).unwrap_or_default(),
         upload: upload.map(Sign::name),
         ranged,
-        bytes: up.promised.max(up.moved),
+        bytes: up.known(),
         broken: broken.map(TransferRule::name),
     });
     if broken.is_none() {

@@ -373,7 +373,7 @@ const ENDINGS: Table<20> = [
     ),
 ];
 
-const MANDATORY: Table<10> = [
+const MANDATORY: Table<12> = [
     ("", "write `version: 1`", "version: 1\n", "", "version: 1\n"),
     ("", "for example `name: orders`: audit headers and records show it", "name: orders\n", "", "name: orders\n"),
     ("", "write `session: {max_lifetime: 15m}`", "session: {max_lifetime: 1h}\n", "", "session: {max_lifetime: 15m}\n"),
