@@ -153,6 +153,7 @@ impl Stream {
         }
         let mut status = None;
         let mut readable = true;
+        let mut carried = true;
         let stripped = match self {
             Self::Begun(exchange, _) => {
                 edit(MapType::HttpResponseHeaders, &mut 0, |headers| exchange.response_edits(headers, last))
@@ -165,6 +166,7 @@ impl Stream {
                 edit(MapType::HttpResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
                     readable = last || permitted.exchange.can_read_response(headers);
+                    carried = last || permitted.exchange.can_carry_response(headers);
                     permitted.exchange.response_edits(headers, last)
                 })
             }
@@ -175,6 +177,9 @@ impl Stream {
             Self::Permitted(permitted) => {
                 if stripped.is_ok() && !readable {
                     permitted.end(with.metrics);
+                    return Action::Pause;
+                }
+                if stripped.is_ok() && !carried && permitted.is_overdue(with) {
                     return Action::Pause;
                 }
                 permitted.status = status;

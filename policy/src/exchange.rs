@@ -11,6 +11,7 @@ use crate::decide::check::Findings;
 use crate::decide::context::Context;
 use crate::decide::echo::Watch;
 use crate::decide::need::{Given, Need};
+use crate::decide::transfers::TransferRule;
 use crate::http::edits::{Edits, Strip};
 use crate::http::head::{Head, Headers};
 use crate::http::peer::PeerWanted;
@@ -26,6 +27,7 @@ mod echo;
 mod judge;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 /// Evidence that a request may go upstream: nothing is left to ask, the newest policy included. Only this crate makes one.
 #[derive(Debug)]
@@ -103,6 +105,8 @@ struct Judged {
     admission: Option<Admission>,
     cut: Option<Cut>,
     ended_now: Option<Ending>,
+    /// What it carries and may not.
+    transfer: Option<TransferRule>,
     /// What it was given that must not come back.
     watch: Option<Watch>,
     /// Of what was asked for in a body.
@@ -182,7 +186,8 @@ impl Exchange {
     pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
         let Stage::Judged(judged) = &self.stage else { return None };
         let reason = judged.cut.as_ref()?.reason;
-        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), false))
+        let grpc = judged.admission.as_ref().is_some_and(Admission::is_grpc);
+        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), grpc))
     }
 
     /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have
@@ -282,13 +287,22 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, bound, ends, named, outcome, facts, cut, ended_now, watch, answers, .. } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers } =
+            &**judged;
         let unread = answers.as_ref().filter(|answers| answers.failed).map(|_| Cut::of(Reason::AnswerUnreadable));
         let cut = if cut.is_some() { cut } else { &unread };
         let answers = answers.as_deref();
         let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
         let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
+        let noted = admission.as_ref().and_then(Admission::noted);
+        let outcome = match outcome {
+            Outcome::Allowed if noted.is_some() && cut.is_none() => Outcome::Observed(Reason::TransferNotAllowed),
+            Outcome::Allowed | Outcome::Denied(_) | Outcome::Observed(_) => outcome,
+        };
+        let transfer = transfer.or(noted);
         let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
-        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, answers, facts, end }.to_json())
+        let record =
+            Record { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end };
+        Some(record.to_json())
     }
 }

@@ -97,6 +97,10 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         "keys_unavailable" => of_issuer("/keys/endpoint"),
         "status_unavailable" => of_issuer("/status"),
         "session_ended" => policy.get("end_session_when").is_some(),
+        "transfer_not_allowed" => {
+            let grants = policy.get("grants").and_then(Value::as_array);
+            grants.into_iter().flatten().any(|grant| grant.get("transfers").is_some())
+        }
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
         "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
         _ => true,

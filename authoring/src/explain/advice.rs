@@ -90,6 +90,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::AnswerUnreadable => "look at the target: what it answered is not a list that could be read",
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
+        Reason::TransferNotAllowed => return carried(last),
         Reason::CredentialEchoed => "look at the target: it redirected to an address with its own credential in it",
         Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
     };
@@ -115,6 +116,22 @@ fn overloaded(seen: Option<&CheckStep>) -> String {
         }
         Some(CheckStep::Room { .. }) => "let other such requests end first, or raise `limits.unmediated_streams`",
         _ => "raise `limits.verifications_per_second`, or try again",
+    };
+    text.to_owned()
+}
+
+fn carried(seen: Option<&CheckStep>) -> String {
+    let text = match seen {
+        Some(CheckStep::Transfer { broken: Some("request_bytes"), .. }) => {
+            "send fewer bytes, or raise `max_request_bytes` in the grant's `transfers`"
+        }
+        Some(CheckStep::Transfer { broken: Some("upload"), .. }) => {
+            "send a call, such as one in JSON, and no file; or write `uploads: allow` in the grant's `transfers`"
+        }
+        Some(CheckStep::Transfer { broken: Some("download"), .. }) => {
+            "ask for no part of a file, and for no upgrade; or write `downloads: allow` in the grant's `transfers`"
+        }
+        _ => "carry what the grant's `transfers` lets through",
     };
     text.to_owned()
 }

@@ -47,6 +47,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         CheckStep::TokenCommands { listed, .. } => !listed,
         CheckStep::Grants { granted_by, .. } => granted_by.is_none(),
         CheckStep::Arguments { .. } | CheckStep::Handle { .. } => true,
+        CheckStep::Transfer { broken, .. } => broken.is_some(),
         CheckStep::Request { .. }
         | CheckStep::Path { .. }
         | CheckStep::Lookup { .. }

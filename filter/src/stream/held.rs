@@ -35,6 +35,7 @@ pub(super) enum Next {
 impl Held {
     /// A piece of its body; `size` counts all that has come.
     pub(super) fn body(mut self, size: usize, last: bool, with: &mut With<'_>) -> Next {
+        self.exchange.request_bytes(size.saturating_sub(self.body) as u64);
         self.body = size;
         self.ended |= last;
         self.look(with)

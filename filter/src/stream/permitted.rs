@@ -155,7 +155,12 @@ impl Permitted {
             Direction::Up => (&mut self.up, 0),
             Direction::Down => (&mut self.down, self.held),
         };
-        *count += size.saturating_sub(counted) as u64;
+        let new = size.saturating_sub(counted) as u64;
+        *count += new;
+        match direction {
+            Direction::Up => self.exchange.request_bytes(new),
+            Direction::Down => self.exchange.response_bytes(new),
+        }
         if self.state == State::Answered {
             // Our answer goes its way; what the client still sends does not.
             return if direction == Direction::Down { Action::Continue } else { Action::Pause };

@@ -190,7 +190,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "request",
     "path",
     "which command",
@@ -215,6 +215,7 @@ const ORDER: [&str; 27] = [
     "grants",
     "arguments",
     "handle",
+    "transfers",
     "credential",
     "body",
     "room",
@@ -338,6 +339,16 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
                 (None, _) => "none allows it".to_owned(),
             },
         ),
+        CheckStep::Transfer { rules, upload, ranged, bytes, broken } => {
+            if rules.is_empty() {
+                return ("transfers", "no rules".to_owned());
+            }
+            let rules = rules.join(", ");
+            let upload = upload.map_or_else(String::new, |sign| format!("; an upload, by its {sign}"));
+            let part = if *ranged { "; asks for a part of a file" } else { "" };
+            let broken = broken.map_or_else(String::new, |rule| format!(": {rule}"));
+            ("transfers", format!("{rules}; {}{upload}{part}{broken}", output::count(*bytes, "byte")))
+        }
         CheckStep::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }

@@ -8,6 +8,7 @@ use crate::commands::mcp::message::Id;
 use crate::decide::admission::Cut;
 use crate::decide::answers::Answers;
 use crate::decide::check::Findings;
+use crate::decide::transfers::TransferRule;
 use crate::http::head::{Head, values};
 use crate::primitives::ascii::push_visible;
 use crate::primitives::json::Line;
@@ -134,6 +135,8 @@ pub(crate) struct Record<'r> {
     pub(crate) cut: Option<&'r Cut>,
     /// What this request has ended its session for.
     pub(crate) ended_now: Option<Ending>,
+    /// The rule of `transfers` that it broke, where it was denied or observed for that.
+    pub(crate) transfer: Option<TransferRule>,
     /// Fields of the response that had the credential.
     pub(crate) echoed: &'r [Box<str>],
     /// What was asked for in a body, and what its answer was.
@@ -151,7 +154,7 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, answers, facts, end } = self;
+        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end } = self;
         let activity = activity(facts.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
         let (severity, judged, code, decision) = match outcome {
@@ -179,7 +182,8 @@ impl Record<'_> {
         line.number(r#","severity_id":"#, severity);
         line.member(judged, code);
         let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
-        if let Some(because) = cut.map_or(revoked, |cut| cut.because.as_deref()) {
+        let carried = transfer.filter(|_| code == Reason::TransferNotAllowed.code()).map(TransferRule::name);
+        if let Some(because) = cut.map_or(revoked.or(carried), |cut| cut.because.as_deref()) {
             line.member(r#","status_detail":"#, because);
         }
         match session {

@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use crate::decide::authenticate::reauthenticate;
 use crate::decide::binding;
 use crate::decide::check::{Findings, authorize_command, has_status, is_live, may_use};
+use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
@@ -21,6 +22,8 @@ pub(crate) struct Admission {
     /// What its token was bound to, and was shown to be: of the connection, and so for as long as the stream is open.
     bound: Bindings,
     commands: Commands,
+    /// What it carries, and may.
+    transfer: Transfer,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
     /// And the epoch of what had been fetched then.
@@ -70,7 +73,7 @@ enum Basis {
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     pub(crate) reason: Reason,
-    /// What the entry of `revoked` gives as its reason.
+    /// What the entry of `revoked` gives as its reason, or what else is to be said of it.
     pub(crate) because: Option<String>,
     /// The policy that says so: its name and the first digits of its revision.
     pub(crate) policy: Option<Box<str>>,
@@ -100,7 +103,7 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, commands, by, epoch, over, seat: None, asked: true }
+        Self { basis, bound, commands, transfer: findings.transfer, by, epoch, over, seat: None, asked: true }
     }
 
     /// Gives it its place among what is under way.
@@ -161,6 +164,7 @@ impl Admission {
             return Err(Cut::of(Reason::NoPolicy));
         };
         if !rules.enforces() {
+            self.observe_transfer(newest, rules, worker);
             return Ok(());
         }
         let cut = |stop: Stop, because| {
@@ -168,10 +172,10 @@ impl Admission {
             Cut { reason, because, policy: Some(rules.label.clone()), ended_now }
         };
         let unchanged = self.is_by(newest) && self.epoch == worker.sources.epoch();
-        if unchanged && worker.latest().seconds() < self.over {
+        if unchanged && worker.latest().seconds() < self.over && !self.transfer.must_be_judged() {
             return self.stays(rules, worker, moved).map_err(|stop| cut(stop, None));
         }
-        let mut findings = Findings::default();
+        let mut findings = Findings::carrying(self.transfer);
         let mut because = None;
         let found = self.judge(newest, rules, worker, &mut findings, &mut because);
         match found {
@@ -179,9 +183,41 @@ impl Admission {
                 self.by = Rc::downgrade(newest);
                 self.epoch = worker.sources.epoch();
                 self.over = over(rules, &findings);
+                self.transfer = findings.transfer;
                 self.stays(rules, worker, moved).map_err(|stop| cut(stop, None))
             }
             Err(reason) => Err(cut(reason.into(), because)),
+        }
+    }
+
+    /// What it carries, to be counted and looked at.
+    pub(crate) fn transfer(&mut self) -> &mut Transfer {
+        &mut self.transfer
+    }
+
+    /// Does its caller speak gRPC?
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.transfer.is_grpc()
+    }
+
+    /// What of that would have been cut, had the policy not only observed.
+    pub(crate) fn noted(&self) -> Option<TransferRule> {
+        self.transfer.noted()
+    }
+
+    /// Where the policy observes, what it carries is noted all the same.
+    fn observe_transfer(&mut self, newest: &Rc<Policy>, rules: &Rules, worker: &Worker) {
+        if !self.transfer.must_be_judged() {
+            return;
+        }
+        let mut findings = Findings::carrying(self.transfer);
+        match self.judge(newest, rules, worker, &mut findings, &mut None) {
+            Ok(()) | Err(Reason::TransferNotAllowed) => {
+                self.transfer = findings.transfer;
+                self.transfer.note();
+            }
+            // Nothing is said of a session whose token would be denied by now.
+            Err(_) => {}
         }
     }
 
@@ -236,6 +272,11 @@ impl Admission {
                 has_status(rules, &session, worker, findings, &mut ())?;
                 if self.asked {
                     authorize_command(rules, &session, known, latest, findings, &mut ())?;
+                    let carried = may_transfer(rules, findings, &mut ());
+                    if carried.is_err() {
+                        *because = findings.transfer.broken().map(|rule| rule.name().to_owned());
+                    }
+                    carried?;
                 }
                 authenticated.session = session;
                 Ok(())

@@ -13,6 +13,7 @@ use crate::decide::calls::Calls;
 use crate::decide::context::Context;
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
+use crate::decide::transfers::{Transfer, may_transfer};
 use crate::http::credentials::token;
 use crate::http::head::{Head, Headers, Request, values};
 use crate::http::path::CanonicalPath;
@@ -66,6 +67,8 @@ pub(crate) struct Findings {
     pub(crate) violation: Option<Violation>,
     /// Its place among what is under way; of what is denied nobody keeps it.
     pub(crate) seat: Option<Seat>,
+    /// What it carries, and may under the grant.
+    pub(crate) transfer: Transfer,
     /// Whether something follows the head, and whether it may.
     body: Body,
     /// Which check is next, of those that can wait.
@@ -98,8 +101,13 @@ impl Findings {
         Self { ends, ..Self::default() }
     }
 
+    /// Nothing has been found yet of an exchange that carries this.
+    pub(crate) fn carrying(transfer: Transfer) -> Self {
+        Self { transfer, ..Self::default() }
+    }
+
     /// Records a denial that the policy observes; any other ends the checks.
-    pub(super) fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
+    pub(crate) fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
         if !rules.observed.contains(&reason) {
             return Err(reason);
         }
@@ -146,6 +154,7 @@ pub(crate) fn check(
         return rooms.into_iter().try_for_each(|room| has_room(room, trace)).map(|()| None);
     }
 
+    findings.transfer = Transfer::of(head.headers, &request, head.body);
     trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
     let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
@@ -199,6 +208,7 @@ pub(crate) fn proceed(
             }
             None => authorize_command(rules, session, command.as_slice(), worker.latest(), findings, trace)?,
         }
+        may_transfer(rules, findings, trace)?;
         findings.next = Next::Credential;
     }
     if findings.next == Next::Credential {
@@ -526,7 +536,8 @@ pub(crate) fn has_status(
 }
 
 /// `command_not_granted`, or `lifetime_exceeded` when every grant of the commands has run out for this session. One grant allows all
-/// that a request asks for: its bounds are those of the request.
+/// that a request asks for: its bounds are those of the request. Grants add up: the first that lets what is carried through is the
+/// one; without any it is the first that allows the commands, and what is carried is for [`may_transfer`] to deny.
 fn is_granted(
     rules: &Rules,
     session: &Session,
@@ -535,6 +546,7 @@ fn is_granted(
     findings: &mut Findings,
 ) -> Result<(), Reason> {
     let mut reason = Reason::CommandNotGranted;
+    let mut first = None;
     for &place in &session.grants {
         let Some(grant) = rules.grants.all().get(place) else { continue };
         if !commands.iter().all(|(command, _)| grant.allows(*command)) {
@@ -545,9 +557,19 @@ fn is_granted(
             reason = Reason::LifetimeExceeded;
             continue;
         }
-        findings.grant = Some(place);
-        findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
-        return Ok(());
+        let broken = grant.transfers.as_ref().and_then(|limits| findings.transfer.breaks(limits));
+        let found = first.get_or_insert((place, end, grant.transfers, broken));
+        if broken.is_none() {
+            *found = (place, end, grant.transfers, None);
+            break;
+        }
     }
-    findings.deny(reason, rules)
+    let Some((place, end, limits, broken)) = first else {
+        findings.transfer.granted(None, None);
+        return findings.deny(reason, rules);
+    };
+    findings.grant = Some(place);
+    findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+    findings.transfer.granted(limits, broken);
+    Ok(())
 }

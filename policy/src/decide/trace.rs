@@ -227,6 +227,19 @@ pub enum CheckStep {
         /// When the session ends under it.
         ends: Option<u64>,
     },
+    /// What the request carries.
+    Transfer {
+        /// `transfers` of the grant, rule by rule; none where it has none.
+        rules: Vec<String>,
+        /// By what it is known as an upload; `None` where it is none.
+        upload: Option<&'static str>,
+        /// It asks for a part of a file.
+        ranged: bool,
+        /// Bytes of its body: as it says, or as they have come.
+        bytes: u64,
+        /// The rule that it breaks.
+        broken: Option<&'static str>,
+    },
     /// The upstream's credential.
     Credential {
         /// The variables that it is made of.
@@ -305,6 +318,7 @@ impl CheckStep {
             Self::Handle { .. } => &[Reason::HandleForeign],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
+            Self::Transfer { .. } => &[Reason::TransferNotAllowed],
             Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],
             Self::Body { .. } | Self::Room { .. } => &[Reason::Overloaded],
         }

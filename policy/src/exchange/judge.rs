@@ -183,11 +183,13 @@ impl Exchange {
                 Decision::Forward(Permit { edits, body, observed })
             }
         };
-        let Findings { authenticated, bound, ends, ended_now, calls, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, calls, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
         let enforced = policy.rules().is_some_and(Rules::enforces) && matches!(outcome, Outcome::Allowed);
         let answers = calls.map(|calls| Box::new(Answers::to(*calls, enforced)));
-        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, watch, answers };
+        let judged =
+            Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers };
         self.stage = Stage::Judged(Box::new(judged));
         decision
     }
@@ -210,11 +212,13 @@ impl Exchange {
         let named = Named::of(rules, &findings, denied);
         let stamp = worker.next_stamp();
         let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), false);
-        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
         let (admission, cut, watch, answers) = (None, None, None, None);
         let outcome = denied;
-        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, watch, answers };
+        let judged =
+            Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers };
         self.stage = Stage::Judged(Box::new(judged));
         denial
     }

@@ -65,6 +65,8 @@ pub enum Reason {
     ArgumentsNotAllowed,
     /// A session, a task or a request's state of the protocol was given to another session.
     HandleForeign,
+    /// A file, or more bytes than the grant lets be carried.
+    TransferNotAllowed,
     /// The upstream credential is not there.
     CredentialUnavailable,
     /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
@@ -97,7 +99,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -128,6 +130,7 @@ impl Reason {
         Self::CommandNotGranted,
         Self::ArgumentsNotAllowed,
         Self::HandleForeign,
+        Self::TransferNotAllowed,
         Self::CredentialUnavailable,
         Self::CredentialEchoed,
         Self::AnswerUnreadable,
@@ -234,6 +237,9 @@ impl Reason {
             }
             Self::HandleForeign => {
                 ("handle_foreign", 403, Challenge::None, true, "What the server gave out belongs to another session")
+            }
+            Self::TransferNotAllowed => {
+                ("transfer_not_allowed", 403, SCOPE, true, "A file, or more bytes than the session may send or get")
             }
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
