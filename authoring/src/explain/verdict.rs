@@ -65,6 +65,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         | CheckStep::Revocation { .. }
         | CheckStep::State { .. }
         | CheckStep::Status { .. }
+        | CheckStep::Calls { .. }
         | CheckStep::Credential { .. }
         | CheckStep::Body { .. }
         | CheckStep::Room { .. } => false,

@@ -9,7 +9,7 @@ use crate::primitives::reason::Reason;
 use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
-use crate::state::session::Authenticated;
+use crate::state::session::{Authenticated, Session};
 use crate::state::sessions::{Ending, StateQuery, Stop};
 use crate::state::worker::Worker;
 
@@ -84,6 +84,14 @@ impl Admission {
     /// The name of its command; `None` where it is none.
     pub(crate) fn command(&self) -> Option<&str> {
         self.command.as_deref()
+    }
+
+    /// The session, as the policy by which it was last found good sees it; `None` where it needs none.
+    pub(crate) fn session(&self) -> Option<&Rc<Session>> {
+        match &self.basis {
+            Basis::Session(Authenticated { session, .. }) => Some(session),
+            Basis::Unmediated | Basis::Observed(_) => None,
+        }
     }
 
     /// The target has done its part: what is left is between the proxy and the caller, who may take his time to read.

@@ -400,6 +400,24 @@ fn is_granted(
     latest: Timestamp,
     findings: &mut Findings,
 ) -> Result<(), Reason> {
+    match grant_of(rules, session, command, latest) {
+        Ok((place, end)) => {
+            findings.grant = Some(place);
+            findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+            Ok(())
+        }
+        Err(reason) => findings.deny(reason, rules),
+    }
+}
+
+/// The first grant that allows the command to the session and has not run out, with the end that it sets, in Unix seconds; or why
+/// there is none.
+pub(crate) fn grant_of(
+    rules: &Rules,
+    session: &Session,
+    command: CommandId,
+    latest: Timestamp,
+) -> Result<(usize, Option<u64>), Reason> {
     let mut reason = Reason::CommandNotGranted;
     for &place in &session.grants {
         let Some(grant) = rules.grants.all().get(place).filter(|grant| grant.allows(command)) else { continue };
@@ -408,9 +426,7 @@ fn is_granted(
             reason = Reason::LifetimeExceeded;
             continue;
         }
-        findings.grant = Some(place);
-        findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
-        return Ok(());
+        return Ok((place, end));
     }
-    findings.deny(reason, rules)
+    Err(reason)
 }

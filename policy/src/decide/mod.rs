@@ -8,3 +8,4 @@ pub(crate) mod context;
 pub(crate) mod echo;
 pub(crate) mod need;
 pub(crate) mod trace;
+pub(crate) mod usage;

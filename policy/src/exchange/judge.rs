@@ -11,6 +11,7 @@ use crate::decide::context::Context;
 use crate::decide::echo::{Carried, Watch};
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::Trace;
+use crate::decide::usage;
 use crate::http::edits::Edits;
 use crate::http::head::{Head, Headers, Request};
 use crate::primitives::limits;
@@ -19,7 +20,7 @@ use crate::rules::credential::Filled;
 use crate::rules::policy::Policy;
 use crate::rules::upstream::Bodies;
 use crate::state::session::Authenticated;
-use crate::state::sessions::StateQuery;
+use crate::state::sessions::{Refused, StateQuery, Stop};
 use crate::state::worker::Worker;
 
 /// A request as far as it is known, when it comes to a decision.
@@ -65,7 +66,7 @@ impl Exchange {
         let found = Found { policy, findings, facts, headers: head.headers, taken };
         match result {
             Ok(Some(need)) => self.hold(found, need, worker),
-            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context),
+            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context, trace),
         }
     }
 
@@ -96,7 +97,7 @@ impl Exchange {
         let found = Found { policy, findings, facts, headers, taken };
         match result {
             Ok(Some(need)) if overtaken.is_none() => self.hold(found, need, worker),
-            Ok(_) | Err(_) => self.conclude(found, result.map(drop), overtaken, given, worker, context),
+            Ok(_) | Err(_) => self.conclude(found, result.map(drop), overtaken, given, worker, context, &mut ()),
         }
     }
 
@@ -108,7 +109,8 @@ impl Exchange {
     }
 
     /// Everything has been asked of the policy that the request began under: what the newest says is asked, unless that denies it
-    /// already, and the answer made.
+    /// already, what is let through is counted, and the answer made.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what was found")]
     fn conclude(
         &mut self,
         found: Found<'_>,
@@ -117,8 +119,10 @@ impl Exchange {
         given: &Given<'_>,
         worker: &mut Worker,
         context: &Context<'_>,
+        trace: &mut impl Trace,
     ) -> Decision {
         let Found { policy, mut findings, facts, headers, taken } = found;
+        let mut retry_after = None;
         count_denial(&policy, worker, result, &mut findings);
         let mut outcome = match (result, findings.observed) {
             (Ok(()), None) => Outcome::Allowed,
@@ -132,7 +136,32 @@ impl Exchange {
             let observed = outcome.reason();
             let mut admitted = Admission::of(&policy, &findings, observed, named.command.clone());
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
-            match overtaken.map_or_else(asked, Err) {
+            let mut asked = overtaken.map_or_else(asked, Err);
+            if asked.is_ok()
+                && matches!(outcome, Outcome::Allowed)
+                && let Err(Refused { stop: Stop { reason, ended_now }, retry_after: wait }) =
+                    charge_call(&admitted, worker, context, trace)
+            {
+                named.credential = None;
+                let rules = context.newest.rules().filter(|rules| rules.observed.contains(&reason));
+                if rules.is_some() {
+                    findings.observed = Some(reason);
+                    outcome = Outcome::Observed(reason);
+                } else {
+                    findings.ended_now = ended_now;
+                    count_denial(context.newest, worker, Err(reason), &mut findings);
+                    retry_after = wait;
+                    outcome = Outcome::Denied(reason);
+                    if !context.newest.is_same(&policy) {
+                        asked = Err(Cut {
+                            ended_now: findings.ended_now,
+                            ..context.newest.rules().map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason))
+                        });
+                    }
+                }
+            }
+            match asked {
+                Ok(()) if matches!(outcome, Outcome::Denied(_)) => {}
                 Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
                 Err(denied) => {
                     outcome = Outcome::Denied(denied.reason);
@@ -150,7 +179,7 @@ impl Exchange {
                 // By which policy it was denied.
                 let rules = if cut.is_some() { context.newest.rules() } else { policy.rules() };
                 let grpc = Request::seems_grpc(headers);
-                Decision::Refuse(Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc))
+                Decision::Refuse(Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc).retry_after(retry_after))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();
@@ -296,6 +325,13 @@ fn still_admits(
         agrees_on_body(rules, admission.command(), given).map_err(|reason| Cut::by(rules, reason))?;
     }
     Ok(())
+}
+
+/// Counts the call by the newest policy, which has agreed to it.
+fn charge_call(admission: &Admission, worker: &mut Worker, context: &Context<'_>, trace: &mut impl Trace) -> Result<(), Refused> {
+    let (Some(rules), Some(session)) = (context.newest.rules(), admission.session()) else { return Ok(()) };
+    let command = admission.command().and_then(|name| rules.command(name)).map(|(command, _)| command);
+    usage::charge(rules, session, command.as_slice(), worker, trace)
 }
 
 /// What has waited has not been sent yet: its head must be the same command under the newest policy, and what is done to its fields

@@ -57,6 +57,10 @@ pub enum Reason {
     CommandNotGranted,
     /// The upstream credential is not there.
     CredentialUnavailable,
+    /// The session has called the command as often as its grant lets it.
+    CallsExceeded,
+    /// The session has not called before what its grant asks for.
+    CallOutOfOrder,
     /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
     CredentialEchoed,
 }
@@ -85,7 +89,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -112,6 +116,8 @@ impl Reason {
         Self::CommandNotInToken,
         Self::CommandNotGranted,
         Self::CredentialUnavailable,
+        Self::CallsExceeded,
+        Self::CallOutOfOrder,
         Self::CredentialEchoed,
     ];
 
@@ -208,6 +214,12 @@ impl Reason {
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
+            }
+            Self::CallsExceeded => {
+                ("calls_exceeded", 403, Challenge::None, true, "The session has called this command too often")
+            }
+            Self::CallOutOfOrder => {
+                ("call_out_of_order", 403, Challenge::None, true, "Another command has to be called before this")
             }
             Self::CredentialEchoed => {
                 ("credential_echoed", 502, Challenge::None, true, "The target's answer cannot be passed on")

@@ -2,6 +2,7 @@
 
 mod condition;
 mod index;
+mod usage;
 
 use std::rc::Rc;
 
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
+pub(crate) use self::usage::{AfterRule, CallRule, RuleId, UsageRules};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
 use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, pattern, string};
@@ -24,6 +26,8 @@ pub(crate) struct Grant {
     pub(crate) allow: Vec<CommandId>,
     /// Seconds; tightens the session's own.
     pub(crate) max_lifetime: Option<u64>,
+    /// How often, and after which others, its commands may be called.
+    pub(crate) usage: UsageRules,
 }
 
 /// Conditions, all of which must hold.
@@ -97,11 +101,15 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
         Some(seconds)
     });
     object.unsupported("transfers", errors);
+    let allow = allow.map(|allow| {
+        let mut allow: Vec<CommandId> = allow.into_iter().flatten().collect();
+        allow.sort_unstable();
+        allow.dedup();
+        allow
+    });
+    let usage = usage::read(&mut object, errors, commands, allow.as_deref());
     object.finish(errors);
-    let mut allow: Vec<CommandId> = allow?.into_iter().flatten().collect();
-    allow.sort_unstable();
-    allow.dedup();
-    Some(Grant { name: grant_name?.into(), when: when?, allow, max_lifetime })
+    Some(Grant { name: grant_name?.into(), when: when?, allow: allow?, max_lifetime, usage })
 }
 
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
