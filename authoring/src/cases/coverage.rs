@@ -79,12 +79,18 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         let issuers = policy.pointer("/tokens/issuers").and_then(Value::as_array);
         issuers.into_iter().flatten().any(|issuer| issuer.pointer(pointer).is_some())
     };
+    let of_grant = |name: &str| {
+        let grants = policy.get("grants").and_then(Value::as_array);
+        grants.into_iter().flatten().any(|grant| grant.get(name).is_some())
+    };
     match reason.code() {
         "no_policy" | "internal_error" => false,
         "keys_unavailable" => of_issuer("/keys/endpoint"),
         "status_unavailable" => of_issuer("/status"),
         "session_ended" => policy.get("end_session_when").is_some(),
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
+        "calls_exceeded" => of_grant("calls"),
+        "call_out_of_order" => of_grant("after"),
         "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
         _ => true,
     }
