@@ -139,7 +139,9 @@ fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], p
     }
     let reached: Vec<&str> = checks.iter().map(|checked| described(&checked.seen).0).collect();
     let after = reached.last().and_then(|last| ORDER.iter().position(|name| name == last)).map_or(0, |place| place + 1);
-    let left: Vec<&str> = ORDER.get(after..).unwrap_or_default().to_vec();
+    // Of a command in the head there is no message to look into.
+    let left = ORDER.get(after..).unwrap_or_default().iter().copied();
+    let left: Vec<&str> = left.filter(|name| !OF_BODIES.contains(name)).collect();
     let unmediated = checks.iter().any(|checked| matches!(checked.seen, CheckStep::Lookup { unmediated: true, .. }));
     if unmediated {
         text.push_str("\nThe command is unmediated: no session is asked for, and no credential is given.\n");
@@ -220,6 +222,9 @@ const ORDER: [&str; 28] = [
     "body",
     "room",
 ];
+
+/// Checks of commands in bodies alone.
+const OF_BODIES: [&str; 3] = ["message", "arguments", "handle"];
 
 /// A check's name, and what it saw.
 fn described(seen: &CheckStep) -> (&'static str, String) {

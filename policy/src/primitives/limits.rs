@@ -332,5 +332,13 @@ pub const SCHEMA_DEPTH: usize = 12;
 /// Longest regular expression in one.
 pub const PATTERN_BYTES: usize = 512;
 
+/// What one may be compiled to, in bytes: each position of a text is looked at once for each of its some 700 states, and a short
+/// expression with nested repetitions would have a million.
+pub const PATTERN_PROGRAM_BYTES: usize = 16 * 1024;
+
+/// Longest text that one is held against, in bytes; a longer one breaks the rule. With the bound above that is some ten
+/// milliseconds.
+pub const PATTERN_TEXT_BYTES: usize = 4096;
+
 /// Deepest JSON nesting in an answer that is read: the schemas of tools lie within it.
 pub const ANSWER_JSON_DEPTH: usize = 64;

@@ -212,7 +212,7 @@ const SCHEMAS: [(&str, &str, &str, &str, &str); 21] = [
     ),
     (
         PATTERN,
-        "write it without looking around, referring back and `\\p{…}`, and close what it opens",
+        "write it without looking around, referring back, flags, `\\p{…}` and large repetitions, and close what it opens",
         NUMBER,
         "{type: string, pattern: \"^(?=a)\"}",
         "{type: string, pattern: \"^a\"}",

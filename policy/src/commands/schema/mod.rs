@@ -11,6 +11,7 @@ use regex_lite::Regex;
 use serde_json::{Map, Number, Value};
 
 use crate::primitives::json::canonical;
+use crate::primitives::limits;
 
 /// A schema that values are held to.
 #[derive(Debug)]
@@ -222,6 +223,9 @@ impl Numbers {
 impl Texts {
     fn check(&self, text: &str, place: &str) -> Result<(), Violation> {
         bounds(place, "characters", self.least, self.most, || text.chars().count())?;
+        if self.pattern.is_some() && text.len() > limits::PATTERN_TEXT_BYTES {
+            return broken(place, format!("must have at most {} bytes, to be matched", limits::PATTERN_TEXT_BYTES));
+        }
         if let Some(pattern) = self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
             return broken(place, format!("must match {}", pattern.as_str()));
         }

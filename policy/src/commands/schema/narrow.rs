@@ -12,32 +12,38 @@ impl Schema {
     /// is, as `x-mcp-header` means something on a chain of `properties` alone.
     pub(crate) fn narrow(&self, advertised: &Value) -> Value {
         match (&self.0, advertised) {
-            (Node::Rules(ours), Value::Object(theirs)) => Value::Object(merge(ours, theirs, true)),
+            // What nothing keeps to would be no schema to some, and the whole list no list.
+            (Node::Rules(ours), Value::Object(theirs)) => {
+                merge(ours, theirs, true).map_or_else(|| advertised.clone(), Value::Object)
+            }
             (Node::Any | Node::Never, _) | (Node::Rules(_), _) => advertised.clone(),
         }
     }
 }
 
-fn narrowed(ours: &Node, theirs: &Value) -> Value {
+/// The same within another schema, where everything can be said.
+pub(super) fn narrowed(ours: &Node, theirs: &Value) -> Value {
     match (ours, theirs) {
         (Node::Any, _) => theirs.clone(),
         (Node::Never, _) | (_, Value::Bool(false)) => Value::Bool(false),
-        (Node::Rules(ours), Value::Object(theirs)) => Value::Object(merge(ours, theirs, false)),
-        (Node::Rules(ours), _) => ours.source.clone(),
+        (Node::Rules(ours), Value::Object(theirs)) => merge(ours, theirs, false).map_or(Value::Bool(false), Value::Object),
+        (Node::Rules(ours), Value::Bool(true)) => ours.source.clone(),
+        // Of another draft.
+        (Node::Rules(_), other) => other.clone(),
     }
 }
 
-/// `top`: nothing may be combined by `allOf`.
-fn merge(ours: &Rules, theirs: &Map<String, Value>, top: bool) -> Map<String, Value> {
-    // What stands elsewhere cannot be merged in its place.
-    let refers = ["$ref", "$dynamicRef"].iter().any(|name| theirs.contains_key(*name));
-    if refers {
-        return if top { theirs.clone() } else { both(theirs, ours) };
+/// `top`: nothing may be combined by `allOf`. `None`: nothing keeps to both.
+fn merge(ours: &Rules, theirs: &Map<String, Value>, top: bool) -> Option<Map<String, Value>> {
+    // What stands elsewhere cannot be merged in its place, and what is added here would count as evaluated there.
+    let others = ["$ref", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems"];
+    if others.iter().any(|name| theirs.contains_key(*name)) {
+        return Some(if top { theirs.clone() } else { both(theirs, ours) });
     }
     let mut merged = theirs.clone();
     let mut rest = !(ours.all.is_empty() && ours.any.is_empty() && ours.one.is_empty() && ours.not.is_none());
-    types(ours, &mut merged);
-    values(ours, &mut merged);
+    types(ours, &mut merged)?;
+    values(ours, &mut merged)?;
     let numbers = &ours.numbers;
     let mut tighten = |name: &str, bound: Option<f64>, least: bool| {
         let Some(bound) = bound else { return };
@@ -82,7 +88,7 @@ fn merge(ours: &Rules, theirs: &Map<String, Value>, top: bool) -> Map<String, Va
         (_, _, false) => rest |= !ours.lists.first.is_empty() || ours.lists.items.is_some(),
     }
     members(ours, theirs, &mut merged);
-    if rest && !top { both(&merged, ours) } else { merged }
+    Some(if rest && !top { both(&merged, ours) } else { merged })
 }
 
 /// What cannot be merged stands side by side.
@@ -97,8 +103,8 @@ fn both(theirs: &Map<String, Value>, ours: &Rules) -> Map<String, Value> {
     merged
 }
 
-fn types(ours: &Rules, merged: &mut Map<String, Value>) {
-    let Some(mine) = ours.types else { return };
+fn types(ours: &Rules, merged: &mut Map<String, Value>) -> Option<()> {
+    let Some(mine) = ours.types else { return Some(()) };
     let named = |value: &Value| Types::NAMES.into_iter().find(|(name, _)| value == *name).map(|(_, types)| types);
     let known = match merged.get("type") {
         None => None,
@@ -107,15 +113,18 @@ fn types(ours: &Rules, merged: &mut Map<String, Value>) {
     };
     let words = known.map_or(mine, |known| known.and(mine)).words();
     let value = match words.as_slice() {
+        [] => return None,
         [one] => json!(one),
         several => json!(several),
     };
     merged.insert("type".to_owned(), value);
+    Some(())
 }
 
-fn values(ours: &Rules, merged: &mut Map<String, Value>) {
-    let Some(mine) = &ours.values else { return };
+fn values(ours: &Rules, merged: &mut Map<String, Value>) -> Option<()> {
+    let Some(mine) = &ours.values else { return Some(()) };
     let mut known = match (merged.remove("const"), merged.get("enum")) {
+        (Some(one), Some(Value::Array(several))) if !several.iter().any(|other| equal(other, &one)) => return None,
         (Some(one), _) => Some(vec![one]),
         (None, Some(Value::Array(several))) => Some(several.clone()),
         (None, _) => None,
@@ -123,7 +132,8 @@ fn values(ours: &Rules, merged: &mut Map<String, Value>) {
     if let Some(known) = &mut known {
         known.retain(|value| mine.iter().any(|mine| equal(mine, value)));
     }
-    merged.insert("enum".to_owned(), known.unwrap_or_else(|| mine.clone()).into());
+    let left = known.unwrap_or_else(|| mine.clone());
+    (!left.is_empty()).then(|| drop(merged.insert("enum".to_owned(), left.into())))
 }
 
 fn members(ours: &Rules, theirs: &Map<String, Value>, merged: &mut Map<String, Value>) {
@@ -163,17 +173,12 @@ fn members(ours: &Rules, theirs: &Map<String, Value>, merged: &mut Map<String, V
             }
             merged.insert("additionalProperties".to_owned(), narrowed(node, additional.unwrap_or(&Value::Bool(true))));
         }
-        None if objects.properties.values().any(|node| matches!(node, Node::Never))
-            && additional.is_none_or(|all| all != &Value::Bool(false)) =>
-        {
-            // What was taken out must not come back as one of the others.
-            for (name, node) in &objects.properties {
-                if matches!(node, Node::Never) {
-                    properties.insert(name.clone(), Value::Bool(false));
-                }
-            }
-        }
         None => {}
+    }
+    // What was taken out must not come back as one of the others.
+    if merged.get("additionalProperties") != Some(&Value::Bool(false)) {
+        let forbidden = objects.properties.iter().filter(|(_, node)| matches!(node, Node::Never));
+        properties.extend(forbidden.map(|(name, _)| (name.clone(), Value::Bool(false))));
     }
     let mut required: Vec<Value> = match theirs.get("required") {
         Some(Value::Array(required)) => required.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::{Lists, Node, Numbers, Objects, Rules, Schema, Texts, Types, equal};
@@ -178,15 +178,18 @@ fn read_properties(
 /// back.
 fn read_pattern(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Regex> {
     let pattern = text(value, at, errors, "write a regular expression, such as `^[a-z]+$`")?;
-    match Regex::new(pattern) {
-        Ok(regex) if pattern.len() <= limits::PATTERN_BYTES => Some(regex),
-        Ok(_) => {
+    // What is not of ECMA-262 (§21.2) or means another thing there, and agents may be shown it.
+    let other = ["(?", "\\z", "\\A", "[[:"].iter().any(|part| pattern.replace("(?:", "(").contains(part));
+    match RegexBuilder::new(pattern).size_limit(limits::PATTERN_PROGRAM_BYTES).build() {
+        Ok(regex) if !other && pattern.len() <= limits::PATTERN_BYTES => Some(regex),
+        Ok(_) if !other => {
             let help = format!("shorten it to {} bytes", limits::PATTERN_BYTES);
             errors.add_with_help(at, "a regular expression that is too long", help);
             None
         }
-        Err(_) => {
-            let help = "write it without looking around, referring back and `\\p{…}`, and close what it opens";
+        Ok(_) | Err(_) => {
+            let help =
+                "write it without looking around, referring back, flags, `\\p{…}` and large repetitions, and close what it opens";
             errors.add_with_help(at, format!("`{pattern}` is not a regular expression that is known here"), help);
             None
         }
@@ -219,9 +222,12 @@ fn fits_types(members: &Map<String, Value>, types: Types, at: &At<'_>, errors: &
 /// What no value keeps to would deny every call, and its author would not know why.
 fn can_be_met(rules: &Rules, at: &At<'_>, errors: &mut Errors) {
     let Rules { numbers, texts, lists, objects, values, types, .. } = rules;
-    let exceeds = |least: Option<f64>, most: Option<f64>| least.zip(most).is_some_and(|(least, most)| least > most);
+    let low = numbers.least.into_iter().chain(numbers.above).fold(f64::NEG_INFINITY, f64::max);
+    let high = numbers.most.into_iter().chain(numbers.below).fold(f64::INFINITY, f64::min);
+    let open = numbers.above == Some(low) || numbers.below == Some(high);
     let over = |least: Option<usize>, most: Option<usize>| least.zip(most).is_some_and(|(least, most)| least > most);
-    let empty = exceeds(numbers.least.or(numbers.above), numbers.most.or(numbers.below))
+    let empty = low > high
+        || low == high && open
         || over(texts.least, texts.most)
         || over(lists.least, lists.most)
         || over(objects.least, objects.most)
