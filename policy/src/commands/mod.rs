@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod laws;
+pub(crate) mod mcp;
 pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;

@@ -270,3 +270,21 @@ pub const FETCH_EARLY: Duration = Duration::from_secs(10);
 /// How long a request waits for what its decision needs: longer than a slow upload of a few kilobytes or a fetch takes, and short
 /// enough that whoever keeps requests waiting does not fill the seats of his session for long.
 pub const HELD: Duration = Duration::from_secs(10);
+
+/// Deepest JSON nesting in a body: arguments begin at 3, and documents as trees of blocks, which editors send, have two levels a
+/// block.
+pub const BODY_JSON_DEPTH: usize = 64;
+
+/// Most values of JSON in one body, objects and lists included: a table of a thousand rows of ten. Each takes some 80 bytes while
+/// it is judged, so that a body of numbers is two megabytes and not a hundred times its text.
+pub const BODY_VALUES: usize = 16_384;
+
+/// Most messages of a batch (MCP 2025-03-26): clients that sent batches at all put what they had at hand into one, a handful.
+pub const BATCH: usize = 32;
+
+/// Most resources and tasks that one `subscriptions/listen` of MCP names, each of them judged: as many as a session has
+/// exchanges ([`STREAMS_PER_SESSION`]), for each is one that it could have read.
+pub const LISTENED: usize = 100;
+
+/// Longest URI of a resource, in bytes: as a path.
+pub const URI_BYTES: usize = PATH_BYTES;

@@ -107,7 +107,9 @@ mod tests {
     #[test]
     fn nothing_is_written_where_nothing_stands() {
         let body = br#"{"a":["b"],"c":{}}"#;
-        for place in [&[Member("x")][..], &[Member("a"), Index(1)], &[Member("a"), Member("b")], &[Member("c"), Index(0)], &[Index(0)]] {
+        for place in
+            [&[Member("x")][..], &[Member("a"), Index(1)], &[Member("a"), Member("b")], &[Member("c"), Index(0)], &[Index(0)]]
+        {
             assert_eq!(rewrite(body, &[(place, "n")]), None, "{place:?}");
         }
         let twice = [Member("a"), Index(0)];

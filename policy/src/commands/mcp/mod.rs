@@ -2,7 +2,10 @@
 //!
 //! [`read`] knows no policy: it says what a body is, or why it has no single reading. The specification's versions are those
 //! of [`Version`]; what it calls modern is 2026-07-28, in which each request stands for itself.
-#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "requests are judged by it as soon as a document can ask for it"))]
+#![cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "requests are judged by it as soon as a document can ask for it")
+)]
 
 mod error;
 mod handle;

@@ -1,13 +1,29 @@
 //! Strict JSON: no duplicate members at any depth, a depth bound of our own, nothing after the value.
 //!
+//! Bodies have more rules ([`parse_strict`]), and a canonical form ([`canonical`]).
+//!
 //! `serde_json` parses; its `Value` keeps the last of two members of one name, so that two readers of one token could
 //! see two tokens. RFC 7519 §4 lets us refuse them.
 
+mod body;
+mod canonical;
+mod numbers;
+mod pick;
+#[cfg(test)]
+mod suite;
+
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use crate::primitives::json::body::{Names, Rules, Wrong};
+
+#[cfg_attr(not(test), expect(unused_imports, reason = "what judges bodies is not yet asked for by any document"))]
+pub(crate) use body::{StrictError, fold, parse_strict};
+#[cfg_attr(not(test), expect(unused_imports, reason = "what judges bodies is not yet asked for by any document"))]
+pub(crate) use canonical::{canonical, fingerprint};
+pub(crate) use pick::{element, member, parse_items};
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.
 #[derive(Debug)]
@@ -22,18 +38,9 @@ impl fmt::Display for JsonError {
 /// Parses the whole of `text`, at most `depth` containers deep.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth }.deserialize(&mut deserializer).map_err(JsonError)?;
+    let value = Strict { depth, rules: None }.deserialize(&mut deserializer).map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
-}
-
-/// The items of a list that is the member `name` of an object; other members may be anything. An item that [`parse`] does not take
-/// is `null`. `None` where there is no such list, or two.
-pub(crate) fn parse_items(text: &[u8], name: &str, depth: usize) -> Option<Vec<Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let items = deserializer.deserialize_map(Items { name }).ok()??;
-    deserializer.end().ok()?;
-    Some(items.into_iter().map(|item| parse(item.get().as_bytes(), depth).unwrap_or(Value::Null)).collect())
 }
 
 /// Parses an object.
@@ -44,53 +51,43 @@ pub(crate) fn parse_object(text: &[u8], depth: usize) -> Option<Map<String, Valu
     }
 }
 
-struct Items<'n> {
-    name: &'n str,
-}
-
-impl<'de> Visitor<'de> for Items<'_> {
-    type Value = Option<Vec<&'de RawValue>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut items = None;
-        while let Some(name) = members.next_key::<String>()? {
-            if name != self.name {
-                members.next_value::<IgnoredAny>()?;
-            } else if items.replace(members.next_value::<Vec<&RawValue>>()?).is_some() {
-                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
-            }
-        }
-        Ok(items)
-    }
-}
-
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'r> {
     depth: usize,
+    /// The further rules for a body.
+    rules: Option<&'r Rules>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
-            None => Err(E::custom("nested too deeply")),
+            Some(depth) => Ok(Self { depth, ..self }),
+            None => Err(self.refuse(Wrong::Depth)),
         }
+    }
+
+    fn refuse<E: serde::de::Error>(self, wrong: Wrong) -> E {
+        if let Some(rules) = self.rules {
+            rules.note(wrong);
+        }
+        E::custom(wrong)
+    }
+
+    fn judge<E: serde::de::Error>(self, judge: impl FnOnce(&Rules) -> Result<(), Wrong>) -> Result<(), E> {
+        self.rules.map_or(Ok(()), judge).map_err(|wrong| self.refuse(wrong))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.judge(Rules::count)?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,14 +111,21 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+        if self.rules.is_some()
+            && let Some(integer) = numbers::as_integer(value)
+        {
+            return Ok(Value::Number(integer.into()));
+        }
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.refuse(Wrong::Range))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.judge(|rules| rules.text(value))?;
         Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.judge(|rules| rules.text(&value))?;
         Ok(Value::String(value))
     }
 
@@ -137,10 +141,16 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut map = Map::new();
+        let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+                return Err(match self.rules {
+                    // Documents and tokens: whoever wrote the name wants to find it.
+                    None => A::Error::custom(format_args!("duplicate member {name:?}")),
+                    Some(_) => self.refuse(Wrong::Duplicate),
+                });
             }
+            self.judge(|rules| rules.name(&name, &mut names))?;
             map.insert(name, members.next_value_seed(inner)?);
         }
         Ok(Value::Object(map))
