@@ -35,7 +35,7 @@ pub(crate) enum HandleKind {
 pub(crate) enum Place {
     /// In the body: the way down to a string.
     Body(Vec<Step>),
-    /// In the header of this name, in lower case, as [`super::encode_value`] writes it. The same handle is in the body, too.
+    /// In the header of this name, in lower case, as [`super::headers::encode_value`] writes it. The same handle is in the body, too.
     Header(&'static str),
 }
 
@@ -119,7 +119,10 @@ mod tests {
 
     #[test]
     fn a_handle_does_not_show_itself() {
-        let handle = Handle { kind: HandleKind::Task, text: "s3cret".into(), place: Place::Body(vec![Member("taskId")]) };
-        assert!(!format!("{handle:?}").contains("s3cret"));
+        for kind in [HandleKind::Session, HandleKind::Event, HandleKind::Task, HandleKind::RequestState] {
+            let handle = Handle { kind, text: "s3cret".into(), place: Place::Body(vec![Member("taskId")]) };
+            let shown = format!("{handle:?}");
+            assert!(shown.contains(&format!("{kind:?}")) && !shown.contains("s3cret"), "{shown}");
+        }
     }
 }

@@ -156,7 +156,9 @@ fn read_id(value: &Value) -> Result<Id, Fault> {
     match value {
         Value::String(text) if text.len() <= limits::IDENTIFIER_BYTES => Ok(Id::Text(text.clone())),
         Value::Number(number) => number.as_i64().map(Id::Number).ok_or(Fault::Malformed("the id is no integer")),
-        _ => Err(Fault::Malformed("the id is neither a string that is not too long nor an integer")),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            Err(Fault::Malformed("the id is neither a string that is not too long nor an integer"))
+        }
     }
 }
 

@@ -5,7 +5,12 @@ mod laws;
 
 use serde_json::{Map, Value, json};
 
-use super::*;
+use super::error::{Fault, Refused};
+use super::handle::{Handle, HandleKind, Place, Step, rewrite};
+use super::headers::encode_value;
+use super::message::{Body, Id, Message, Wanted};
+use super::read::read;
+use super::version::Version;
 
 /// Headers of a request, by name.
 type Said<'h> = &'h [(&'h str, &'h str)];

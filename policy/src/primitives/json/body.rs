@@ -97,7 +97,6 @@ impl Rules {
         if self.values.get() > limits::BODY_VALUES { Err(Wrong::Values) } else { Ok(()) }
     }
 
-    #[expect(clippy::unused_self, reason = "a rule like the others")]
     pub(super) fn text(&self, text: &str) -> Result<(), Wrong> {
         if text.contains('\0') { Err(Wrong::Nul) } else { Ok(()) }
     }

@@ -1,12 +1,12 @@
 //! Strict JSON: no duplicate members at any depth, a depth bound of our own, nothing after the value.
 //!
-//! Bodies have more rules ([`parse_strict`]), and a canonical form ([`canonical`]).
+//! Bodies have more rules ([`parse_strict`]), and a canonical form ([`canonical::canonical`]).
 //!
 //! `serde_json` parses; its `Value` keeps the last of two members of one name, so that two readers of one token could
 //! see two tokens. RFC 7519 §4 lets us refuse them.
 
 mod body;
-mod canonical;
+pub(crate) mod canonical;
 mod numbers;
 mod pick;
 #[cfg(test)]
@@ -19,10 +19,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::primitives::json::body::{Names, Rules, Wrong};
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "what judges bodies is not yet asked for by any document"))]
 pub(crate) use body::{StrictError, fold, parse_strict};
-#[cfg_attr(not(test), expect(unused_imports, reason = "what judges bodies is not yet asked for by any document"))]
-pub(crate) use canonical::{canonical, fingerprint};
 pub(crate) use pick::{element, member, parse_items};
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.

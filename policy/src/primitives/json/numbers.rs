@@ -108,9 +108,8 @@ pub(super) fn check(text: &[u8]) -> Result<(), (Wrong, usize)> {
 
 /// The integer that a double is, within ±(2^53-1); for -0 it is 0.
 pub(super) fn as_integer(value: f64) -> Option<i64> {
-    #[expect(clippy::cast_precision_loss, reason = "2^53-1 is a double")]
+    // 2^53-1 is a double itself.
     let within = value.abs() <= LARGEST_INTEGER as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "an integer within ±(2^53-1)")]
     (within && value.fract() == 0.0).then_some(value as i64)
 }
 

@@ -25,8 +25,10 @@ fn arguments() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::btree_map("[a-z]{1,6}", value, 0..4).prop_map(|members| members.into_iter().collect())
 }
 
-/// The parameters of a method, what they want, and the handle in them.
-fn wanted() -> impl Strategy<Value = (String, Value, Vec<Wanted>, Option<(HandleKind, String, Vec<Step>)>)> {
+/// A method, its parameters, what they want, and the handle in them.
+type Case = (String, Value, Vec<Wanted>, Option<(HandleKind, String, Vec<Step>)>);
+
+fn wanted() -> impl Strategy<Value = Case> {
     let method = |name: &str| Wanted::Method(name.to_owned());
     prop_oneof![
         (text(), arguments(), prop::option::of(text())).prop_map(|(name, arguments, state)| {
