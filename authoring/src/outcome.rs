@@ -81,12 +81,14 @@ impl Outcome {
     }
 }
 
-/// The reason that the client is told: in an RFC 9457 problem, or, for gRPC, at the beginning of the status message.
+/// The reason that the client is told: in an RFC 9457 problem, in the data of a JSON-RPC error (or of the first of several), or, for
+/// gRPC, at the beginning of the status message.
 #[must_use]
 pub fn client_reason(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     match serde_json::from_str::<Value>(text) {
-        Ok(problem) => problem.get("reason")?.as_str().map(str::to_owned),
+        Ok(Value::Array(errors)) => client_reason(errors.first()?.to_string().as_bytes()),
+        Ok(told) => told.get("reason").or_else(|| told.pointer("/error/data/reason"))?.as_str().map(str::to_owned),
         Err(_) => text.split_once(": ").map(|(code, _)| code.to_owned()),
     }
 }
@@ -99,6 +101,9 @@ mod tests {
     fn the_clients_reason_is_found_in_both_forms() {
         assert_eq!(client_reason(br#"{"status":401,"reason":"token_rejected"}"#).as_deref(), Some("token_rejected"));
         assert_eq!(client_reason(b"expired: the session has ended").as_deref(), Some("expired"));
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m","data":{"reason":"handle_foreign"}}}"#;
+        assert_eq!(client_reason(error.as_bytes()).as_deref(), Some("handle_foreign"));
+        assert_eq!(client_reason(format!("[{error}]").as_bytes()).as_deref(), Some("handle_foreign"));
         assert_eq!(client_reason(b""), None);
         assert_eq!(client_reason(b"{}"), None);
     }

@@ -1,8 +1,8 @@
 //! What the issuers of a policy publish in a run, where no issuer is: the run's own keys at each `keys.endpoint`, and lists in
 //! which every token is valid at each `status` URI, unless a script says otherwise.
 
-use crate::token::{KeyError, RunKeys, TestKey, jwks, key_use, packed, status_list};
-use chaperone_policy::{Algorithm, Answer, Policy, RustCrypto, Worker};
+use crate::token::{KeyError, RunKeys, TestKey, accepted, jwks_for, packed, status_list};
+use chaperone_policy::{Algorithm, Answer, KeyUse, Policy, RustCrypto, Worker};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -20,7 +20,7 @@ pub struct Published {
 /// What stands at a URL of the policy.
 #[derive(Debug, Clone)]
 enum Page {
-    Keys { keys: Vec<TestKey>, key_use: String },
+    Keys { keys: Vec<TestKey>, key_use: KeyUse },
     List { key: TestKey, most_bytes: usize },
 }
 
@@ -65,7 +65,7 @@ impl Published {
         for issuer in policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten() {
             let text = |pointer: &str| issuer.pointer(pointer).and_then(Value::as_str);
             if let (Some(authority), Some(path)) = (text("/keys/endpoint/authority"), text("/keys/endpoint/path")) {
-                let page = Page::Keys { keys: keys.of_issuer(issuer), key_use: key_use(issuer) };
+                let page = Page::Keys { keys: keys.of_issuer(issuer), key_use: accepted(issuer).key_use };
                 self.pages.insert(format!("https://{authority}{path}"), page);
                 self.stranger.get_or_insert(keys.stranger(Algorithm::Es256)?.clone());
             }
@@ -109,10 +109,8 @@ impl Published {
         let page = self.pages.get(url)?;
         let body = match (self.scripts.get(url).unwrap_or(&Script::Own), page) {
             (Script::Plain(status, body), _) => return Some((*status, body.clone())),
-            (Script::OtherKeys, Page::Keys { .. }) => jwks(&self.stranger).to_string(),
-            (Script::Own | Script::Revoked(_), Page::Keys { keys, key_use }) => {
-                json!({"keys": keys.iter().map(|key| key.public_jwk_for(key_use)).collect::<Vec<_>>()}).to_string()
-            }
+            (Script::OtherKeys, Page::Keys { key_use, .. }) => jwks_for(&self.stranger, *key_use).to_string(),
+            (Script::Own | Script::Revoked(_), Page::Keys { keys, key_use }) => jwks_for(keys, *key_use).to_string(),
             (Script::Revoked(revoked), Page::List { key, .. }) => {
                 list(key, url, &packed(1, revoked.iter().map(|index| (*index, 1)).chain([(ENTRIES - 1, 0)])), now)
             }

@@ -6,7 +6,7 @@ use chaperone_policy::nearest_name;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{error::Category, value::RawValue};
-use std::fmt;
+use std::{fmt, str::Utf8Error};
 
 /// A recorded request.
 #[derive(Debug, Clone)]
@@ -28,6 +28,15 @@ pub struct BadLine {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+impl BadLine {
+    /// Says of a line that its bytes are no text.
+    #[must_use]
+    pub fn not_utf8(error: Utf8Error, help: Option<&str>) -> Self {
+        let message = "is not UTF-8 from here on".to_owned();
+        Self { offset: error.valid_up_to(), message, help: help.map(str::to_owned) }
+    }
 }
 
 impl fmt::Display for BadLine {

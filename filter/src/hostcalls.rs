@@ -19,6 +19,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> i32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32;
     fn proxy_get_buffer_bytes(buffer: i32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> i32;
+    fn proxy_set_buffer_bytes(buffer: i32, start: usize, size: usize, data: *const u8, length: usize) -> i32;
     fn proxy_get_header_map_pairs(map: i32, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_remove_header_map_value(map: i32, name: *const u8, name_size: usize) -> i32;
     fn proxy_replace_header_map_value(map: i32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> i32;
@@ -175,6 +176,12 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failed> {
 pub(crate) fn get_buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Failed> {
     // SAFETY: the out-pointers outlive the call.
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer as i32, 0, size, data, length) })
+}
+
+/// Puts `bytes` into the place of the first `size` bytes of a buffer.
+pub(crate) fn set_buffer(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<(), Failed> {
+    // SAFETY: the bytes outlive the call.
+    ok(unsafe { proxy_set_buffer_bytes(buffer as i32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
 /// Sends a request without a body to a cluster; gives the token by which the host tells of the answer. `headers` serialised as

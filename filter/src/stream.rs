@@ -153,17 +153,21 @@ impl Stream {
         }
         let mut status = None;
         let mut readable = true;
+        let mut carried = true;
         let stripped = match self {
-            Self::Begun(exchange, _) => edit(MapType::HttpResponseHeaders, &mut 0, |headers| exchange.response_edits(headers)),
+            Self::Begun(exchange, _) => {
+                edit(MapType::HttpResponseHeaders, &mut 0, |headers| exchange.response_edits(headers, last))
+            }
             Self::Held(held) => edit(MapType::HttpResponseHeaders, &mut 0, |headers| {
                 status = fields::status(headers);
-                held.exchange.response_edits(headers)
+                held.exchange.response_edits(headers, last)
             }),
             Self::Permitted(permitted @ Permitted { state: State::Open, .. }) => {
                 edit(MapType::HttpResponseHeaders, &mut permitted.down, |headers| {
                     status = fields::status(headers);
                     readable = last || permitted.exchange.can_read_response(headers);
-                    permitted.exchange.response_edits(headers)
+                    carried = last || permitted.exchange.can_carry_response(headers);
+                    permitted.exchange.response_edits(headers, last)
                 })
             }
             Self::Permitted(Permitted { state: State::Cut, .. }) => return Action::Pause,
@@ -173,6 +177,9 @@ impl Stream {
             Self::Permitted(permitted) => {
                 if stripped.is_ok() && !readable {
                     permitted.end(with.metrics);
+                    return Action::Pause;
+                }
+                if stripped.is_ok() && !carried && permitted.is_overdue(with) {
                     return Action::Pause;
                 }
                 permitted.status = status;
@@ -189,7 +196,15 @@ impl Stream {
         if stripped.is_ok() { Action::Continue } else { self.fail(with) }
     }
 
-    pub(crate) fn response_trailers(&mut self) -> Action {
+    pub(crate) fn response_trailers(&mut self, with: &mut With<'_>) -> Action {
+        if let Self::Permitted(permitted @ Permitted { state: State::Open, .. }) = self
+            && permitted.exchange.keeps_answer()
+        {
+            // What was kept cannot be put before trailers any more, and half of an answer is none.
+            let _ = permitted.exchange.interrupt();
+            permitted.end(with.metrics);
+            return Action::Pause;
+        }
         let stripped = match self {
             Self::Begun(exchange, _) => {
                 edit(MapType::HttpResponseTrailers, &mut 0, |trailers| exchange.response_trailer_edits(trailers))

@@ -220,7 +220,7 @@ impl Vm {
     }
 
     pub(crate) fn on_http_response_trailers(&mut self, context: u32) -> Action {
-        self.on_stream(context, |stream, _| stream.response_trailers())
+        self.on_stream(context, |stream, with| stream.response_trailers(with))
     }
 
     pub(crate) fn on_log(&mut self, context: u32) {

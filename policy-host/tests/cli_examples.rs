@@ -14,15 +14,16 @@ use std::{
 };
 
 /// Each example and its requests.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("agent-orders", "order.jsonl"),
     ("elevated-engineer", "night.jsonl"),
     ("service-account", "day.jsonl"),
+    ("third-party-support", "shift.jsonl"),
     ("vendor-support", "ticket.jsonl"),
 ];
 
 /// The credentials of their targets.
-const CREDENTIALS: [&str; 3] = ["ORDERS_TOKEN", "ADMIN_KEY", "ERP_TOKEN"];
+const CREDENTIALS: [&str; 4] = ["ORDERS_TOKEN", "ADMIN_KEY", "ERP_TOKEN", "TICKETS_TOKEN"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

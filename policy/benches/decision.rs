@@ -28,7 +28,7 @@ fn exchange(policy: &Rc<Policy>, worker: &mut Worker, fields: &[(&[u8], &[u8])],
     assert_eq!(matches!(decision, Decision::Forward(_)), allowed);
     black_box(&decision);
     let response: &[(&[u8], &[u8])] = &[(b":status", b"200"), (b"content-type", b"application/json"), (b"content-length", b"3")];
-    black_box(exchange.response_edits(response));
+    black_box(exchange.response_edits(response, false));
     black_box(exchange.record(&End { response_code: Some(200), bytes_up: Some(468), bytes_down: Some(712) }));
 }
 

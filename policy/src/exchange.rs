@@ -6,10 +6,12 @@ use crate::answer::denial::Denial;
 use crate::answer::explain::Explanation;
 use crate::answer::record::{End, Named, Outcome, Record, RequestFacts};
 use crate::decide::admission::{Admission, Cut};
+use crate::decide::answers::Answers;
 use crate::decide::check::Findings;
 use crate::decide::context::Context;
 use crate::decide::echo::Watch;
-use crate::decide::need::Need;
+use crate::decide::need::{Given, Need};
+use crate::decide::transfers::TransferRule;
 use crate::http::edits::{Edits, Strip};
 use crate::http::head::{Head, Headers};
 use crate::http::peer::PeerWanted;
@@ -20,19 +22,29 @@ use crate::state::session::Session;
 use crate::state::sessions::Ending;
 use crate::state::worker::{Stamp, Worker};
 
+mod answers;
 mod echo;
 mod judge;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 /// Evidence that a request may go upstream: nothing is left to ask, the newest policy included. Only this crate makes one.
 #[derive(Debug)]
 pub struct Permit {
     edits: Edits,
+    body: Option<String>,
     observed: Option<Reason>,
 }
 
 impl Permit {
+    /// Returns the body that goes on in the place of the one that came; `None` where that goes on as it is. Its length is among the
+    /// edits.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        self.body.as_deref()
+    }
+
     /// Returns what to change in the request's header fields before it goes on.
     #[must_use]
     pub fn edits(&self) -> &Edits {
@@ -93,8 +105,12 @@ struct Judged {
     admission: Option<Admission>,
     cut: Option<Cut>,
     ended_now: Option<Ending>,
+    /// What it carries and may not.
+    transfer: Option<TransferRule>,
     /// What it was given that must not come back.
     watch: Option<Watch>,
+    /// Of what was asked for in a body.
+    answers: Option<Box<Answers>>,
 }
 
 impl Exchange {
@@ -130,6 +146,18 @@ impl Exchange {
         (decision, explanation)
     }
 
+    /// Takes up a request that waits, as [`Exchange::resume`] does, and adds what each check saw to what has been explained.
+    pub fn explain_further(
+        &mut self,
+        given: &Given<'_>,
+        headers: &Headers<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+        explanation: &mut Explanation,
+    ) -> Decision {
+        self.take_up(given, headers, worker, context, explanation)
+    }
+
     /// Says what the request waits for; `None` when it does not wait.
     #[must_use]
     pub fn waits_for(&self) -> Option<Need> {
@@ -158,7 +186,8 @@ impl Exchange {
     pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
         let Stage::Judged(judged) = &self.stage else { return None };
         let reason = judged.cut.as_ref()?.reason;
-        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), false))
+        let grpc = judged.admission.as_ref().is_some_and(Admission::is_grpc);
+        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), grpc))
     }
 
     /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have
@@ -211,10 +240,14 @@ impl Exchange {
     }
 
     /// Says what to change in a response's header fields, upstream's or our own.
+    /// `last`: nothing follows them.
     #[must_use]
-    pub fn response_edits(&mut self, headers: &Headers<'_>) -> Edits {
+    pub fn response_edits(&mut self, headers: &Headers<'_>, last: bool) -> Edits {
         let mut edits = self.response_trailer_edits(headers);
-        if let Stage::Judged(judged) = &self.stage {
+        if let Stage::Judged(judged) = &mut self.stage {
+            if let (Some(answers), Some(session)) = (&mut judged.answers, &judged.session) {
+                answers.begin(headers, &session.claims, last, &mut edits);
+            }
             edits.put_audit(self.strip.prefix(), "audit-id", judged.stamp.audit_id.as_str());
         }
         edits
@@ -254,10 +287,22 @@ impl Exchange {
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
         let Stage::Judged(judged) = &self.stage else { return None };
-        let Judged { stamp, session, bound, ends, named, outcome, facts, admission: _, cut, ended_now, watch } = &**judged;
+        let Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers } =
+            &**judged;
+        let unread = answers.as_ref().filter(|answers| answers.failed).map(|_| Cut::of(Reason::AnswerUnreadable));
+        let cut = if cut.is_some() { cut } else { &unread };
+        let answers = answers.as_deref();
         let (session, cut, bound) = (session.as_deref(), cut.as_ref(), *bound);
         let (ends, outcome, ended_now) = (*ends, *outcome, *ended_now);
+        let noted = admission.as_ref().and_then(Admission::noted);
+        let outcome = match outcome {
+            Outcome::Allowed if noted.is_some() && cut.is_none() => Outcome::Observed(Reason::TransferNotAllowed),
+            Outcome::Allowed | Outcome::Denied(_) | Outcome::Observed(_) => outcome,
+        };
+        let transfer = transfer.or(noted);
         let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
-        Some(Record { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, facts, end }.to_json())
+        let record =
+            Record { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end };
+        Some(record.to_json())
     }
 }

@@ -87,10 +87,7 @@ fn what_ends_sessions_must_end_some() {
 #[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     for (pointer, value, place) in [
-        ("/grants/0/transfers", json!({}), "/grants/0/transfers"),
         ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
-        ("/limits", json!({"body_bytes": 1}), "/limits/body_bytes"),
-        ("/commands/tools", json!({"mcp": {}}), "/commands/tools/mcp"),
         ("/commands/reports", json!({"sql": {}}), "/commands/reports/sql"),
     ] {
         refused(pointer, value, place, "is not supported by this version");
@@ -461,4 +458,35 @@ fn the_revision_survives_a_struct_and_ignores_the_generation() {
     assert_eq!(revision(&plain.to_string()), revision(&with(plain.clone(), "/generation", json!(8)).to_string()));
     let revoked = with(plain.clone(), "/revoked", json!([{"session": "s-1"}]));
     assert_ne!(revision(&plain.to_string()), revision(&revoked.to_string()));
+}
+
+#[test]
+fn rules_of_what_is_carried_are_read_one_by_one() {
+    let ruled = |rules: Value| with(document(), "/grants/0/transfers", rules);
+    for good in [
+        json!({"uploads": "deny"}),
+        json!({"downloads": "allow"}),
+        json!({"max_request_bytes": 1}),
+        json!({"max_response_bytes": 9_007_199_254_740_992_u64}),
+        json!({"uploads": "deny", "downloads": "deny", "max_request_bytes": 65536.0, "max_response_bytes": 7}),
+    ] {
+        Policy::compile(ruled(good.clone()).to_string().as_bytes()).unwrap_or_else(|errors| panic!("{good}: {errors}"));
+    }
+    for (rules, place) in [
+        (json!({}), ""),
+        (json!([]), ""),
+        (json!("deny"), ""),
+        (json!({"uploads": false}), "/uploads"),
+        (json!({"uploads": "denied"}), "/uploads"),
+        (json!({"downloads": "Deny"}), "/downloads"),
+        (json!({"max_request_bytes": 0}), "/max_request_bytes"),
+        (json!({"max_request_bytes": "64k"}), "/max_request_bytes"),
+        (json!({"max_response_bytes": -1}), "/max_response_bytes"),
+        (json!({"max_response_bytes": 1.5}), "/max_response_bytes"),
+        (json!({"uploads": "deny", "max_bytes": 1}), "/max_bytes"),
+    ] {
+        let errors = Policy::compile(ruled(rules.clone()).to_string().as_bytes()).expect_err("refused");
+        let at: Vec<&str> = errors.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(at, [format!("/grants/0/transfers{place}")], "{rules}");
+    }
 }

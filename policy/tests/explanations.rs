@@ -31,6 +31,7 @@ fn with_claim(name: &str, value: Value) -> String {
 fn the_last_check_seen_is_the_one_that_denied_and_none_is_seen_out_of_order() {
     let good = token(&claims());
     let policy = with(document(), "/revoked", json!([{"session": "s-9", "because": "INC-1"}]));
+    let policy = with(policy, "/grants/0/transfers", json!({"downloads": "deny"}));
     let header = |header: Value| token_of(&header, &claims(), "good");
     let requests = [
         ("ambiguous_request", bearing("/a//b", &good)),
@@ -51,6 +52,11 @@ fn the_last_check_seen_is_the_one_that_denied_and_none_is_seen_out_of_order() {
         ("unknown_command", bearing("/v1/other", &good)),
         ("command_not_in_token", bearing("/v1/orders", &with_claim("commands", json!(["orders.read"])))),
         ("command_not_granted", bearing("/v1/orders", &with_claim("sub", json!("human")))),
+        ("transfer_not_allowed", {
+            let mut fields = bearing("/v1/orders", &good);
+            fields.push((b"range".to_vec(), b"bytes=0-1".to_vec()));
+            fields
+        }),
     ];
     let policy = compile(&policy);
     for (code, fields) in requests {

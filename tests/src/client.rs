@@ -51,6 +51,7 @@ pub struct Call {
     headers: Vec<(String, Vec<u8>)>,
     body: Bytes,
     open: bool,
+    pieces: Option<(Vec<Bytes>, Duration)>,
     trailers: Vec<(String, String)>,
 }
 
@@ -65,6 +66,7 @@ impl Call {
             headers: Vec::new(),
             body: Bytes::new(),
             open: false,
+            pieces: None,
             trailers: Vec::new(),
         }
     }
@@ -117,6 +119,12 @@ impl Call {
         Self { open: true, ..self.body(beginning) }
     }
 
+    /// A body in these pieces, each `pause` after the one before; nothing says how long it will be.
+    #[must_use]
+    pub fn pieces(self, pieces: &[&[u8]], pause: Duration) -> Self {
+        Self { pieces: Some((pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect(), pause)), ..self }
+    }
+
     /// One more trailer.
     #[must_use]
     pub fn trailer(mut self, name: &str, value: &str) -> Self {
@@ -160,6 +168,9 @@ impl Call {
     fn frames(&self) -> BoxBody<Bytes, Infallible> {
         if self.open {
             return Frames::leave_open(vec![self.body.clone()], Duration::ZERO).boxed();
+        }
+        if let Some((pieces, pause)) = &self.pieces {
+            return Frames::send(pieces.clone(), *pause, &self.trailers).boxed();
         }
         if self.trailers.is_empty() {
             return Full::new(self.body.clone()).boxed();

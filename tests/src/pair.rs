@@ -127,7 +127,7 @@ impl Pair {
             Decision::Forward(permit) => {
                 let exchange = &mut native.exchange;
                 let response = as_received(MapType::ResponseHeaders, message.response.clone());
-                let edits = exchange.response_edits(&borrowed(&response));
+                let edits = exchange.response_edits(&borrowed(&response), false);
                 let mut trailers = |map, trailers: &Option<Headers>| {
                     let received = as_received(map, trailers.clone()?);
                     let fields = borrowed(&received);

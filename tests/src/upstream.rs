@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request, Response, Version,
-    body::Incoming,
+    body::{Frame, Incoming},
     header::{HeaderName, HeaderValue},
     service::service_fn,
 };
@@ -16,7 +16,10 @@ use hyper_util::{
 use serde_json::json;
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -157,13 +160,20 @@ impl Answer {
     }
 }
 
-type Log = Arc<Mutex<Vec<Received>>>;
+/// What has arrived, of requests that are over and of others.
+#[derive(Default)]
+struct Log {
+    whole: Mutex<Vec<Received>>,
+    begun: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
 type Respond = dyn Fn(&Received) -> Answer + Send + Sync;
 
 /// A running target; it ends when dropped.
 pub struct Upstream {
     address: SocketAddr,
-    received: Log,
+    received: Arc<Log>,
     serving: JoinHandle<()>,
 }
 
@@ -184,7 +194,7 @@ impl Upstream {
     pub async fn answering(respond: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let received = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::<Log>::default();
         let serving = tokio::spawn(serve(listener, Arc::clone(&received), Arc::new(respond)));
         Self { address, received, serving }
     }
@@ -201,7 +211,7 @@ impl Upstream {
     /// When an answer panicked.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
-        self.received.lock().expect("no answer panicked").clone()
+        self.received.whole.lock().expect("no answer panicked").clone()
     }
 
     /// The request that it received last.
@@ -218,6 +228,18 @@ impl Upstream {
     pub fn count(&self) -> usize {
         self.received().len()
     }
+
+    /// How many requests have begun to arrive, whether they came to their end or not.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.received.begun.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of bodies have arrived, of requests that did not come to their end, too.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.received.bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Upstream {
@@ -226,7 +248,7 @@ impl Drop for Upstream {
     }
 }
 
-async fn serve(listener: TcpListener, received: Log, respond: Arc<Respond>) {
+async fn serve(listener: TcpListener, received: Arc<Log>, respond: Arc<Respond>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
         let (received, respond) = (Arc::clone(&received), Arc::clone(&respond));
@@ -238,9 +260,14 @@ async fn serve(listener: TcpListener, received: Log, respond: Arc<Respond>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, received: Log, respond: Arc<Respond>) -> Result<Response<Frames>, hyper::Error> {
+async fn answer(request: Request<Incoming>, received: Arc<Log>, respond: Arc<Respond>) -> Result<Response<Frames>, hyper::Error> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await?;
+    received.begun.fetch_add(1, Ordering::Relaxed);
+    let count = |frame: Frame<Bytes>| {
+        received.bytes.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+        frame
+    };
+    let body = body.map_frame(count).collect().await?;
     let host = head.headers.get("host").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let trailers = body.trailers().map(pairs).unwrap_or_default();
     let body = body.to_bytes();
@@ -255,7 +282,7 @@ async fn answer(request: Request<Incoming>, received: Log, respond: Arc<Respond>
         body,
     };
     let answer = respond(&request);
-    received.lock().expect("no answer panicked").push(request);
+    received.whole.lock().expect("no answer panicked").push(request);
     tokio::time::sleep(answer.wait).await;
     Ok(answer.response())
 }

@@ -26,12 +26,14 @@ const BY_WORD: &[(&str, &str)] = &[
     ("use_remote_address: true", "use_remote_address: false"),
 ];
 
+/// Far longer than a caller's first wish, and longer than its last.
+const SLOW: Duration = Duration::from_millis(1_500);
+
 /// A target that fails, or is slow.
 async fn failing() -> Upstream {
     Upstream::answering(|received| {
         if received.path.ends_with("/slow") {
-            std::thread::sleep(Duration::from_millis(400));
-            return Answer::ok("late");
+            return Answer::ok("late").after(SLOW);
         }
         Answer::ok("no").status(503)
     })
@@ -46,7 +48,7 @@ fn hurried(call: Call) -> Call {
     wishing(call)
         .header("x-envoy-upstream-rq-per-try-timeout-ms", "100")
         .header("x-envoy-hedge-on-per-try-timeout", "true")
-        .header("x-envoy-upstream-rq-timeout-ms", "300")
+        .header("x-envoy-upstream-rq-timeout-ms", "1000")
 }
 
 /// The shipped wiring allows none whatever anybody says; here it is the filter that must not.
@@ -84,8 +86,12 @@ async fn how_often_and_how_long_is_not_the_callers_to_say() {
         assert_eq!(mesh.upstream.count(), 4, "{name}: once, and three times more");
         let reply = mesh.send(&hurried(from(Call::get("/v1/orders/slow").bearer(&token))), Protocol::Http1).await;
         assert_eq!(reply.status, 504, "{name}: {reply:?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(mesh.upstream.count() > 5, "{name}: hedged");
+        let hedged = async {
+            while mesh.upstream.count() <= 5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), hedged).await.unwrap_or_else(|_| panic!("{name}: hedged"));
     }
 }
 

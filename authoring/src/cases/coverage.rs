@@ -79,11 +79,28 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         let issuers = policy.pointer("/tokens/issuers").and_then(Value::as_array);
         issuers.into_iter().flatten().any(|issuer| issuer.pointer(pointer).is_some())
     };
+    let in_body = || {
+        let commands = policy.get("commands").and_then(Value::as_object);
+        commands.into_iter().flat_map(|commands| commands.values()).any(|command| {
+            command.get("mcp").is_some()
+                || command.as_array().is_some_and(|several| several.iter().any(|one| one.get("mcp").is_some()))
+        })
+    };
     match reason.code() {
+        "body_too_large"
+        | "body_unsupported"
+        | "body_malformed"
+        | "arguments_not_allowed"
+        | "handle_foreign"
+        | "answer_unreadable" => in_body(),
         "no_policy" | "internal_error" => false,
         "keys_unavailable" => of_issuer("/keys/endpoint"),
         "status_unavailable" => of_issuer("/status"),
         "session_ended" => policy.get("end_session_when").is_some(),
+        "transfer_not_allowed" => {
+            let grants = policy.get("grants").and_then(Value::as_array);
+            grants.into_iter().flatten().any(|grant| grant.get("transfers").is_some())
+        }
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
         "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
         _ => true,

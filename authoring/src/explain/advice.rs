@@ -64,8 +64,33 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::SessionEnded => "open a new session: `end_session_when` ended this one for the rest of its lifetime",
         Reason::Idle => "open a new session, or use it more often than `session.idle_timeout`",
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
+        Reason::BodyTooLarge => {
+            return format!(
+                "send less, or raise `limits.body_bytes`, {} at most, and the proxy's own buffer with it",
+                limits::BODY_BYTES_MOST
+            );
+        }
+        Reason::BodyUnsupported => "send plain JSON as `content-type: application/json`, without a `content-encoding`",
+        Reason::BodyMalformed => {
+            if let Some(CheckStep::Message { fault: Some(fault), .. }) = last {
+                return format!("send one message of JSON-RPC 2.0 that every reader reads alike; here: {fault}");
+            }
+            "send one message of JSON-RPC 2.0 that every reader reads alike"
+        }
+        Reason::ArgumentsNotAllowed => {
+            if let Some(CheckStep::Arguments { command, place, rule }) = last {
+                let place = if place.is_empty() { "the arguments" } else { place.as_str() };
+                return format!("send arguments that keep to `{command}`: {place} {rule}; or let its `arguments` take these");
+            }
+            "send arguments that keep to the command's `arguments`"
+        }
+        Reason::HandleForeign => {
+            "begin anew: what a server gave to one session is good in that session alone, with what was added to it"
+        }
+        Reason::AnswerUnreadable => "look at the target: what it answered is not a list that could be read",
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
+        Reason::TransferNotAllowed => return carried(last),
         Reason::CredentialEchoed => "look at the target: it redirected to an address with its own credential in it",
         Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
     };
@@ -91,6 +116,22 @@ fn overloaded(seen: Option<&CheckStep>) -> String {
         }
         Some(CheckStep::Room { .. }) => "let other such requests end first, or raise `limits.unmediated_streams`",
         _ => "raise `limits.verifications_per_second`, or try again",
+    };
+    text.to_owned()
+}
+
+fn carried(seen: Option<&CheckStep>) -> String {
+    let text = match seen {
+        Some(CheckStep::Transfer { broken: Some("request_bytes"), .. }) => {
+            "send fewer bytes, or raise `max_request_bytes` in the grant's `transfers`"
+        }
+        Some(CheckStep::Transfer { broken: Some("upload"), .. }) => {
+            "send a call, such as one in JSON, and no file; or write `uploads: allow` in the grant's `transfers`"
+        }
+        Some(CheckStep::Transfer { broken: Some("download"), .. }) => {
+            "ask for no part of a file, and for no upgrade; or write `downloads: allow` in the grant's `transfers`"
+        }
+        _ => "carry what the grant's `transfers` lets through",
     };
     text.to_owned()
 }

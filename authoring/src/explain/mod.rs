@@ -8,7 +8,9 @@ pub use nearest::Nearest;
 pub use verdict::{Checked, Verdict};
 
 use crate::{outcome::Decision, published::Published, request::Request};
-use chaperone_policy::{CheckStep, Context, Exchange, GrantSeen, Head, LocalState, Policy, Reason, RustCrypto, Secret, Worker};
+use chaperone_policy::{
+    CheckStep, Context, Exchange, Given, GrantSeen, Head, LocalState, Need, Policy, Reason, RustCrypto, Secret, WholeBody, Worker,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::rc::Rc;
@@ -59,16 +61,23 @@ pub fn explain(
     published.fetch_for(&mut worker, &policy, now);
     let mut exchange = Exchange::begin(Rc::clone(&policy));
     let context = Context { now, newest: &policy, verifier: &RustCrypto };
-    let (decision, explanation) = exchange.explain(&head, &mut worker, &context);
+    let (mut decision, mut explanation) = exchange.explain(&head, &mut worker, &context);
+    if let chaperone_policy::Decision::Hold(Need::Body { most_bytes }) = decision {
+        let whole = Given::Body(WholeBody::of_ended(&request.body));
+        let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
+        decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
+    }
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) => Decision::Allow,
         // What waits has not been let through.
         chaperone_policy::Decision::Refuse(_) | chaperone_policy::Decision::Hold(_) => Decision::Deny,
     };
     let (seen, grants) = (explanation.seen, explanation.grants);
-    let command =
-        seen.iter().find_map(|seen| if let CheckStep::Lookup { command, .. } = seen { Some(command.clone()) } else { None });
-    let command = command.flatten();
+    // In the head, or the first one in the body.
+    let command = seen.iter().find_map(|seen| match seen {
+        CheckStep::Lookup { command, .. } | CheckStep::Command { command } => command.clone(),
+        _ => None,
+    });
     let reason = exchange.reason();
     let denied = decision == Decision::Deny || reason.is_some();
     let nearest = command.as_deref().filter(|_| denied).and_then(|command| nearest::find(command, &grants));

@@ -46,6 +46,8 @@ fn would_deny(seen: &CheckStep) -> bool {
         CheckStep::Command { command } => command.is_none(),
         CheckStep::TokenCommands { listed, .. } => !listed,
         CheckStep::Grants { granted_by, .. } => granted_by.is_none(),
+        CheckStep::Arguments { .. } | CheckStep::Handle { .. } => true,
+        CheckStep::Transfer { broken, .. } => broken.is_some(),
         CheckStep::Request { .. }
         | CheckStep::Path { .. }
         | CheckStep::Lookup { .. }
@@ -66,6 +68,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         | CheckStep::State { .. }
         | CheckStep::Status { .. }
         | CheckStep::Credential { .. }
+        | CheckStep::Message { .. }
         | CheckStep::Body { .. }
         | CheckStep::Room { .. } => false,
     }

@@ -12,11 +12,7 @@ const EXPECTED: &str = r#"Envoy's or Istio's default format ([TIME] "METHOD PATH
 /// # Errors
 /// When it is in none of the formats, or could be read in two ways.
 pub fn envoy_log(entry: &[u8]) -> Result<Entry, BadLine> {
-    let text = std::str::from_utf8(entry).map_err(|error| BadLine {
-        offset: error.valid_up_to(),
-        message: "is not UTF-8 from here on".to_owned(),
-        help: None,
-    })?;
+    let text = std::str::from_utf8(entry).map_err(|error| BadLine::not_utf8(error, None))?;
     match text.trim_start().bytes().next() {
         Some(b'{') => json(text),
         Some(b'[') => plain(text.trim_start()),

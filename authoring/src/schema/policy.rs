@@ -192,6 +192,58 @@ enum Matcher {
     Http(Http),
     /// A gRPC method.
     Grpc(Grpc),
+    /// What is asked for in the body, at an endpoint of the Model Context Protocol.
+    Mcp(Mcp),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Mcp {
+    /// The endpoint's, as for `http`.
+    #[schemars(regex(pattern = r"^/[^?#]*$"))]
+    path: String,
+    /// As for `http`; commands of one path and the same hosts are of one endpoint.
+    #[schemars(length(min = 1))]
+    hosts: Option<Vec<Text>>,
+    /// Tools by name, or a beginning and `*`.
+    #[schemars(length(min = 1))]
+    tools: Option<Vec<Text>>,
+    /// Prompts by name, or a beginning and `*`.
+    #[schemars(length(min = 1))]
+    prompts: Option<Vec<Text>>,
+    /// Resources by URI, or a beginning and `*`, or `**` to go beyond a `/`.
+    #[schemars(length(min = 1))]
+    resources: Option<Vec<Text>>,
+    /// Other methods of the protocol by name, or a beginning and `*`. `GET` is the stream of the server's own messages, `DELETE` the
+    /// end of the protocol's session.
+    #[schemars(length(min = 1))]
+    methods: Option<Vec<Text>>,
+    /// May the caller answer what the server asks (sampling, elicitation, roots)? No without it.
+    answers: Option<bool>,
+    /// What the arguments of these tools and prompts are held to: a part of JSON Schema 2020-12.
+    arguments: Option<serde_json::Value>,
+    /// Are agents told of `arguments` in the list of tools? No without it.
+    narrow: Option<bool>,
+    /// Versions of the protocol for which this holds; all of them without it.
+    #[schemars(length(min = 1))]
+    versions: Option<Vec<McpVersion>>,
+}
+
+/// A version of the protocol.
+#[derive(JsonSchema)]
+enum McpVersion {
+    /// With batches.
+    #[schemars(rename = "2025-03-26")]
+    V20250326,
+    /// Without.
+    #[schemars(rename = "2025-06-18")]
+    V20250618,
+    /// With tasks.
+    #[schemars(rename = "2025-11-25")]
+    V20251125,
+    /// Without sessions of the protocol's own.
+    #[schemars(rename = "2026-07-28")]
+    V20260728,
 }
 
 #[derive(JsonSchema)]
@@ -319,6 +371,10 @@ struct Limits {
     /// The longest token that is read, in bytes; 8192 without it. The proxy's own bound for a head must leave room for it.
     #[schemars(range(min = 1, max = 16_384))]
     token_bytes: Option<u64>,
+    /// The longest body in which a command is looked for, in bytes; 32768 without it. The proxy's own buffer for a request must be
+    /// larger.
+    #[schemars(range(min = 1, max = 4_194_304))]
+    body_bytes: Option<u64>,
 }
 
 #[derive(JsonSchema)]

@@ -9,7 +9,7 @@ use super::{
 use serde_json::Value;
 
 /// What every policy has, and hardly another configuration two of.
-pub(super) const TELLING: [&str; 4] = ["tokens", "session", "commands", "grants"];
+const TELLING: [&str; 4] = ["tokens", "session", "commands", "grants"];
 /// All that a policy can have.
 pub(super) const MEMBERS: [&str; 15] = [
     "version",
@@ -99,7 +99,7 @@ pub(super) fn candidates(documents: &[Document], texts: bool) -> Vec<Candidate> 
                     let inner = Document::parse("policy.json", text.to_owned());
                     let likeness = match &inner {
                         // One with a mistake in it must not give way to a copy that stands elsewhere.
-                        Err(_) if names_telling(text) => Likeness::Policy,
+                        Err(_) if is_telling(|name| text.contains(&format!("\"{name}\""))) => Likeness::Policy,
                         inner => at(value, &pointer, inner.as_ref().ok().map(Document::value)),
                     };
                     let object = object(&pointer);
@@ -153,17 +153,19 @@ fn at(file: &Value, pointer: &str, configuration: Option<&Value>) -> Likeness {
 
 /// How surely this value is a policy, by its members.
 fn likeness(value: &Value) -> Likeness {
-    let has = |names: &[&str]| names.iter().filter(|name| value.get(**name).is_some()).count();
-    match (has(&TELLING), has(&MEMBERS)) {
-        (2.., _) => Likeness::Policy,
-        (_, 1..) => Likeness::Perhaps,
-        (_, 0) => Likeness::Foreign,
+    let has = |name: &str| value.get(name).is_some();
+    if is_telling(has) {
+        Likeness::Policy
+    } else if MEMBERS.into_iter().any(has) {
+        Likeness::Perhaps
+    } else {
+        Likeness::Foreign
     }
 }
 
-/// Has a text that cannot be read the members by which a policy is known?
-fn names_telling(text: &str) -> bool {
-    TELLING.iter().filter(|name| text.contains(&format!("\"{name}\""))).count() >= 2
+/// Is it a policy's, what has these members?
+pub(super) fn is_telling(has: impl Fn(&str) -> bool) -> bool {
+    TELLING.into_iter().filter(|name| has(name)).count() >= 2
 }
 
 /// Why there is no policy in these documents.

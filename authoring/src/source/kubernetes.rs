@@ -3,7 +3,7 @@
 
 use super::{
     envoy::{self, Found},
-    found::TELLING,
+    found::is_telling,
     push_index, push_member,
 };
 use serde_json::Value;
@@ -58,7 +58,7 @@ fn object(value: &Value, pointer: &mut String, found: &mut Vec<Found>) {
 
 /// May this text hold a policy? Most of what ConfigMaps hold need not even be parsed.
 fn mentions_policy(text: &str) -> bool {
-    TELLING.iter().filter(|name| text.contains(**name)).count() >= 2
+    is_telling(|name| text.contains(name))
 }
 
 /// What an object is called.

@@ -10,11 +10,11 @@ mod sign;
 mod status_list;
 
 pub use run_keys::{RunKeys, carrier};
-pub(crate) use run_keys::{find, header_for, key_use, preferred};
+pub(crate) use run_keys::{accepted, find, header_for, preferred};
 pub use sign::{hs256, unsigned};
 pub use status_list::{packed, status_list};
 
-use chaperone_policy::Algorithm;
+use chaperone_policy::{Algorithm, KeyUse};
 use jsonwebtoken::EncodingKey;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -55,15 +55,15 @@ impl TestKey {
     /// The public half as a JWK (RFC 7517), ready for an issuer's `keys.jwks.keys`.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
-        self.public_jwk_for("sig")
+        self.public_jwk_for(KeyUse::Signature)
     }
 
     /// The same with this `use`.
-    pub(crate) fn public_jwk_for(&self, key_use: &str) -> Value {
+    pub(crate) fn public_jwk_for(&self, key_use: KeyUse) -> Value {
         let mut jwk = self.public.clone();
         jwk.insert("kid".to_owned(), json!(self.kid));
         jwk.insert("alg".to_owned(), json!(self.alg.name()));
-        jwk.insert("use".to_owned(), json!(key_use));
+        jwk.insert("use".to_owned(), json!(key_use.name()));
         Value::Object(jwk)
     }
 
@@ -81,7 +81,12 @@ impl TestKey {
 /// The public halves of these keys as a JWK Set (RFC 7517 §5).
 #[must_use]
 pub fn jwks<'a>(keys: impl IntoIterator<Item = &'a TestKey>) -> Value {
-    json!({ "keys": keys.into_iter().map(TestKey::public_jwk).collect::<Vec<_>>() })
+    jwks_for(keys, KeyUse::Signature)
+}
+
+/// The same with this `use`.
+pub(crate) fn jwks_for<'a>(keys: impl IntoIterator<Item = &'a TestKey>, key_use: KeyUse) -> Value {
+    json!({ "keys": keys.into_iter().map(|key| key.public_jwk_for(key_use)).collect::<Vec<_>>() })
 }
 
 impl fmt::Debug for TestKey {

@@ -1,7 +1,7 @@
 //! Keys for one run: one for each issuer of a policy, put beside the issuer's own keys in memory, never in a file.
 
 use super::{KeyError, TestKey};
-use chaperone_policy::Algorithm;
+use chaperone_policy::{Accepted, Algorithm, KeyUse};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -48,7 +48,7 @@ impl RunKeys {
     #[must_use]
     pub fn only(policy: &Value, key: &TestKey) -> Self {
         let mut keys = Self::default();
-        for issuer in issuers(policy).filter(|issuer| accepted(issuer).contains(&key.alg())) {
+        for issuer in issuers(policy).filter(|issuer| accepted(issuer).algorithms.contains(&key.alg())) {
             if let Some(name) = name(issuer) {
                 keys.issuers.insert((name.to_owned(), key.alg()), key.clone());
             }
@@ -84,11 +84,10 @@ impl RunKeys {
         for issuer in issuers {
             let Some(name) = name(issuer).map(str::to_owned) else { continue };
             let accepted = accepted(issuer);
-            let key_use = key_use(issuer);
             let Some(set) = issuer.pointer_mut("/keys/jwks/keys").and_then(Value::as_array_mut) else { continue };
             for ((of, alg), key) in &self.issuers {
-                let jwk = key.public_jwk_for(&key_use);
-                if *of == name && accepted.contains(alg) && !set.contains(&jwk) {
+                let jwk = key.public_jwk_for(accepted.key_use);
+                if *of == name && accepted.algorithms.contains(alg) && !set.contains(&jwk) {
                     set.push(jwk);
                 }
             }
@@ -98,7 +97,7 @@ impl RunKeys {
     /// The keys of this run that the issuer's entry in a policy accepts.
     pub(crate) fn of_issuer(&self, issuer: &Value) -> Vec<TestKey> {
         let (name, accepted) = (name(issuer), accepted(issuer));
-        let its = self.issuers.iter().filter(|((of, alg), _)| Some(of.as_str()) == name && accepted.contains(alg));
+        let its = self.issuers.iter().filter(|((of, alg), _)| Some(of.as_str()) == name && accepted.algorithms.contains(alg));
         its.map(|(_, key)| key.clone()).collect()
     }
 
@@ -138,7 +137,7 @@ pub(crate) fn find<'p>(policy: &'p Value, iss: &str) -> Option<&'p Value> {
 /// The cheapest algorithm that the issuer lists: RSA keys take a second to make.
 pub(crate) fn preferred(issuer: &Value) -> Option<Algorithm> {
     let accepted = accepted(issuer);
-    Algorithm::ALL.into_iter().find(|alg| accepted.contains(alg))
+    Algorithm::ALL.into_iter().find(|alg| accepted.algorithms.contains(alg))
 }
 
 /// The header members that the issuer's entry asks for.
@@ -166,16 +165,13 @@ fn issuers(policy: &Value) -> impl Iterator<Item = &Value> {
     policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// What the issuer's keys say that they are for.
-pub(crate) fn key_use(issuer: &Value) -> String {
-    issuer.pointer("/keys/use").and_then(Value::as_str).unwrap_or("sig").to_owned()
-}
-
 fn name(issuer: &Value) -> Option<&str> {
     issuer.get("issuer").and_then(Value::as_str)
 }
 
-fn accepted(issuer: &Value) -> Vec<Algorithm> {
-    let listed = issuer.get("algorithms").and_then(Value::as_array);
-    listed.into_iter().flatten().filter_map(|alg| alg.as_str()?.parse().ok()).collect()
+/// Which keys the issuer's entry takes.
+pub(crate) fn accepted(issuer: &Value) -> Accepted {
+    let listed = issuer.get("algorithms").and_then(Value::as_array).into_iter().flatten();
+    let key_use = issuer.pointer("/keys/use").and_then(Value::as_str).and_then(KeyUse::from_name);
+    Accepted { algorithms: listed.filter_map(|alg| alg.as_str()?.parse().ok()).collect(), key_use: key_use.unwrap_or_default() }
 }

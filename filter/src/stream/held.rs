@@ -8,7 +8,7 @@ use super::permitted::Permitted;
 use super::{With, apply, edit, refuse, seal};
 use crate::fields;
 use crate::hostcalls::{self, Failed};
-use crate::types::{BufferType, MapType};
+use crate::types::{BufferType, LogLevel, MapType};
 
 /// A request that waits. The proxy keeps its head and what has come of its body.
 pub(crate) struct Held {
@@ -35,6 +35,7 @@ pub(super) enum Next {
 impl Held {
     /// A piece of its body; `size` counts all that has come.
     pub(super) fn body(mut self, size: usize, last: bool, with: &mut With<'_>) -> Next {
+        self.exchange.request_bytes(size.saturating_sub(self.body) as u64);
         self.body = size;
         self.ended |= last;
         self.look(with)
@@ -55,7 +56,11 @@ impl Held {
     fn look(self, with: &mut With<'_>) -> Next {
         let Some(Need::Body { most_bytes }) = self.exchange.waits_for() else { return Next::Waits(self) };
         if self.body > most_bytes {
-            return self.resume(&Given::TooLarge, now(), with);
+            // A body that exceeds the proxy's own buffer is shown once more after the proxy has answered it: a second answer would be
+            // one too many.
+            let answered =
+                hostcalls::get_property("response\0code_details").is_ok_and(|said| said.is_some_and(|said| !said.is_empty()));
+            return if answered { self.was_answered(with) } else { self.resume(&Given::TooLarge, now(), with) };
         }
         if !self.ended {
             return Next::Waits(self);
@@ -68,12 +73,38 @@ impl Held {
         }
     }
 
+    /// The proxy has answered it as too large: on record as what it would have been.
+    fn was_answered(mut self, with: &mut With<'_>) -> Next {
+        let map = hostcalls::get_map(MapType::HttpRequestHeaders);
+        let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse).unwrap_or_default();
+        let newest = self.lineage.newest();
+        let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };
+        let _ = self.exchange.resume(&Given::TooLarge, &headers, with.worker, &context);
+        with.metrics.decided(self.exchange.reason());
+        let code = hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+        seal(&self.exchange, &End { response_code: code, bytes_up: Some(self.head + self.body as u64), bytes_down: None });
+        Next::Answered
+    }
+
+    /// Has the proxy got more of the request than it shows? Then it holds the body with the head, and would show it only when the
+    /// head has gone on: too late to decide.
+    fn is_hidden(&self) -> bool {
+        let waits = self.body == 0 && !self.ended && matches!(self.exchange.waits_for(), Some(Need::Body { .. }));
+        waits && hostcalls::get_integer_property("request\0total_size").is_some_and(|size| size > self.head)
+    }
+
     /// From the tick, which must have made the host's calls be about this stream.
     pub(super) fn tick(self, now: Result<Timestamp, Failed>, with: &mut With<'_>) -> Next {
         let next = if self.lineage.is_abandoned() {
             let mut held = self;
             let denial = held.exchange.orphan(with.worker);
             held.refuse(Some(denial), with)
+        } else if self.is_hidden() {
+            hostcalls::log(
+                LogLevel::Error,
+                "chaperone: the proxy does not show bodies while heads are held: set allow_on_headers_stop_iteration: true beside the filter's configuration",
+            );
+            self.refuse(None, with)
         } else {
             self.resume(&Given::Nothing, now, with)
         };
@@ -96,7 +127,9 @@ impl Held {
         match self.exchange.resume(given, &headers, with.worker, &context) {
             Decision::Hold(_) => Next::Waits(self),
             Decision::Refuse(denial) => self.refuse(Some(denial), with),
-            Decision::Forward(permit) if apply(MapType::HttpRequestHeaders, permit.edits()).is_ok() => {
+            Decision::Forward(permit)
+                if apply(MapType::HttpRequestHeaders, permit.edits()).is_ok() && put_body(permit.body(), self.body).is_ok() =>
+            {
                 with.metrics.decided(self.exchange.reason());
                 let Self { exchange, lineage, head, body, ended } = self;
                 Next::Passes(Permitted::new(exchange, lineage, head + body as u64, ended))
@@ -122,6 +155,11 @@ impl Held {
         with.metrics.decided(self.exchange.reason());
         seal(&self.exchange, &End { response_code: status, bytes_up: Some(self.head + self.body as u64), bytes_down: None });
     }
+}
+
+/// Puts a changed body into the place of the one that is held.
+fn put_body(body: Option<&str>, held: usize) -> Result<(), Failed> {
+    body.map_or(Ok(()), |body| hostcalls::set_buffer(BufferType::HttpRequestBody, held, body.as_bytes()))
 }
 
 fn now() -> Result<Timestamp, Failed> {

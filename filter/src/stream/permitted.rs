@@ -90,6 +90,24 @@ impl Permitted {
         }
     }
 
+    /// Puts what may be shown of an answer into the place of what has come. False: it could not, and the stream is at its end.
+    fn rewrite(&mut self, size: usize, last: bool, with: &mut With<'_>, now: Result<Timestamp, Failed>) -> bool {
+        let piece = if size == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpResponseBody, size) };
+        let newest = self.lineage.newest();
+        if let (Ok(piece), Ok(now)) = (piece, now)
+            && piece.len() == size
+        {
+            let context = Context { now, newest: &newest, verifier: with.crypto };
+            let shown = self.exchange.answer_piece(&piece, last, with.worker, &context);
+            if shown == piece || hostcalls::set_buffer(BufferType::HttpResponseBody, size, &shown).is_ok() {
+                return true;
+            }
+        }
+        let _ = self.exchange.interrupt();
+        self.end(with.metrics);
+        false
+    }
+
     /// The last of the response goes on now. Whoever does not read it holds no place at the target.
     pub(super) fn release_place(&mut self) {
         if self.sent && self.state == State::Open {
@@ -137,7 +155,12 @@ impl Permitted {
             Direction::Up => (&mut self.up, 0),
             Direction::Down => (&mut self.down, self.held),
         };
-        *count += size.saturating_sub(counted) as u64;
+        let new = size.saturating_sub(counted) as u64;
+        *count += new;
+        match direction {
+            Direction::Up => self.exchange.request_bytes(new),
+            Direction::Down => self.exchange.response_bytes(new),
+        }
         if self.state == State::Answered {
             // Our answer goes its way; what the client still sends does not.
             return if direction == Direction::Down { Action::Continue } else { Action::Pause };
@@ -145,6 +168,9 @@ impl Permitted {
         let passes = direction == Direction::Up || self.search(size, last);
         let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
         if !self.goes_on(with, now, true) || !passes {
+            return Action::Pause;
+        }
+        if direction == Direction::Down && self.exchange.rewrites_response() && !self.rewrite(size, last, with, now) {
             return Action::Pause;
         }
         match direction {

@@ -190,7 +190,7 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 28] = [
     "request",
     "path",
     "which command",
@@ -209,9 +209,13 @@ const ORDER: [&str; 24] = [
     "lifetime",
     "revocation",
     "status list",
+    "message",
     "command",
     "token's list",
     "grants",
+    "arguments",
+    "handle",
+    "transfers",
     "credential",
     "body",
     "room",
@@ -310,6 +314,15 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
                 (None, ..) | (_, None, _) => "none to be asked".to_owned(),
             },
         ),
+        CheckStep::Message { bytes, fault } => {
+            let length = bytes.map_or_else(|| "not read".to_owned(), |bytes| format!("{bytes} bytes"));
+            ("message", fault.as_ref().map_or(length.clone(), |fault| format!("{length}: {fault}")))
+        }
+        CheckStep::Arguments { command, place, rule } => {
+            let place = if place.is_empty() { "they" } else { place };
+            ("arguments", format!("of {command}: {place} {rule}"))
+        }
+        CheckStep::Handle { kind } => ("handle", format!("{kind}: not given to this session")),
         CheckStep::Command { command } => ("command", or_none(command)),
         CheckStep::TokenCommands { claim, details, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));
@@ -326,6 +339,16 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
                 (None, _) => "none allows it".to_owned(),
             },
         ),
+        CheckStep::Transfer { rules, upload, ranged, bytes, broken } => {
+            if rules.is_empty() {
+                return ("transfers", "no rules".to_owned());
+            }
+            let rules = rules.join(", ");
+            let upload = upload.map_or_else(String::new, |sign| format!("; an upload, by its {sign}"));
+            let part = if *ranged { "; asks for a part of a file" } else { "" };
+            let broken = broken.map_or_else(String::new, |rule| format!(": {rule}"));
+            ("transfers", format!("{rules}; {}{upload}{part}{broken}", output::count(*bytes, "byte")))
+        }
         CheckStep::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }

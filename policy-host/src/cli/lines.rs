@@ -83,11 +83,7 @@ impl Lines {
         let Some(number) = self.next_line()? else { return Ok(None) };
         let content = match std::str::from_utf8(self.line()) {
             Ok(text) => Line::parse(text).map(|line| (line, text.to_owned())),
-            Err(error) => Err(BadLine {
-                offset: error.valid_up_to(),
-                message: "is not UTF-8 from here on".to_owned(),
-                help: Some("write other bytes of a body as body_base64".to_owned()),
-            }),
+            Err(error) => Err(BadLine::not_utf8(error, Some("write other bytes of a body as body_base64"))),
         };
         let is_first = !std::mem::replace(&mut self.seen, true);
         if is_first

@@ -1,5 +1,11 @@
 //! What a denied client is told: RFC 6750 challenges, RFC 9457 problem details, gRPC status.
 
+use serde_json::{Value, json};
+
+use crate::commands::mcp::message::{Fault, Id};
+use crate::commands::mcp::rpc;
+use crate::commands::mcp::version::Version;
+use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
 use crate::primitives::reason::{Challenge, Reason};
 use crate::rules::policy::Rules;
@@ -58,6 +64,69 @@ impl Denial {
             body,
         };
         Self { reason, response }
+    }
+
+    /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
+    /// scope (RFC 6750 §3), in the body as RFC 9396 details.
+    pub(crate) fn naming(mut self, command: Option<&str>) -> Self {
+        let Some(command) = command.filter(|_| matches!(self.reason, Reason::CommandNotInToken | Reason::CommandNotGranted))
+        else {
+            return self;
+        };
+        if let Some((_, challenge)) = self.response.headers.iter_mut().find(|(name, _)| name == "www-authenticate") {
+            challenge.push_str(&format!(", scope=\"{command}\""));
+        }
+        if self.response.grpc_status.is_none()
+            && let Ok(Value::Object(mut body)) = serde_json::from_str(&self.response.body)
+        {
+            body.insert("command".to_owned(), command.into());
+            body.insert("authorization_details".to_owned(), json!([{"type": "chaperone", "actions": [command]}]));
+            self.response.body = Value::Object(body).to_string();
+        }
+        self
+    }
+
+    /// Tells the callers of an endpoint in the protocol that they speak: as an error of JSON-RPC, with the id of the request that
+    /// is denied. Before version 2026-07-28 with status 200, for clients of those end the whole conversation at another one.
+    pub(crate) fn told_in_json_rpc(mut self, findings: &Findings) -> Self {
+        let id = match (&findings.calls, &findings.fault) {
+            (Some(calls), _) => calls.messages.iter().find_map(|called| called.id.clone().filter(|_| called.method.is_some())),
+            (None, Some(_)) => None,
+            (None, None) => return self,
+        };
+        let mut data: Value = serde_json::from_str(&self.response.body).unwrap_or_default();
+        if let Some(data) = data.as_object_mut() {
+            ["type", "title", "status"].iter().for_each(|name| drop(data.remove(*name)));
+            if let Some(violation) = &findings.violation {
+                data.insert("argument".to_owned(), violation.pointer.as_str().into());
+                data.insert("rule".to_owned(), violation.rule.as_str().into());
+            }
+            if matches!(findings.fault, Some(Fault::Version)) {
+                let known: Vec<_> = Version::WORDS.iter().map(|(name, _)| *name).collect();
+                data.insert("supported".to_owned(), json!(known));
+            }
+        }
+        let (code, message) = match &findings.fault {
+            Some(fault) if self.reason == Reason::BodyMalformed => (fault.code(), fault.to_string()),
+            Some(_) | None => (rpc::code(self.reason), self.reason.client_title().to_owned()),
+        };
+        let is_older = findings.calls.as_ref().is_some_and(|calls| !calls.version.is_sessionless());
+        if let Some(calls) = &findings.calls
+            && calls.batch
+        {
+            let ids = calls.messages.iter().filter(|called| called.method.is_some()).filter_map(|called| called.id.as_ref());
+            let errors: Vec<String> = ids.map(|id| rpc::error(Some(id.to_json()), code, &message, &data)).collect();
+            self.response.body = format!("[{}]", errors.join(","));
+        } else {
+            self.response.body = rpc::error(id.as_ref().map(Id::to_json), code, &message, &data);
+        }
+        if is_older && id.is_some() && self.response.status == 403 {
+            self.response.status = 200;
+        }
+        if let Some((_, kind)) = self.response.headers.iter_mut().find(|(name, _)| name == "content-type") {
+            "application/json".clone_into(kind);
+        }
+        self
     }
 
     /// Returns the precise reason.

@@ -3,8 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::commands::mcp::endpoint::NameKind;
+use crate::commands::mcp::message::Id;
 use crate::decide::admission::Cut;
+use crate::decide::answers::Answers;
 use crate::decide::check::Findings;
+use crate::decide::transfers::TransferRule;
 use crate::http::head::{Head, values};
 use crate::primitives::ascii::push_visible;
 use crate::primitives::json::Line;
@@ -131,8 +135,12 @@ pub(crate) struct Record<'r> {
     pub(crate) cut: Option<&'r Cut>,
     /// What this request has ended its session for.
     pub(crate) ended_now: Option<Ending>,
+    /// The rule of `transfers` that it broke, where it was denied or observed for that.
+    pub(crate) transfer: Option<TransferRule>,
     /// Fields of the response that had the credential.
     pub(crate) echoed: &'r [Box<str>],
+    /// What was asked for in a body, and what its answer was.
+    pub(crate) answers: Option<&'r Answers>,
     pub(crate) facts: &'r RequestFacts,
     pub(crate) end: &'r End,
 }
@@ -146,7 +154,7 @@ impl Record<'_> {
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, echoed, facts, end } = self;
+        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end } = self;
         let activity = activity(facts.method());
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
         let (severity, judged, code, decision) = match outcome {
@@ -174,7 +182,8 @@ impl Record<'_> {
         line.number(r#","severity_id":"#, severity);
         line.member(judged, code);
         let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
-        if let Some(because) = cut.map_or(revoked, |cut| cut.because.as_deref()) {
+        let carried = transfer.filter(|_| code == Reason::TransferNotAllowed.code()).map(TransferRule::name);
+        if let Some(because) = cut.map_or(revoked.or(carried), |cut| cut.because.as_deref()) {
             line.member(r#","status_detail":"#, because);
         }
         match session {
@@ -239,6 +248,9 @@ impl Record<'_> {
         if !echoed.is_empty() {
             line.raw("]");
         }
+        if let Some(answers) = answers {
+            push_calls(answers, &mut line);
+        }
         if let Some(ending) = ended_now.or(cut.and_then(|cut| cut.ended_now)) {
             line.member(r#","ends_session":"#, ending.name());
         }
@@ -251,6 +263,45 @@ impl Record<'_> {
         line.raw("}}");
         line.0
     }
+}
+
+/// What was asked for in a body: names, and a digest of the arguments; never the arguments.
+fn push_calls(answers: &Answers, line: &mut Line) {
+    let calls = &answers.calls;
+    line.member(r#","mcp":{"version":"#, calls.version.name());
+    line.raw(r#","messages":["#);
+    for (index, called) in calls.messages.iter().enumerate() {
+        line.raw(if index == 0 { "{" } else { ",{" });
+        line.member(r#""id":"#, called.id.as_ref().map_or("none", Id::kind));
+        if let Some(method) = &called.method {
+            line.member(r#","method":"#, method);
+        }
+        if let Some((kind, name)) = &called.target {
+            let kind = match kind {
+                NameKind::Tool => r#","tool":"#,
+                NameKind::Prompt => r#","prompt":"#,
+                NameKind::Resource | NameKind::Method => r#","resource":"#,
+            };
+            let mut shown = String::new();
+            push_visible(&mut shown, name.as_bytes());
+            line.member(kind, &shown);
+        }
+        if let Some(digest) = &called.arguments_sha256 {
+            line.member(r#","arguments_sha256":"#, digest);
+        }
+        line.raw("}");
+    }
+    line.raw("]");
+    let withheld = &answers.withheld;
+    if withheld.count > 0 {
+        line.number(r#","withheld":"#, withheld.count as u64);
+        line.raw(r#","withheld_names":["#);
+        for (index, name) in withheld.names.iter().enumerate() {
+            line.member(if index == 0 { "" } else { "," }, name);
+        }
+        line.raw("]");
+    }
+    line.raw("}");
 }
 
 /// OCSF's activity for a method: Create, Read, Update, Delete, or Other.

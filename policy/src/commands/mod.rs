@@ -6,3 +6,4 @@ pub(crate) mod mcp;
 pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;
+pub(crate) mod schema;

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::commands::mcp;
+use crate::commands::mcp::endpoint::{Endpoint, EndpointId};
 use crate::commands::router::{CommandId, Conflict, Form, Part, Route, Router};
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string, text};
 use crate::http::host::HostPattern;
@@ -16,6 +18,8 @@ pub(crate) struct Command {
     pub(crate) name: Rc<str>,
     /// Needs no session and never gets a credential.
     pub(crate) unmediated: bool,
+    /// It is found in a body: nothing can be said of it before a session is known.
+    pub(crate) in_body: bool,
     #[cfg(any(test, feature = "hold-for-tests"))]
     pub(crate) needs: Needs,
 }
@@ -37,56 +41,121 @@ pub(crate) struct NeedsBody {
     pub(crate) has: String,
 }
 
-/// Reads the member `commands`: in the order of their names, with the tree that finds them.
-pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Vec<Command>, Router)> {
+/// The commands of a policy, and what finds them.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    /// In the order of their names.
+    pub(crate) all: Vec<Command>,
+    pub(crate) router: Router,
+    pub(crate) endpoints: Vec<Rc<Endpoint>>,
+}
+
+/// One matcher of a command.
+enum Matcher {
+    /// The command is in the head.
+    Head(Vec<(Vec<Part>, Route)>),
+    Mcp(Box<mcp::read::Matcher>),
+}
+
+/// An endpoint in the making.
+struct Building {
+    parts: Vec<Part>,
+    hosts: Vec<HostPattern>,
+    endpoint: Endpoint,
+}
+
+/// Reads the member `commands`.
+pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Commands> {
     let Some(members) = value.as_object() else {
         let help = "write each command under its name: `{orders.list: {http: {methods: [GET], path: /v1/orders}}}`";
         errors.add_with_help(at, "must be an object of commands by name", help);
         return None;
     };
-    let mut commands = Vec::with_capacity(members.len());
-    let mut router = Router::default();
+    let mut reading = Reading { commands: Vec::with_capacity(members.len()), router: Router::default(), endpoints: Vec::new() };
     for (key, matchers) in members {
         let at = at.member(key);
         let Some(key) = name(&Value::String(key.clone()), &at, errors).map(str::to_owned) else { continue };
-        let Ok(id) = u32::try_from(commands.len()).map(CommandId) else { continue };
-        commands.push(Command {
-            name: key.into(),
+        let Ok(id) = u32::try_from(reading.commands.len()).map(CommandId) else { continue };
+        reading.commands.push(Command {
+            name: key.as_str().into(),
             unmediated: false,
+            in_body: false,
             #[cfg(any(test, feature = "hold-for-tests"))]
             needs: Needs::default(),
         });
         #[cfg(any(test, feature = "hold-for-tests"))]
         let (matchers, needs) = read_needs(matchers, &at, errors);
         #[cfg(any(test, feature = "hold-for-tests"))]
-        if let Some(command) = commands.last_mut() {
+        if let Some(command) = reading.commands.last_mut() {
             command.needs = needs;
         }
-        let mut add = |value: &Value, at: &At<'_>, errors: &mut Errors| {
-            for (parts, route) in read_matcher(value, at, errors, id).unwrap_or_default() {
-                match router.insert(&parts, route) {
-                    Ok(()) => {}
-                    Err(Conflict::Meets(other)) => errors.add_with_help(
-                        at,
-                        format!("the same request could also be the command `{}`", named(&commands, other)),
-                        "make one path strictly more specific, or tell them apart by method or host",
-                    ),
-                    Err(Conflict::Spells(other)) => errors.add_with_help(
-                        at,
-                        format!("the command `{}` spells a part of this path with other escapes", named(&commands, other)),
-                        "write both with the same escapes: servers differ in whether they are one",
-                    ),
-                }
-            }
+        let add = |value: &Value, at: &At<'_>, errors: &mut Errors| {
+            reading.add(read_matcher(value, at, errors, id, &key)?, id, at, errors);
             Some(())
         };
         if matchers.is_array() {
             each(matchers, &at, errors, add);
         } else {
+            let mut add = add;
             add(matchers, &at, errors);
         }
     }
-    Some((commands, router))
+    let Reading { commands, router, endpoints } = reading;
+    let endpoints = endpoints.into_iter().map(|building| Rc::new(building.endpoint)).collect();
+    Some(Commands { all: commands, router, endpoints })
+}
+
+/// What has been read so far.
+struct Reading {
+    commands: Vec<Command>,
+    router: Router,
+    endpoints: Vec<Building>,
+}
+
+impl Reading {
+    fn add(&mut self, matcher: Matcher, command: CommandId, at: &At<'_>, errors: &mut Errors) {
+        match matcher {
+            Matcher::Head(routes) => routes.into_iter().for_each(|(parts, route)| self.route(&parts, route, at, errors)),
+            Matcher::Mcp(matcher) => {
+                if let Some(command) = self.commands.get_mut(command.0 as usize) {
+                    command.in_body = true;
+                }
+                let known = self.endpoints.iter().position(|known| known.parts == matcher.parts && known.hosts == matcher.hosts);
+                let place = known.unwrap_or(self.endpoints.len());
+                if known.is_none() {
+                    let Ok(id) = u32::try_from(place).map(EndpointId) else { return };
+                    let (parts, hosts) = (matcher.parts.clone(), matcher.hosts.clone());
+                    let route = Route { command, form: Form::Mcp(id), hosts: hosts.clone(), permit: Spellings::default() };
+                    self.route(&parts, route, at, errors);
+                    self.endpoints.push(Building { parts, hosts, endpoint: Endpoint::default() });
+                }
+                let Some(building) = self.endpoints.get_mut(place) else { return };
+                if let Err((told, other)) = matcher.put_into(&mut building.endpoint) {
+                    errors.add_with_help(
+                        at,
+                        format!("`{told}` is a part of the command `{}` as well", named(&self.commands, other)),
+                        "name it in one of them, or tell them apart by `versions`",
+                    );
+                }
+            }
+        }
+    }
+
+    fn route(&mut self, parts: &[Part], route: Route, at: &At<'_>, errors: &mut Errors) {
+        match self.router.insert(parts, route) {
+            Ok(()) => {}
+            Err(Conflict::Meets(other)) => errors.add_with_help(
+                at,
+                format!("the same request could also be the command `{}`", named(&self.commands, other)),
+                "make one path strictly more specific, or tell them apart by method or host",
+            ),
+            Err(Conflict::Spells(other)) => errors.add_with_help(
+                at,
+                format!("the command `{}` spells a part of this path with other escapes", named(&self.commands, other)),
+                "write both with the same escapes: servers differ in whether they are one",
+            ),
+        }
+    }
 }
 
 fn named(commands: &[Command], id: CommandId) -> &str {
@@ -107,25 +176,24 @@ fn read_needs<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> (&'v Va
     (matchers, Needs { body, credential_after: needs.get("credential_after").and_then(Value::as_u64) })
 }
 
-fn read_matcher(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId) -> Option<Vec<(Vec<Part>, Route)>> {
+fn read_matcher(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId, name: &str) -> Option<Matcher> {
     let mut object = Object::open(value, at, errors)?;
     let http = object.optional("http", errors, |value, at, errors| read_http(value, at, errors, command));
     let grpc = object.optional("grpc", errors, |value, at, errors| read_grpc(value, at, errors, command));
-    for name in ["mcp", "sql"] {
-        let help = "remove it, and the command with it where it has no other matcher: what it asks for would not be enforced";
-        object.unsupported_but(name, help, errors);
-    }
+    let mcp = object.optional("mcp", errors, |value, at, errors| mcp::read::read(value, at, errors, command, name.into()));
+    let help = "remove it, and the command with it where it has no other matcher: what it asks for would not be enforced";
+    object.unsupported_but("sql", help, errors);
     let kinds = ["http", "grpc", "mcp", "sql"].into_iter().filter(|kind| object.has(kind)).count();
     object.finish(errors);
     if kinds != 1 {
         let help = match kinds {
-            0 => "write `http: {methods: […], path: …}`, or `grpc: {service: …, methods: […]}`",
+            0 => "write `http: {methods: […], path: …}`, `grpc: {service: …, methods: […]}` or `mcp: {path: …, tools: […]}`",
             _ => "write several matchers as a list",
         };
-        errors.add_with_help(at, "must have exactly one of `http` and `grpc`", help);
+        errors.add_with_help(at, "must have exactly one of `http`, `grpc` and `mcp`", help);
         return None;
     }
-    http.or(grpc)
+    http.or(grpc).map(Matcher::Head).or(mcp.map(Box::new).map(Matcher::Mcp))
 }
 
 fn read_http(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId) -> Option<Vec<(Vec<Part>, Route)>> {
@@ -202,7 +270,7 @@ fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String
     Some(text.to_owned())
 }
 
-fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<HostPattern> {
+pub(super) fn read_host(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<HostPattern> {
     let text = string(value, at, errors)?;
     let parsed = HostPattern::parse(text);
     if parsed.is_none() {
@@ -230,7 +298,7 @@ fn read_spelling(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Spel
 
 /// A path pattern: literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end for the
 /// remaining ones.
-fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part>> {
+pub(super) fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Vec<Part>> {
     let text = text(value, at, errors, "write a path that begins with `/`, such as `/v1/orders`")?;
     let parsed = parse_path(text);
     if let Err((message, help)) = &parsed {

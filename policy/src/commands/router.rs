@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::commands::mcp::endpoint::EndpointId;
 use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Segment, Spellings};
 
@@ -33,6 +34,7 @@ pub(crate) enum Part {
 /// What, besides its path, makes a request a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
+    /// Of an endpoint, the first that is found there.
     pub(crate) command: CommandId,
     pub(crate) form: Form,
     /// Empty for any.
@@ -52,13 +54,15 @@ pub(crate) enum Form {
     /// POST with a gRPC content type. The route takes every method of its path, so that gRPC-Web, Connect and its GET form
     /// cannot reach the same method as some wider HTTP command.
     Grpc,
+    /// The command is in the body. The route takes every method of its path, as that of gRPC does.
+    Mcp(EndpointId),
 }
 
 impl Route {
     fn takes_method(&self, method: &[u8]) -> bool {
         match &self.form {
             Form::Http { methods, .. } => methods.iter().any(|known| known.as_bytes() == method),
-            Form::Grpc => true,
+            Form::Grpc | Form::Mcp(_) => true,
         }
     }
 
@@ -84,15 +88,25 @@ impl Route {
             (Form::Http { methods: mine, .. }, Form::Http { methods: theirs, .. }) => {
                 mine.iter().any(|method| theirs.contains(method))
             }
-            (Form::Grpc, Form::Http { .. } | Form::Grpc) | (Form::Http { .. }, Form::Grpc) => true,
+            (Form::Grpc | Form::Mcp(_), _) | (Form::Http { .. }, Form::Grpc | Form::Mcp(_)) => true,
         };
+        // One command may have a path twice, but not once by its head and once by its body.
+        let same = self.command == other.command && self.endpoint() == other.endpoint();
         let meet = |mine: &HostPattern, theirs: &HostPattern| {
             mine == theirs || !same_path && (mine.covers(theirs) || theirs.covers(mine))
         };
         let hosts = self.hosts.is_empty()
             || other.hosts.is_empty()
             || self.hosts.iter().any(|mine| other.hosts.iter().any(|theirs| meet(mine, theirs)));
-        methods && hosts && self.command != other.command
+        methods && hosts && !same
+    }
+
+    /// The endpoint at which its commands are found.
+    pub(crate) fn endpoint(&self) -> Option<EndpointId> {
+        match self.form {
+            Form::Mcp(endpoint) => Some(endpoint),
+            Form::Http { .. } | Form::Grpc => None,
+        }
     }
 }
 

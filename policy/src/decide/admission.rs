@@ -4,12 +4,14 @@ use std::rc::{Rc, Weak};
 
 use crate::decide::authenticate::reauthenticate;
 use crate::decide::binding;
-use crate::decide::check::{Findings, authorize_command, has_status, is_live};
+use crate::decide::check::{Findings, authorize_command, has_status, is_live, may_use};
+use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
 use crate::primitives::reason::Reason;
+use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
-use crate::state::session::Authenticated;
+use crate::state::session::{Authenticated, Session};
 use crate::state::sessions::{Ending, StateQuery, Stop};
 use crate::state::worker::Worker;
 
@@ -19,7 +21,9 @@ pub(crate) struct Admission {
     basis: Basis,
     /// What its token was bound to, and was shown to be: of the connection, and so for as long as the stream is open.
     bound: Bindings,
-    command: Option<Rc<str>>,
+    commands: Commands,
+    /// What it carries, and may.
+    transfer: Transfer,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
     /// And the epoch of what had been fetched then.
@@ -28,6 +32,32 @@ pub(crate) struct Admission {
     over: u64,
     /// Given back with it.
     seat: Option<Seat>,
+    /// It is known what is asked for.
+    asked: bool,
+}
+
+/// Names of what a request asks for: one command nearly always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Commands {
+    One(Option<Rc<str>>),
+    Several(Rc<[Rc<str>]>),
+}
+
+impl Commands {
+    /// All that a body asks for.
+    pub(crate) fn of(names: Vec<Rc<str>>) -> Self {
+        match <[Rc<str>; 1]>::try_from(names) {
+            Ok([one]) => Self::One(Some(one)),
+            Err(several) => Self::Several(several.into()),
+        }
+    }
+
+    fn names(&self) -> &[Rc<str>] {
+        match self {
+            Self::One(one) => one.as_slice(),
+            Self::Several(several) => several,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +73,7 @@ enum Basis {
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     pub(crate) reason: Reason,
-    /// What the entry of `revoked` gives as its reason.
+    /// What the entry of `revoked` gives as its reason, or what else is to be said of it.
     pub(crate) because: Option<String>,
     /// The policy that says so: its name and the first digits of its revision.
     pub(crate) policy: Option<Box<str>>,
@@ -65,7 +95,7 @@ impl Cut {
 
 impl Admission {
     /// Of a request that was let through under `policy`; `observed` if only because the policy observes.
-    pub(crate) fn of(policy: &Rc<Policy>, findings: &Findings, observed: Option<Reason>, command: Option<Rc<str>>) -> Self {
+    pub(crate) fn of(policy: &Rc<Policy>, findings: &Findings, observed: Option<Reason>, commands: Commands) -> Self {
         let basis = match (&findings.authenticated, observed) {
             (Some(authenticated), _) => Basis::Session(authenticated.clone()),
             (None, Some(reason)) => Basis::Observed(reason),
@@ -73,7 +103,7 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, command, by, epoch, over, seat: None }
+        Self { basis, bound, commands, transfer: findings.transfer, by, epoch, over, seat: None, asked: true }
     }
 
     /// Gives it its place among what is under way.
@@ -81,9 +111,40 @@ impl Admission {
         Self { seat, ..self }
     }
 
-    /// The name of its command; `None` where it is none.
+    /// The name of its command; `None` where it is none, or several.
     pub(crate) fn command(&self) -> Option<&str> {
-        self.command.as_deref()
+        match &self.commands {
+            Commands::One(one) => one.as_deref(),
+            Commands::Several(_) => None,
+        }
+    }
+
+    pub(crate) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// May its session use the command of this name under these rules? Nobody's session may use none.
+    pub(crate) fn may_use(&self, rules: &Rules, command: &str, latest: Timestamp) -> bool {
+        match &self.basis {
+            Basis::Session(Authenticated { session, .. }) => may_use(rules, session, command, latest),
+            Basis::Unmediated | Basis::Observed(_) => false,
+        }
+    }
+
+    /// Whose it is; `None` where nobody's session was looked at.
+    pub(crate) fn session(&self) -> Option<Rc<Session>> {
+        match &self.basis {
+            Basis::Session(Authenticated { session, .. }) => Some(Rc::clone(session)),
+            Basis::Unmediated | Basis::Observed(_) => None,
+        }
+    }
+
+    /// As [`Self::reauthorize`], while it is not known yet what is asked for: whether the session may go on at all.
+    pub(crate) fn stays_live(&mut self, newest: &Rc<Policy>, worker: &mut Worker) -> Result<(), Cut> {
+        self.asked = false;
+        let result = self.reauthorize(newest, worker, false);
+        self.asked = true;
+        result
     }
 
     /// The target has done its part: what is left is between the proxy and the caller, who may take his time to read.
@@ -103,6 +164,7 @@ impl Admission {
             return Err(Cut::of(Reason::NoPolicy));
         };
         if !rules.enforces() {
+            self.observe_transfer(newest, rules, worker);
             return Ok(());
         }
         let cut = |stop: Stop, because| {
@@ -110,10 +172,10 @@ impl Admission {
             Cut { reason, because, policy: Some(rules.label.clone()), ended_now }
         };
         let unchanged = self.is_by(newest) && self.epoch == worker.sources.epoch();
-        if unchanged && worker.latest().seconds() < self.over {
+        if unchanged && worker.latest().seconds() < self.over && !self.transfer.must_be_judged() {
             return self.stays(rules, worker, moved).map_err(|stop| cut(stop, None));
         }
-        let mut findings = Findings::default();
+        let mut findings = Findings::carrying(self.transfer);
         let mut because = None;
         let found = self.judge(newest, rules, worker, &mut findings, &mut because);
         match found {
@@ -121,9 +183,41 @@ impl Admission {
                 self.by = Rc::downgrade(newest);
                 self.epoch = worker.sources.epoch();
                 self.over = over(rules, &findings);
+                self.transfer = findings.transfer;
                 self.stays(rules, worker, moved).map_err(|stop| cut(stop, None))
             }
             Err(reason) => Err(cut(reason.into(), because)),
+        }
+    }
+
+    /// What it carries, to be counted and looked at.
+    pub(crate) fn transfer(&mut self) -> &mut Transfer {
+        &mut self.transfer
+    }
+
+    /// Does its caller speak gRPC?
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.transfer.is_grpc()
+    }
+
+    /// What of that would have been cut, had the policy not only observed.
+    pub(crate) fn noted(&self) -> Option<TransferRule> {
+        self.transfer.noted()
+    }
+
+    /// Where the policy observes, what it carries is noted all the same.
+    fn observe_transfer(&mut self, newest: &Rc<Policy>, rules: &Rules, worker: &Worker) {
+        if !self.transfer.must_be_judged() {
+            return;
+        }
+        let mut findings = Findings::carrying(self.transfer);
+        match self.judge(newest, rules, worker, &mut findings, &mut None) {
+            Ok(()) | Err(Reason::TransferNotAllowed) => {
+                self.transfer = findings.transfer;
+                self.transfer.note();
+            }
+            // Nothing is said of a session whose token would be denied by now.
+            Err(_) => {}
         }
     }
 
@@ -154,10 +248,12 @@ impl Admission {
         findings: &mut Findings,
         because: &mut Option<String>,
     ) -> Result<(), Reason> {
-        let command = self.command.as_deref().and_then(|name| rules.command(name));
+        // Gone from the policy is what it has no command for.
+        let known: Vec<_> = self.commands.names().iter().map_while(|name| rules.command(name)).collect();
+        let known = if known.len() == self.commands.names().len() { known.as_slice() } else { &[] };
         match &mut self.basis {
             Basis::Observed(reason) => Err(*reason),
-            Basis::Unmediated => match command {
+            Basis::Unmediated => match known.first() {
                 Some((_, command)) if command.unmediated => Ok(()),
                 Some(_) => Err(Reason::TokenMissing),
                 None => Err(Reason::UnknownCommand),
@@ -174,7 +270,14 @@ impl Admission {
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
                 is_live(rules, &session, latest, latest, findings, &mut ())?;
                 has_status(rules, &session, worker, findings, &mut ())?;
-                authorize_command(rules, &session, command, latest, findings, &mut ())?;
+                if self.asked {
+                    authorize_command(rules, &session, known, latest, findings, &mut ())?;
+                    let carried = may_transfer(rules, findings, &mut ());
+                    if carried.is_err() {
+                        *because = findings.transfer.broken().map(|rule| rule.name().to_owned());
+                    }
+                    carried?;
+                }
                 authenticated.session = session;
                 Ok(())
             }

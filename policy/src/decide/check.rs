@@ -2,15 +2,20 @@
 
 use std::rc::Rc;
 
+use crate::commands::mcp::endpoint::EndpointId;
+use crate::commands::mcp::message::Fault;
 use crate::commands::read::Command;
 use crate::commands::router::{CommandId, Form, Lookup, Route};
+use crate::commands::schema::Violation;
 use crate::decide::authenticate::authenticate;
 use crate::decide::binding::{self, BindingError, Evidence};
+use crate::decide::calls::Calls;
 use crate::decide::context::Context;
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
+use crate::decide::transfers::{Transfer, may_transfer};
 use crate::http::credentials::token;
-use crate::http::head::{Head, Headers, Request};
+use crate::http::head::{Head, Headers, Request, values};
 use crate::http::path::CanonicalPath;
 use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
@@ -52,8 +57,18 @@ pub(crate) struct Findings {
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
     pub(crate) credential: Option<Filled>,
+    /// Where its command is in the body.
+    pub(crate) endpoint: Option<EndpointId>,
+    /// What that asks for, once it has been read.
+    pub(crate) calls: Option<Box<Calls>>,
+    /// Why it could not be.
+    pub(crate) fault: Option<Fault>,
+    /// Which rule the arguments break.
+    pub(crate) violation: Option<Violation>,
     /// Its place among what is under way; of what is denied nobody keeps it.
     pub(crate) seat: Option<Seat>,
+    /// What it carries, and may under the grant.
+    pub(crate) transfer: Transfer,
     /// Whether something follows the head, and whether it may.
     body: Body,
     /// Which check is next, of those that can wait.
@@ -66,6 +81,8 @@ pub(crate) struct Findings {
 struct Body {
     there: bool,
     accepted: bool,
+    /// What the head says of one that has to be read: that it cannot be.
+    unreadable: Option<Reason>,
 }
 
 /// The checks that can wait for something, in their order. What is before the next one is not checked again.
@@ -79,8 +96,18 @@ enum Next {
 }
 
 impl Findings {
+    /// For what is judged once more of a session that ends then.
+    pub(crate) fn anew(ends: Option<u64>) -> Self {
+        Self { ends, ..Self::default() }
+    }
+
+    /// Nothing has been found yet of an exchange that carries this.
+    pub(crate) fn carrying(transfer: Transfer) -> Self {
+        Self { transfer, ..Self::default() }
+    }
+
     /// Records a denial that the policy observes; any other ends the checks.
-    fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
+    pub(crate) fn deny(&mut self, reason: Reason, rules: &Rules) -> Result<(), Reason> {
         if !rules.observed.contains(&reason) {
             return Err(reason);
         }
@@ -111,11 +138,13 @@ pub(crate) fn check(
         Lookup::Missed => None,
         Lookup::Ambiguous => return Err(Reason::AmbiguousRequest),
     };
-    findings.command = route.map(|route| route.command);
-    let command = route.and_then(|route| rules.commands.get(route.command.0 as usize));
+    findings.endpoint = route.and_then(Route::endpoint);
+    findings.command = route.filter(|route| route.endpoint().is_none()).map(|route| route.command);
+    let command = findings.command.and_then(|command| rules.commands.get(command.0 as usize));
     let unmediated = command.is_some_and(|command| command.unmediated);
     trace.saw(|| CheckStep::Lookup { command: command.map(|command| command.name.to_string()), unmediated });
-    findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request) };
+    let unreadable = findings.endpoint.and_then(|_| unreadable(head.headers, rules.allowances.body_bytes));
+    findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request), unreadable };
     if unmediated {
         findings.unmediated = true;
         may_have_body(findings.body, trace)?;
@@ -125,6 +154,7 @@ pub(crate) fn check(
         return rooms.into_iter().try_for_each(|room| has_room(room, trace)).map(|()| None);
     }
 
+    findings.transfer = Transfer::of(head.headers, &request, head.body);
     trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
     let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
@@ -145,7 +175,7 @@ pub(crate) fn check(
     is_live(rules, &session, context.now, worker.latest(), findings, trace)?;
     has_status(rules, &session, worker, findings, trace)?;
     goes_on(rules, &session, worker, head, findings, trace)?;
-    proceed(rules, &session, worker, &Given::Nothing, findings, trace)
+    proceed(rules, &session, worker, head.headers, &Given::Nothing, findings, trace)
 }
 
 /// Judges what of a session's request is left to be judged, each part once; `None` when nothing is left to ask.
@@ -153,19 +183,32 @@ pub(crate) fn proceed(
     rules: &Rules,
     session: &Session,
     worker: &mut Worker,
+    headers: &Headers<'_>,
     given: &Given<'_>,
     findings: &mut Findings,
     trace: &mut impl Trace,
 ) -> Result<Option<Need>, Reason> {
     let command = findings.command.and_then(|id| Some((id, rules.commands.get(id.0 as usize)?)));
     if findings.next == Next::Body {
-        if let Some(need) = body_is_missing(command, given)? {
+        let need = match findings.endpoint {
+            Some(endpoint) => calls_are_missing(rules, endpoint, headers, given, findings, trace)?,
+            None => body_is_missing(command, given)?,
+        };
+        if let Some(need) = need {
             return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
         }
         findings.next = Next::Command;
     }
     if findings.next == Next::Command {
-        authorize_command(rules, session, command, worker.latest(), findings, trace)?;
+        match findings.calls.take() {
+            Some(mut calls) => {
+                let authorized = calls.authorize(rules, session, headers, worker, findings, trace);
+                findings.calls = Some(calls);
+                authorized?;
+            }
+            None => authorize_command(rules, session, command.as_slice(), worker.latest(), findings, trace)?,
+        }
+        may_transfer(rules, findings, trace)?;
         findings.next = Next::Credential;
     }
     if findings.next == Next::Credential {
@@ -188,6 +231,70 @@ pub(crate) fn proceed(
     Ok(None)
 }
 
+/// `body_too_large`, `body_unsupported`, `body_malformed`: what the body of a request at an endpoint asks for, or that it must be
+/// there first.
+fn calls_are_missing(
+    rules: &Rules,
+    endpoint: EndpointId,
+    headers: &Headers<'_>,
+    given: &Given<'_>,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<Option<Need>, Reason> {
+    let endpoint = rules.endpoint(endpoint).ok_or(Reason::InternalError)?;
+    let method = values(headers, ":method").next().unwrap_or_default();
+    let read = if method == b"POST" {
+        if let Some(reason) = findings.body.unreadable {
+            trace.saw(|| CheckStep::Message { bytes: None, fault: Some(reason.client_title().to_owned()) });
+            return Err(reason);
+        }
+        match given {
+            Given::Nothing => return Ok(Some(Need::Body { most_bytes: rules.allowances.body_bytes })),
+            Given::TooLarge => return Err(Reason::BodyTooLarge),
+            Given::Gone => return Err(Reason::AmbiguousRequest),
+            Given::Body(body) => {
+                let read = Calls::read(endpoint, body.bytes(), headers);
+                let bytes = body.bytes().len();
+                trace.saw(|| CheckStep::Message { bytes: Some(bytes), fault: read.as_ref().err().map(ToString::to_string) });
+                read
+            }
+        }
+    } else {
+        Calls::of_head(endpoint, method, headers)
+    };
+    match read {
+        Ok(calls) => {
+            findings.calls = Some(Box::new(calls));
+            Ok(None)
+        }
+        Err(fault) => {
+            findings.fault = Some(fault);
+            Err(Reason::BodyMalformed)
+        }
+    }
+}
+
+/// Why a body cannot be read, by its head: it is longer than may be kept, coded, or not JSON.
+fn unreadable(headers: &Headers<'_>, most: usize) -> Option<Reason> {
+    let length =
+        values(headers, "content-length").next().and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > most) {
+        return Some(Reason::BodyTooLarge);
+    }
+    let coded = values(headers, "content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+    let mut kinds = values(headers, "content-type");
+    let plain = matches!((kinds.next(), kinds.next()), (Some(kind), None) if is_json(kind));
+    (coded || !plain).then_some(Reason::BodyUnsupported)
+}
+
+/// `application/json`, which is UTF-8 whatever a parameter may say (RFC 8259 §8.1, §11): one that says something else is believed
+/// by somebody.
+fn is_json(kind: &[u8]) -> bool {
+    let mut parts = kind.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
+        && parts.all(|part| part.eq_ignore_ascii_case(b"charset=utf-8") || part.eq_ignore_ascii_case(b"charset=\"utf-8\""))
+}
+
 #[cfg(any(test, feature = "hold-for-tests"))]
 use hold_for_tests::{body_is_missing, credential_is_missing};
 
@@ -203,19 +310,39 @@ fn credential_is_missing(_: Option<(CommandId, &Command)>, _: Timestamp, _: &Fin
     None
 }
 
-/// The command that a head is under these rules; `None` where it is none, or the head has no single reading.
-pub(crate) fn command_of<'r>(rules: &'r Rules, headers: &Headers<'_>) -> Option<&'r Command> {
-    let request = Request::read(&Head { headers, ..Head::default() }).ok()?;
-    let path = CanonicalPath::parse(request.path).ok()?;
-    match rules.router.find(request.method, &request.host, &path) {
-        Lookup::Found(route) if has_form(route, &request) => rules.commands.get(route.command.0 as usize),
-        Lookup::Found(_) | Lookup::Missed | Lookup::Ambiguous => None,
-    }
+/// What a head is under these rules.
+pub(crate) enum Place<'r> {
+    Command(&'r Command),
+    /// The command is in the body.
+    Endpoint(EndpointId),
+    /// It is none, or the head has no single reading.
+    Nothing,
+}
+
+/// Finds what a head is under these rules.
+pub(crate) fn place_of<'r>(rules: &'r Rules, headers: &Headers<'_>) -> Place<'r> {
+    let found = || {
+        let request = Request::read(&Head { headers, ..Head::default() }).ok()?;
+        let path = CanonicalPath::parse(request.path).ok()?;
+        match rules.router.find(request.method, &request.host, &path) {
+            Lookup::Found(route) if has_form(route, &request) => Some(match route.endpoint() {
+                Some(endpoint) => Place::Endpoint(endpoint),
+                None => Place::Command(rules.commands.get(route.command.0 as usize)?),
+            }),
+            Lookup::Found(_) | Lookup::Missed | Lookup::Ambiguous => None,
+        }
+    };
+    found().unwrap_or(Place::Nothing)
 }
 
 /// The body by the rules of another policy, for the command of this name: of one that has come between. What it asks for and has
 /// not come cannot be waited for any more; the caller may try again.
 pub(crate) fn agrees_on_body(rules: &Rules, command: Option<&str>, given: &Given<'_>) -> Result<(), Reason> {
+    let in_body = |name: &str| rules.command(name).is_some_and(|(_, command)| command.in_body);
+    if command.is_some_and(in_body) {
+        // By its head it was something else.
+        return Err(Reason::Overloaded);
+    }
     match body_is_missing(command.and_then(|name| rules.command(name)), given)? {
         Some(_) => Err(Reason::Overloaded),
         None => Ok(()),
@@ -246,7 +373,7 @@ fn has_room(room: Room, trace: &mut impl Trace) -> Result<(), Reason> {
 }
 
 /// `overloaded`: something follows the head of a command that has no body.
-fn may_have_body(Body { there, accepted }: Body, trace: &mut impl Trace) -> Result<(), Reason> {
+fn may_have_body(Body { there, accepted, .. }: Body, trace: &mut impl Trace) -> Result<(), Reason> {
     trace.saw(|| CheckStep::Body { there, accepted });
     if there && !accepted { Err(Reason::Overloaded) } else { Ok(()) }
 }
@@ -258,6 +385,7 @@ fn accepts_body(route: Option<&Route>, unmediated: bool, request: &Request<'_>) 
         Form::Http { body, .. } => body.unwrap_or(!unmediated || request.upgrade),
         // A message is in the body.
         Form::Grpc => true,
+        Form::Mcp(_) => request.method == b"POST",
     })
 }
 
@@ -284,25 +412,25 @@ fn goes_on(
 pub(crate) fn authorize_command(
     rules: &Rules,
     session: &Session,
-    command: Option<(CommandId, &Command)>,
+    commands: &[(CommandId, &Command)],
     latest: Timestamp,
     findings: &mut Findings,
     trace: &mut impl Trace,
 ) -> Result<(), Reason> {
-    trace.saw(|| CheckStep::Command { command: command.map(|(_, command)| command.name.to_string()) });
-    let Some((command, named)) = command else {
+    if commands.is_empty() {
+        trace.saw(|| CheckStep::Command { command: None });
         // What is none of the commands is in no token and in no grant: nothing is left to check.
         return findings.deny(Reason::UnknownCommand, rules);
-    };
-    let listed = match session.claims.commands.is_absent() {
-        true => !rules.session.token_commands_required,
-        false => session.claims.commands.hold(&named.name),
-    };
-    trace.saw(|| CheckStep::token_commands(&session.claims.commands, rules.session.token_commands_required, listed));
-    if !listed {
-        findings.deny(Reason::CommandNotInToken, rules)?;
     }
-    let granted = is_granted(rules, session, command, latest, findings);
+    for (_, command) in commands {
+        trace.saw(|| CheckStep::Command { command: Some(command.name.to_string()) });
+        let listed = is_listed(rules, session, &command.name);
+        trace.saw(|| CheckStep::token_commands(&session.claims.commands, rules.session.token_commands_required, listed));
+        if !listed {
+            findings.deny(Reason::CommandNotInToken, rules)?;
+        }
+    }
+    let granted = is_granted(rules, session, commands, latest, findings);
     trace.saw(|| CheckStep::Grants {
         granted_by: findings.grant.and_then(|place| rules.grants.all().get(place)).map(|grant| grant.name.to_string()),
         ends: findings.ends,
@@ -310,11 +438,26 @@ pub(crate) fn authorize_command(
     granted
 }
 
+/// Is the command in each of the token's own lists?
+fn is_listed(rules: &Rules, session: &Session, command: &str) -> bool {
+    match session.claims.commands.is_absent() {
+        true => !rules.session.token_commands_required,
+        false => session.claims.commands.hold(command),
+    }
+}
+
+/// May the session use the command of this name now, as far as its token and the grants go?
+pub(crate) fn may_use(rules: &Rules, session: &Session, command: &str, latest: Timestamp) -> bool {
+    let Some(command) = rules.command(command) else { return false };
+    is_listed(rules, session, &command.1.name) && is_granted(rules, session, &[command], latest, &mut Findings::default()).is_ok()
+}
+
 /// Is the request's form that of the route? gRPC-Web and Connect are not gRPC, and an upgrade leaves HTTP behind.
 fn has_form(route: &Route, request: &Request<'_>) -> bool {
     match route.form {
         Form::Http { upgrade, .. } => upgrade || !request.upgrade,
         Form::Grpc => request.method == b"POST" && request.grpc && !request.upgrade,
+        Form::Mcp(_) => matches!(request.method, b"POST" | b"GET" | b"DELETE") && !request.upgrade,
     }
 }
 
@@ -392,25 +535,41 @@ pub(crate) fn has_status(
     }
 }
 
-/// `command_not_granted`, or `lifetime_exceeded` when every grant of the command has run out for this session.
+/// `command_not_granted`, or `lifetime_exceeded` when every grant of the commands has run out for this session. One grant allows all
+/// that a request asks for: its bounds are those of the request. Grants add up: the first that lets what is carried through is the
+/// one; without any it is the first that allows the commands, and what is carried is for [`may_transfer`] to deny.
 fn is_granted(
     rules: &Rules,
     session: &Session,
-    command: CommandId,
+    commands: &[(CommandId, &Command)],
     latest: Timestamp,
     findings: &mut Findings,
 ) -> Result<(), Reason> {
     let mut reason = Reason::CommandNotGranted;
+    let mut first = None;
     for &place in &session.grants {
-        let Some(grant) = rules.grants.all().get(place).filter(|grant| grant.allows(command)) else { continue };
+        let Some(grant) = rules.grants.all().get(place) else { continue };
+        if !commands.iter().all(|(command, _)| grant.allows(*command)) {
+            continue;
+        }
         let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
         if end.is_some_and(|end| latest.seconds() >= end.saturating_add(rules.session.clock_skew)) {
             reason = Reason::LifetimeExceeded;
             continue;
         }
-        findings.grant = Some(place);
-        findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
-        return Ok(());
+        let broken = grant.transfers.as_ref().and_then(|limits| findings.transfer.breaks(limits));
+        let found = first.get_or_insert((place, end, grant.transfers, broken));
+        if broken.is_none() {
+            *found = (place, end, grant.transfers, None);
+            break;
+        }
     }
-    findings.deny(reason, rules)
+    let Some((place, end, limits, broken)) = first else {
+        findings.transfer.granted(None, None);
+        return findings.deny(reason, rules);
+    };
+    findings.grant = Some(place);
+    findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+    findings.transfer.granted(limits, broken);
+    Ok(())
 }

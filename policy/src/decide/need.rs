@@ -23,7 +23,6 @@ impl<'b> WholeBody<'b> {
         Self(bytes)
     }
 
-    #[cfg_attr(not(any(test, feature = "hold-for-tests")), expect(dead_code, reason = "no document can ask for a body yet"))]
     pub(crate) fn bytes(self) -> &'b [u8] {
         self.0
     }

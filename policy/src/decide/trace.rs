@@ -188,6 +188,27 @@ pub enum CheckStep {
         /// Its name.
         command: Option<String>,
     },
+    /// The body of a request whose command is in it.
+    Message {
+        /// Its length, where all of it has come.
+        bytes: Option<usize>,
+        /// What is wrong with it.
+        fault: Option<String>,
+    },
+    /// The arguments of a command break a rule of the policy.
+    Arguments {
+        /// The command.
+        command: String,
+        /// Where in the arguments, as a JSON pointer (RFC 6901).
+        place: String,
+        /// The rule.
+        rule: String,
+    },
+    /// What a server gave out to another session, or never.
+    Handle {
+        /// `session`, `task` or `request_state`.
+        kind: &'static str,
+    },
     /// The token's own lists.
     TokenCommands {
         /// The claim `commands`, where it is.
@@ -205,6 +226,19 @@ pub enum CheckStep {
         granted_by: Option<String>,
         /// When the session ends under it.
         ends: Option<u64>,
+    },
+    /// What the request carries.
+    Transfer {
+        /// `transfers` of the grant, rule by rule; none where it has none.
+        rules: Vec<String>,
+        /// By what it is known as an upload; `None` where it is none.
+        upload: Option<&'static str>,
+        /// It asks for a part of a file.
+        ranged: bool,
+        /// Bytes of its body: as it says, or as they have come.
+        bytes: u64,
+        /// The rule that it breaks.
+        broken: Option<&'static str>,
     },
     /// The upstream's credential.
     Credential {
@@ -279,8 +313,12 @@ impl CheckStep {
             Self::Status { .. } => &[Reason::StatusUnavailable, Reason::Revoked],
             Self::State { .. } => &[Reason::SessionEnded, Reason::Idle],
             Self::Command { .. } => &[Reason::UnknownCommand],
+            Self::Message { .. } => &[Reason::BodyTooLarge, Reason::BodyUnsupported, Reason::BodyMalformed],
+            Self::Arguments { .. } => &[Reason::ArgumentsNotAllowed],
+            Self::Handle { .. } => &[Reason::HandleForeign],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
+            Self::Transfer { .. } => &[Reason::TransferNotAllowed],
             Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],
             Self::Body { .. } | Self::Room { .. } => &[Reason::Overloaded],
         }

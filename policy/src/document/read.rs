@@ -114,12 +114,8 @@ impl<'v, 'p> Object<'v, 'p> {
         self.optional(name, errors, |value, at, errors| read(value, &at.needed(), errors))
     }
 
-    /// A member of the documented format that this version cannot enforce: to accept it in silence would be a lie.
-    pub(crate) fn unsupported(&mut self, name: &'static str, errors: &mut Errors) {
-        self.unsupported_but(name, "remove it: what it asks for would not be enforced", errors);
-    }
-
-    /// The same, where something has to stand in its place.
+    /// A member of the documented format that this version cannot enforce: to accept it in silence would be a lie. `help` says what
+    /// to do instead.
     pub(crate) fn unsupported_but(&mut self, name: &'static str, help: &str, errors: &mut Errors) {
         self.unsupported.push(name);
         if self.members.contains_key(name) {

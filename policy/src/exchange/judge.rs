@@ -5,8 +5,10 @@ use std::rc::Rc;
 use super::{Decision, Exchange, Held, Judged, Permit, Stage};
 use crate::answer::denial::Denial;
 use crate::answer::record::{Named, Outcome, RequestFacts};
-use crate::decide::admission::{Admission, Cut};
-use crate::decide::check::{Findings, agrees_on_body, check, command_of, proceed};
+use crate::decide::admission::{Admission, Commands, Cut};
+use crate::decide::answers::Answers;
+use crate::decide::calls::Calls;
+use crate::decide::check::{Findings, Place, agrees_on_body, check, place_of, proceed};
 use crate::decide::context::Context;
 use crate::decide::echo::{Carried, Watch};
 use crate::decide::need::{Given, Need};
@@ -16,7 +18,7 @@ use crate::http::head::{Head, Headers, Request};
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::credential::Filled;
-use crate::rules::policy::Policy;
+use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Bodies;
 use crate::state::session::Authenticated;
 use crate::state::sessions::StateQuery;
@@ -73,6 +75,17 @@ impl Exchange {
     /// [`Given::Nothing`] at every tick, too: what is held is denied as soon as the newest policy or the time denies it. Refused
     /// for what does not wait.
     pub fn resume(&mut self, given: &Given<'_>, headers: &Headers<'_>, worker: &mut Worker, context: &Context<'_>) -> Decision {
+        self.take_up(given, headers, worker, context, &mut ())
+    }
+
+    pub(super) fn take_up(
+        &mut self,
+        given: &Given<'_>,
+        headers: &Headers<'_>,
+        worker: &mut Worker,
+        context: &Context<'_>,
+        trace: &mut impl Trace,
+    ) -> Decision {
         worker.observe(context.now);
         let held = match std::mem::replace(&mut self.stage, Stage::Begun(Rc::new(Policy::deny_all()))) {
             Stage::Held(held) => *held,
@@ -87,7 +100,7 @@ impl Exchange {
         let result = match given {
             Given::Gone => Err(unmet(need)),
             Given::Nothing if waited => Err(unmet(need)),
-            Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, given, worker, &mut findings),
+            Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, headers, given, worker, &mut findings, trace),
         };
         let overtaken = match result {
             Ok(Some(_)) => still_waits(&policy, &findings, worker, context).err(),
@@ -130,7 +143,11 @@ impl Exchange {
         let (mut admission, mut cut) = (None, None);
         if !matches!(outcome, Outcome::Denied(_)) {
             let observed = outcome.reason();
-            let mut admitted = Admission::of(&policy, &findings, observed, named.command.clone());
+            let commands = match &findings.calls {
+                Some(calls) => Commands::of(calls.names()),
+                None => Commands::One(named.command.clone()),
+            };
+            let mut admitted = Admission::of(&policy, &findings, observed, commands);
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
             match overtaken.map_or_else(asked, Err) {
                 Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
@@ -150,7 +167,8 @@ impl Exchange {
                 // By which policy it was denied.
                 let rules = if cut.is_some() { context.newest.rules() } else { policy.rules() };
                 let grpc = Request::seems_grpc(headers);
-                Decision::Refuse(Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc))
+                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc);
+                Decision::Refuse(denial.naming(named.command.as_deref()).told_in_json_rpc(&findings))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();
@@ -161,12 +179,17 @@ impl Exchange {
                 let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
                 let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, headers, audit_id);
                 watch = given.zip(enforced).map(|(given, rules)| Watch::new(given, rules.echoes));
-                Decision::Forward(Permit { edits, observed })
+                let body = findings.calls.as_mut().and_then(|calls| calls.body.take()).filter(|_| observed.is_none());
+                Decision::Forward(Permit { edits, body, observed })
             }
         };
-        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, calls, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
-        let judged = Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, watch };
+        let enforced = policy.rules().is_some_and(Rules::enforces) && matches!(outcome, Outcome::Allowed);
+        let answers = calls.map(|calls| Box::new(Answers::to(*calls, enforced)));
+        let judged =
+            Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers };
         self.stage = Stage::Judged(Box::new(judged));
         decision
     }
@@ -182,16 +205,20 @@ impl Exchange {
                 judged.named.credential = None;
                 judged.admission = None;
                 judged.watch = None;
+                judged.answers = None;
                 return Denial::new(reason, None, self.strip.prefix(), judged.stamp.audit_id.as_str(), false);
             }
         };
         let named = Named::of(rules, &findings, denied);
         let stamp = worker.next_stamp();
         let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), false);
-        let Findings { authenticated, bound, ends, ended_now, .. } = findings;
+        let Findings { authenticated, bound, ends, ended_now, transfer, .. } = findings;
+        let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
-        let (admission, cut, watch) = (None, None, None);
-        let judged = Judged { stamp, session, bound, ends, named, outcome: denied, facts, admission, cut, ended_now, watch };
+        let (admission, cut, watch, answers) = (None, None, None, None);
+        let outcome = denied;
+        let judged =
+            Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers };
         self.stage = Stage::Judged(Box::new(judged));
         denial
     }
@@ -214,6 +241,10 @@ impl Exchange {
         edits.strip_forged(headers, prefix);
         let Some(rules) = policy.rules() else { return edits };
         if rules.enforces() {
+            if let Some(calls) = &findings.calls {
+                let length = calls.body.as_ref().map(String::len);
+                edits.for_calls(headers, calls.session.as_deref(), length, calls.answer_is_read());
+            }
             edits.strip_overrides(headers);
             edits.strip_tokens(headers, &self.strip);
             taken.iter().for_each(|name| edits.remove(name));
@@ -255,17 +286,30 @@ impl Exchange {
 }
 
 /// What was held is judged where it was left.
-fn go_on(policy: &Policy, given: &Given<'_>, worker: &mut Worker, findings: &mut Findings) -> Result<Option<Need>, Reason> {
+fn go_on(
+    policy: &Policy,
+    headers: &Headers<'_>,
+    given: &Given<'_>,
+    worker: &mut Worker,
+    findings: &mut Findings,
+    trace: &mut impl Trace,
+) -> Result<Option<Need>, Reason> {
     let rules = policy.rules().ok_or(Reason::NoPolicy)?;
     let authenticated = findings.authenticated.clone().ok_or(Reason::InternalError)?;
-    proceed(rules, &authenticated.session, worker, given, findings, &mut ())
+    proceed(rules, &authenticated.session, worker, headers, given, findings, trace)
 }
 
 /// What waits is denied as soon as it could not be let through any more.
 fn still_waits(policy: &Rc<Policy>, findings: &Findings, worker: &mut Worker, context: &Context<'_>) -> Result<(), Cut> {
     let command = policy.rules().zip(findings.command).and_then(|(rules, command)| rules.commands.get(command.0 as usize));
     let command = command.map(|command| Rc::clone(&command.name));
-    Admission::of(policy, findings, findings.observed, command).reauthorize(context.newest, worker, false)
+    let (observed, commands) = (findings.observed, Commands::One(command));
+    let mut admission = Admission::of(policy, findings, observed, commands);
+    // What is in a body that has not come yet is nothing that could be denied.
+    if findings.endpoint.is_some() && findings.calls.is_none() {
+        return admission.stays_live(context.newest, worker);
+    }
+    admission.reauthorize(context.newest, worker, false)
 }
 
 /// Asks the newest policy where it is another one, which the proxy may be about to go over to, and everything that was asked
@@ -290,9 +334,12 @@ fn still_admits(
     admission.reauthorize(newest, worker, false)?;
     let Some(rules) = newest.rules().filter(|_| !same) else { return Ok(()) };
     if held && !matches!(given, Given::Gone) {
-        treats_alike(policy, newest, admission.command(), headers).map_err(|reason| Cut::by(rules, reason))?;
+        treats_alike(policy, newest, admission, findings, headers).map_err(|reason| Cut::by(rules, reason))?;
     }
-    if rules.enforces() {
+    if findings.endpoint.is_some() && held && rules.enforces() {
+        return calls_alike(rules, admission, findings, given, headers, worker).map_err(|reason| Cut::by(rules, reason));
+    }
+    if rules.enforces() && findings.endpoint.is_none() {
         agrees_on_body(rules, admission.command(), given).map_err(|reason| Cut::by(rules, reason))?;
     }
     Ok(())
@@ -300,13 +347,43 @@ fn still_admits(
 
 /// What has waited has not been sent yet: its head must be the same command under the newest policy, and what is done to its fields
 /// the same, or it was decided by what holds no more. Its caller may try again.
-fn treats_alike(policy: &Policy, newest: &Policy, command: Option<&str>, headers: &Headers<'_>) -> Result<(), Reason> {
+fn treats_alike(
+    policy: &Policy,
+    newest: &Policy,
+    admission: &Admission,
+    findings: &Findings,
+    headers: &Headers<'_>,
+) -> Result<(), Reason> {
     let (Some(before), Some(now)) = (policy.rules(), newest.rules()) else { return Err(Reason::NoPolicy) };
     let same_fields = policy.strip() == newest.strip() && before.credential == now.credential && before.echoes == now.echoes;
-    if !same_fields || command_of(now, headers).map(|command| &*command.name) != command {
+    let same_place = match place_of(now, headers) {
+        Place::Command(command) => findings.endpoint.is_none() && admission.command() == Some(&*command.name),
+        Place::Endpoint(_) => findings.endpoint.is_some(),
+        Place::Nothing => findings.endpoint.is_none() && admission.command().is_none(),
+    };
+    if same_fields && same_place { Ok(()) } else { Err(Reason::Overloaded) }
+}
+
+/// What a body asks for is judged by the newest policy as by the one that it began under: it must be the same commands, and allowed.
+fn calls_alike(
+    rules: &Rules,
+    admission: &Admission,
+    findings: &Findings,
+    given: &Given<'_>,
+    headers: &Headers<'_>,
+    worker: &mut Worker,
+) -> Result<(), Reason> {
+    let (Given::Body(body), Place::Endpoint(endpoint)) = (given, place_of(rules, headers)) else {
+        return Err(Reason::Overloaded);
+    };
+    let endpoint = rules.endpoint(endpoint).ok_or(Reason::InternalError)?;
+    let session = admission.session().ok_or(Reason::InternalError)?;
+    let mut calls = Calls::read(endpoint, body.bytes(), headers).map_err(|_| Reason::BodyMalformed)?;
+    if Commands::of(calls.names()) != *admission.commands() || body.bytes().len() > rules.allowances.body_bytes {
         return Err(Reason::Overloaded);
     }
-    Ok(())
+    let mut anew = Findings::anew(findings.ends);
+    calls.authorize(rules, &session, headers, worker, &mut anew, &mut ())
 }
 
 /// The upstream's credential, as far as the request itself brings it along.

@@ -349,3 +349,31 @@ fn nobody_waits_for_a_credential_that_he_is_not_given() {
     let Decision::Forward(permit) = bench.ask("/later").1 else { panic!("it waits") };
     assert_eq!(permit.observed(), Some(Reason::CommandNotGranted));
 }
+
+#[test]
+fn what_comes_while_a_request_waits_counts_before_any_of_it_goes_on() {
+    let bounded = |most: u64| {
+        policy(|document| {
+            document["grants"][0]["transfers"] = json!({"max_request_bytes": most});
+        })
+    };
+    // What waits for a credential, and what waits for the body itself.
+    for (path, given) in [("/later", Given::Nothing), ("/body", body("please"))] {
+        for (bytes, expected) in [(6, None), (7, Some(Reason::TransferNotAllowed))] {
+            let mut bench = Bench { policy: bounded(6), ..Bench::new() };
+            let (mut asked, decision) = bench.ask(path);
+            assert!(matches!(decision, Decision::Hold(_)));
+            asked.exchange.request_bytes(bytes);
+            bench.now += 2;
+            assert_eq!(reason(bench.go_on(&mut asked, &given)), expected, "{path}");
+            let detail = expected.map(|_| json!("request_bytes")).unwrap_or_default();
+            assert_eq!(record(&asked)["status_detail"], detail, "{path}");
+        }
+    }
+    // By the newest policy, where that is another one.
+    let mut bench = Bench { policy: bounded(9), ..Bench::new() };
+    let (mut asked, _) = bench.ask("/body");
+    asked.exchange.request_bytes(7);
+    let newest = bounded(6);
+    assert_eq!(reason(bench.resume(&mut asked, &body("please"), &newest)), Some(Reason::TransferNotAllowed));
+}

@@ -195,6 +195,38 @@ impl Edits {
         self.put("accept-encoding", b"identity");
     }
 
+    /// Sets a field in the place of all that have its name.
+    pub(crate) fn replace(&mut self, name: &str, value: &str) {
+        self.remove(name.as_bytes());
+        self.put(name, value.as_bytes());
+    }
+
+    /// For a request at an MCP endpoint: the protocol's fields stand there once and in their own spelling, as they were judged; the
+    /// session is the server's again; and a body that was changed has its own length. `reads`: the answer has to be read.
+    pub(crate) fn for_calls(&mut self, headers: &Headers<'_>, session: Option<&str>, length: Option<usize>, reads: bool) {
+        for known in ["mcp-session-id", "mcp-method", "mcp-name", "mcp-protocol-version"] {
+            for (found, _) in headers {
+                if same_name(found, known) && !found.eq_ignore_ascii_case(known.as_bytes()) {
+                    self.remove(found);
+                }
+            }
+        }
+        if let Some(session) = session {
+            self.replace("mcp-session-id", session);
+        }
+        if let Some(length) = length {
+            for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
+                self.strip_named(headers, name);
+            }
+            if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-length")) {
+                self.replace("content-length", &length.to_string());
+            }
+        }
+        if reads {
+            self.ask_uncoded(headers);
+        }
+    }
+
     /// Lets a field be replaced that would be removed and then set: where there is one of that very name and no more, setting
     /// it says the same in one call fewer.
     pub(crate) fn replace_removed(&mut self, headers: &Headers<'_>) {

@@ -18,12 +18,6 @@ pub(crate) fn upper_escape(byte: u8) -> [u8; 3] {
     [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
-/// Appends bytes as pairs of lower-case digits.
-pub(crate) fn push_hex(bytes: &[u8], out: &mut String) {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-}
-
 /// Appends a value for an audit header: visible ASCII; everything else, `%` and `,` percent-encoded; cut at a whole character.
 pub(crate) fn push_audit_value(value: &mut Vec<u8>, text: &str) {
     if text.len() <= limits::AUDIT_VALUE_BYTES && text.bytes().all(|byte| is_plain(char::from(byte))) {

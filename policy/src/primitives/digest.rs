@@ -15,6 +15,11 @@ pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// The SHA-256 of a text, in hex.
+pub(crate) fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The first half of such a hash.
 pub(crate) fn digest(parts: &[&[u8]]) -> Half {
     beginning(&hash(parts))

@@ -271,20 +271,40 @@ pub const FETCH_EARLY: Duration = Duration::from_secs(10);
 /// enough that whoever keeps requests waiting does not fill the seats of his session for long.
 pub const HELD: Duration = Duration::from_secs(10);
 
-/// Deepest JSON nesting in a body: arguments begin at 3, and documents as trees of blocks, which editors send, have two levels a
-/// block.
-pub const BODY_JSON_DEPTH: usize = 64;
+/// Longest body in which a command is looked for, when the policy does not say, in bytes: arguments of tools are a few KiB, and the
+/// proxy's own buffer for a request (64 KiB as shipped) must be the larger one, or the proxy answers in our stead.
+pub const BODY_BYTES: usize = 32 * 1024;
 
-/// Most values of JSON in one body, objects and lists included: a table of a thousand rows of ten. Each takes some 80 bytes while
-/// it is judged, so that a body of numbers is two megabytes and not a hundred times its text.
-pub const BODY_VALUES: usize = 16_384;
+/// Longest body that a policy can ask for: the proxy's buffers must be raised for it, and each request that waits has one.
+pub const BODY_BYTES_MOST: usize = 4 * 1024 * 1024;
 
-/// Most messages of a batch (MCP 2025-03-26): clients that sent batches at all put what they had at hand into one, a handful.
+/// Values in a body: one of 32 KiB has 16,000 at the most.
+pub const BODY_VALUES: usize = 65_536;
+
+/// Deepest JSON nesting in a body: arguments of tools that edit documents go about ten deep.
+pub const BODY_JSON_DEPTH: usize = 32;
+
+/// Messages of one body, where the protocol lets there be several.
 pub const BATCH: usize = 32;
 
-/// Most resources and tasks that one `subscriptions/listen` of MCP names, each of them judged: as many as a session has
-/// exchanges ([`STREAMS_PER_SESSION`]), for each is one that it could have read.
-pub const LISTENED: usize = 100;
+/// Longest name of a tool, prompt or resource in a body, in bytes: URIs are longer than other names.
+pub const RESOURCE_BYTES: usize = 2048;
 
-/// Longest URI of a resource, in bytes: as a path.
-pub const URI_BYTES: usize = PATH_BYTES;
+/// Bytes of an answer that are kept while it is read: a list of a few hundred tools, each with its schema. What is longer and has to
+/// be read is refused.
+pub const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Names of what a list withheld from a session that the audit record has, beside their number.
+pub const WITHHELD_NAMES: usize = 16;
+
+/// Schemas within the schema of a command's arguments, each a rule that every call pays for.
+pub const SCHEMA_NODES: usize = 512;
+
+/// How deep they may go: a document itself goes no deeper.
+pub const SCHEMA_DEPTH: usize = 12;
+
+/// Longest regular expression in one.
+pub const PATTERN_BYTES: usize = 512;
+
+/// Deepest JSON nesting in an answer that is read: the schemas of tools lie within it.
+pub const ANSWER_JSON_DEPTH: usize = 64;

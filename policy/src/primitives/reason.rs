@@ -51,14 +51,28 @@ pub enum Reason {
     Idle,
     /// The request is none of the policy's commands.
     UnknownCommand,
+    /// The body is longer than one in which commands are looked for.
+    BodyTooLarge,
+    /// The command is in the body, and that is coded, or not in a form that is read.
+    BodyUnsupported,
+    /// The body has no single reading, or its head has another.
+    BodyMalformed,
     /// The token's own list lacks the command.
     CommandNotInToken,
     /// No grant allows the command to this session.
     CommandNotGranted,
+    /// The arguments of the command are not those that the policy takes.
+    ArgumentsNotAllowed,
+    /// A session, a task or a request's state of the protocol was given to another session.
+    HandleForeign,
+    /// A file, or more bytes than the grant lets be carried.
+    TransferNotAllowed,
     /// The upstream credential is not there.
     CredentialUnavailable,
     /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
     CredentialEchoed,
+    /// An answer that has to be read, such as a list of tools, cannot be.
+    AnswerUnreadable,
 }
 
 /// What RFC 6750 §3.1 has the challenge say.
@@ -85,7 +99,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 34] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -109,10 +123,17 @@ impl Reason {
         Self::SessionEnded,
         Self::Idle,
         Self::UnknownCommand,
+        Self::BodyTooLarge,
+        Self::BodyUnsupported,
+        Self::BodyMalformed,
         Self::CommandNotInToken,
         Self::CommandNotGranted,
+        Self::ArgumentsNotAllowed,
+        Self::HandleForeign,
+        Self::TransferNotAllowed,
         Self::CredentialUnavailable,
         Self::CredentialEchoed,
+        Self::AnswerUnreadable,
     ];
 
     /// Returns the stable code, as in the audit record and the metrics.
@@ -204,14 +225,29 @@ impl Reason {
             Self::SessionEnded => ("session_ended", 401, INVALID, true, "The session has been ended"),
             Self::Idle => ("idle", 401, INVALID, true, "The session was not used for too long"),
             Self::UnknownCommand => ("unknown_command", 403, SCOPE, true, "The request is not a known command"),
+            Self::BodyTooLarge => ("body_too_large", 413, Challenge::None, true, "The body is longer than one that is read"),
+            Self::BodyUnsupported => {
+                ("body_unsupported", 415, Challenge::None, true, "The body is not plain JSON: `application/json`, and not coded")
+            }
+            Self::BodyMalformed => ("body_malformed", 400, Challenge::None, true, "The body has no single reading"),
             Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
+            Self::ArgumentsNotAllowed => {
+                ("arguments_not_allowed", 403, Challenge::None, true, "The arguments are not those that may be used")
+            }
+            Self::HandleForeign => {
+                ("handle_foreign", 403, Challenge::None, true, "What the server gave out belongs to another session")
+            }
+            Self::TransferNotAllowed => {
+                ("transfer_not_allowed", 403, SCOPE, true, "A file, or more bytes than the session may send or get")
+            }
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
             }
             Self::CredentialEchoed => {
                 ("credential_echoed", 502, Challenge::None, true, "The target's answer cannot be passed on")
             }
+            Self::AnswerUnreadable => ("answer_unreadable", 502, Challenge::None, true, "The target's answer cannot be read"),
         };
         Facts { code, status, title, challenge, shown }
     }

@@ -21,6 +21,11 @@ impl Secret {
     pub fn new(text: String) -> Self {
         Self(text)
     }
+
+    /// For what is made of it; never for what is shown.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -188,8 +188,8 @@ const AUDIENCES: &str = "write `audiences`, a list: `audiences: [orders]`";
 
 fn read_keys(value: &Value, at: &At<'_>, errors: &mut Errors, issuer: Option<&str>, algorithms: &[Algorithm]) -> Option<Keys> {
     let mut object = Object::open(value, at, errors)?;
-    let words = [("sig", KeyUse::Signature), ("jwt-svid", KeyUse::JwtSvid)];
-    let key_use = object.optional("use", errors, |value, at, errors| one_of(value, at, errors, &words)).unwrap_or_default();
+    let key_use =
+        object.optional("use", errors, |value, at, errors| one_of(value, at, errors, &KeyUse::WORDS)).unwrap_or_default();
     let accepted = Accepted { algorithms: algorithms.into(), key_use };
     let endpoint = object.optional("endpoint", errors, |value, at, errors| read_endpoint(value, at, errors, issuer, &accepted));
     let read_set = |value: &Value, at: &At<'_>, errors: &mut Errors| KeySet::read(value, at, errors, &accepted);

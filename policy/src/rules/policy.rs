@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::commands::read::{self as commands, Command};
+use crate::commands::mcp::endpoint::{Endpoint, EndpointId};
+use crate::commands::read::{self as commands, Command, Commands};
 use crate::commands::router::{CommandId, Router};
 use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, text, whole_number};
 use crate::http::credentials::{Scheme, Source};
@@ -48,6 +49,7 @@ pub(crate) struct Rules {
     pub(crate) session: SessionRules,
     pub(crate) commands: Vec<Command>,
     pub(crate) router: Router,
+    pub(crate) endpoints: Vec<Rc<Endpoint>>,
     pub(crate) grants: Grants,
     pub(crate) revoked: Revocations,
     pub(crate) credential: Option<Credential>,
@@ -193,9 +195,9 @@ impl Rules {
             errors,
             commands::read,
         );
-        let names = || commands.as_ref().map(|(commands, _)| commands.as_slice()).unwrap_or_default();
+        let names = || commands.as_ref().map(|commands| commands.all.as_slice()).unwrap_or_default();
         let unmediated = object.optional("unmediated", errors, |value, at, errors| {
-            list(value, at, errors, |value, at, errors| grants::read_allowed(value, at, errors, names()))
+            list(value, at, errors, |value, at, errors| grants::read_unmediated(value, at, errors, names()))
         });
         let mut issuers: Vec<&str> = tokens.iter().flat_map(|tokens| tokens.issuers.keys()).map(String::as_str).collect();
         // What is said of them is said in the same order each time.
@@ -228,7 +230,7 @@ impl Rules {
         }
         object.finish(errors);
 
-        let (mut commands, router) = commands?;
+        let Commands { all: mut commands, router, endpoints } = commands?;
         for id in unmediated.into_iter().flatten().flatten() {
             if let Some(command) = commands.get_mut(id.0 as usize) {
                 command.unmediated = true;
@@ -257,6 +259,7 @@ impl Rules {
             session,
             commands,
             router,
+            endpoints,
             grants: Grants::new(grants?),
             revoked: revoked.unwrap_or_default(),
             credential,
@@ -276,6 +279,10 @@ impl Rules {
     /// How long a token that is valid now can be so at the most, in seconds.
     pub(crate) fn longest_token(&self) -> u64 {
         self.session.max_lifetime.saturating_add(self.session.clock_skew)
+    }
+
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Rc<Endpoint>> {
+        self.endpoints.get(id.0 as usize)
     }
 
     /// The command of this name; `None` where the policy has none.

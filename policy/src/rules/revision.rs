@@ -3,7 +3,6 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::primitives::ascii::push_hex;
 use crate::primitives::json;
 
 /// SHA-256 over a canonical form that survives Envoy's `Struct`: members sorted, every number a double. `generation` is not
@@ -11,9 +10,12 @@ use crate::primitives::json;
 pub(crate) fn revision(document: &Value) -> String {
     let mut canonical = String::new();
     canonicalise(document, true, &mut canonical);
-    let mut hex = String::with_capacity(64);
-    push_hex(&Sha256::digest(canonical.as_bytes()), &mut hex);
-    hex
+    let digest = Sha256::digest(canonical.as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn canonicalise(value: &Value, root: bool, out: &mut String) {

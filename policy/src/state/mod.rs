@@ -1,6 +1,7 @@
 //! What a worker remembers.
 
 pub(crate) mod fetch;
+pub(crate) mod handles;
 pub(crate) mod lineage;
 pub(crate) mod pace;
 pub(crate) mod proofs;

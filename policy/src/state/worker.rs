@@ -15,6 +15,7 @@ use crate::primitives::time::Timestamp;
 use crate::rules::credential::Secret;
 use crate::rules::policy::Policy;
 use crate::state::fetch::{Answer, Due, FetchCounts, Report, Sources, Ticket};
+use crate::state::handles::HandleKey;
 use crate::state::pace::Pace;
 use crate::state::proofs::ProofMemory;
 use crate::state::seats::Unmediated;
@@ -43,6 +44,8 @@ pub struct Worker {
     pub(crate) proofs: ProofMemory,
     live: LiveSessions,
     pub(crate) sessions: Sessions,
+    /// Once it has been needed.
+    pub(crate) handle_key: Option<HandleKey>,
 }
 
 impl Worker {
@@ -64,12 +67,14 @@ impl Worker {
             proofs: ProofMemory::default(),
             live: LiveSessions::default(),
             sessions: Sessions::new(&seed),
+            handle_key: None,
         }
     }
 
     /// Gives it what the workers of its proxy share. Without, whatever a policy wants to know of that is a denial.
     pub fn share(&mut self, state: Rc<dyn SharedState>) {
         self.sessions.share(state);
+        self.handle_key = None;
     }
 
     /// Takes note of a policy that is going to be served: sessions that were ended under any policy stay so, whatever its name

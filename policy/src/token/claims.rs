@@ -18,6 +18,7 @@ pub(crate) use self::paths::{ClaimPath, ClaimPaths, FirstOf};
 /// What a token says of its session. Times are Unix seconds; a fraction never lengthens anything: what is over is over with the
 /// second in which it is, and what begins does so with the next one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Claims {
     pub(crate) issuer: String,
     pub(crate) subject: String,

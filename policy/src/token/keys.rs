@@ -175,6 +175,25 @@ pub enum KeyUse {
     JwtSvid,
 }
 
+impl KeyUse {
+    pub(crate) const WORDS: [(&str, Self); 2] = [("sig", Self::Signature), ("jwt-svid", Self::JwtSvid)];
+
+    /// Returns the use with this name in a JWK, `None` when it is none of ours.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(known, _)| *known == name).map(|(_, key_use)| key_use)
+    }
+
+    /// Returns its name in a JWK.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signature => "sig",
+            Self::JwtSvid => "jwt-svid",
+        }
+    }
+}
+
 /// Registered, and not ours: no name of ours is what their author meant.
 const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "Ed448"];
 

@@ -217,7 +217,7 @@ fn bytes(request: &Request, chunks: &[usize]) -> Vec<u8> {
     }
     if !chunks.is_empty() {
         line(b"transfer-encoding", b"chunked");
-    } else if !request.body.is_empty() {
+    } else if !request.body.is_empty() && !has(b"content-length") {
         line(b"content-length", request.body.len().to_string().as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");

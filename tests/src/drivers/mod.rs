@@ -85,12 +85,14 @@ impl Seen {
         }
     }
 
-    /// One word for the matrix: `allow`, `observed`, or the status of the denial.
+    /// One word for the matrix: `allow`, `observed`, or the status of the denial; `cut` and a status for what was answered late.
     #[must_use]
     pub fn word(&self) -> String {
         match (self.decision, &self.reason, self.status) {
             (Decision::Allow, None, _) => "allow".to_owned(),
-            (Decision::Allow, Some(_), _) => "observed".to_owned(),
+            // Let through, and then answered in the target's stead.
+            (Decision::Allow, Some(_), Some(status)) => format!("cut {status}"),
+            (Decision::Allow, Some(_), None) => "observed".to_owned(),
             (Decision::Deny, _, Some(status)) => status.to_string(),
             (Decision::Deny, _, None) => "denied".to_owned(),
         }

@@ -7,7 +7,8 @@ use chaperone_authoring::{
     request::Request,
 };
 use chaperone_policy::{
-    Context, Decision as Answer, End, Exchange, Head, LocalState, Policy, RustCrypto, Secret, Timestamp, Worker,
+    Context, Decision as Answer, End, Exchange, Given, Head, LocalState, Need, Policy, RustCrypto, Secret, Timestamp, WholeBody,
+    Worker,
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
@@ -77,7 +78,17 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
         body: request.has_body(),
         peer: request.peer(),
     };
-    let answer = exchange.request(&head, worker, &Context { now, newest: policy, verifier: &RustCrypto });
+    let context = Context { now, newest: policy, verifier: &RustCrypto };
+    let mut answer = exchange.request(&head, worker, &context);
+    if let Answer::Hold(Need::Body { most_bytes }) = answer {
+        let body = WholeBody::of_ended(&request.body);
+        let given = if request.body.len() > most_bytes { Given::TooLarge } else { Given::Body(body) };
+        answer = exchange.resume(&given, &fields, worker, &context);
+    }
+    // A body in one piece, as a proxy hands it on.
+    exchange.request_bytes(request.body.len() as u64);
+    let cut = exchange.recheck(worker, &context, true).and_then(|_| exchange.answer_of_cut(policy));
+    let answer = cut.map_or(answer, Answer::Refuse);
     let record = exchange.record(&End::default()).expect("a judged request has a record");
     let record: Value = serde_json::from_str(&record).expect("the record is JSON");
     let said = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -99,10 +110,10 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             }
             let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             outcome.decision = Decision::Allow;
-            outcome.upstream_bytes = Some(request.body.len() as u64);
+            outcome.upstream_bytes = Some(permit.body().map_or(request.body.len(), str::len) as u64);
             outcome.upstream_headers = Some(fields.iter().map(|(name, value)| (lossy(name), lossy(value))).collect());
         }
-        Answer::Hold(need) => panic!("no document can make a request wait: {need:?}"),
+        Answer::Hold(need) => panic!("no document can make a request wait for that: {need:?}"),
         Answer::Refuse(denial) => {
             let response = denial.response();
             outcome.upstream_bytes = Some(0);

@@ -47,7 +47,7 @@ const PATHS: [(&str, &str, &str, &str, &str); 6] = [
     (READ, "write a path that begins with `/`, such as `/v1/orders`", "\"/v1/orders/{id}\"", "7", "/v1/all"),
 ];
 
-const OTHERS: [(&str, &str, &str, &str, &str); 10] = [
+const OTHERS: [(&str, &str, &str, &str, &str); 8] = [
     (HOSTS, "leave `hosts` out: then any host will do", ", hosts: [orders.example]", ", hosts: [\"*\"]", ""),
     (HOSTS, LABEL, "hosts: [orders.example]", "hosts: [\"orders.*\"]", "hosts: [\"*.tenant.example\"]"),
     (
@@ -60,20 +60,6 @@ const OTHERS: [(&str, &str, &str, &str, &str); 10] = [
     ("/commands/health/http/methods/0", METHOD, HEALTH, "health: {http: {methods: [GET|HEAD], path: /healthz}}", HEALTH),
     ("/commands/health/http/methods/0", METHOD, HEALTH, "health: {http: {methods: [true], path: /healthz}}", HEALTH),
     ("/commands/health/http/methods/1", "take it out", HEALTH, "health: {http: {methods: [GET, TRACE], path: /healthz}}", HEALTH),
-    (
-        "/commands/health",
-        "write `http: {methods: […], path: …}`, or `grpc: {service: …, methods: […]}`",
-        HEALTH,
-        "health: {}",
-        HEALTH,
-    ),
-    (
-        "/commands/tools/mcp",
-        UNSUPPORTED,
-        "unmediated: [health]\n",
-        "  tools: {mcp: {}}\nunmediated: [health]\n",
-        "unmediated: [health]\n",
-    ),
     ("/commands/health/sql", UNSUPPORTED, HEALTH, "health: {http: {methods: [GET], path: /healthz}, sql: {}}", HEALTH),
     ("/commands/health/htpp", "did you mean `http`?", HEALTH, "health: {htpp: {methods: [GET], path: /healthz}}", HEALTH),
 ];

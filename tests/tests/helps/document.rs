@@ -165,7 +165,7 @@ const FORMS: Table<31> = [
     ("/tokens/issuers/0/claims/session", "leave the member out, or say what it holds", "session: sid, ", "session: [], ", ""),
 ];
 
-const MEMBERS: Table<14> = [
+const MEMBERS: Table<13> = [
     ("/grnats", "did you mean `grants`?", "grants:", "grnats:", "grants:"),
     (
         "/generations",
@@ -176,16 +176,9 @@ const MEMBERS: Table<14> = [
     ),
     (
         "/limits/x",
-        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes",
+        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes, body_bytes",
         "limits: {token_bytes: 9000}",
         "limits: {token_bytes: 9000, x: 1}",
-        "limits: {token_bytes: 9000}",
-    ),
-    (
-        "/limits/body_bytes",
-        "remove it: what it asks for would not be enforced",
-        "limits: {token_bytes: 9000}",
-        "limits: {token_bytes: 9000, body_bytes: 1}",
         "limits: {token_bytes: 9000}",
     ),
     (
@@ -373,7 +366,7 @@ const ENDINGS: Table<20> = [
     ),
 ];
 
-const MANDATORY: Table<10> = [
+const MANDATORY: Table<12> = [
     ("", "write `version: 1`", "version: 1\n", "", "version: 1\n"),
     ("", "for example `name: orders`: audit headers and records show it", "name: orders\n", "", "name: orders\n"),
     ("", "write `session: {max_lifetime: 15m}`", "session: {max_lifetime: 1h}\n", "", "session: {max_lifetime: 15m}\n"),
@@ -421,9 +414,23 @@ const MANDATORY: Table<10> = [
     ),
     (
         "/grants/0/transfers",
-        "remove it: what it asks for would not be enforced",
+        "write what is not to be carried, such as `{uploads: deny}`, or a bound, such as `{max_request_bytes: 65536}`",
         "    allow: [orders.read]\n",
         "    allow: [orders.read]\n    transfers: {}\n",
+        "    allow: [orders.read]\n    transfers: {uploads: deny}\n",
+    ),
+    (
+        "/grants/0/transfers/max_request_bytes",
+        "write 1 or more; for no bound leave the member out",
         "    allow: [orders.read]\n",
+        "    allow: [orders.read]\n    transfers: {downloads: deny, max_request_bytes: 0}\n",
+        "    allow: [orders.read]\n    transfers: {downloads: deny, max_request_bytes: 1}\n",
+    ),
+    (
+        "/grants/0/transfers/max_response_bytes",
+        "write a number of bytes, such as 65536",
+        "    allow: [orders.read]\n",
+        "    allow: [orders.read]\n    transfers: {max_response_bytes: 64k}\n",
+        "    allow: [orders.read]\n    transfers: {max_response_bytes: 65536}\n",
     ),
 ];

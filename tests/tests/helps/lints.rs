@@ -226,7 +226,21 @@ const TABLE: Table<22> = [
     ),
 ];
 
-const GRANTS: Table<12> = [
+const GRANTS: Table<14> = [
+    (
+        "/grants/1/transfers",
+        "take these commands out of `more`, or remove `more`",
+        "    allow: [users.Get]\n",
+        "    allow: [users.Get]\n    transfers: {uploads: deny}\n  - {name: more, when: {claims: {role: support}}, allow: [users.Get]}\n",
+        "    allow: [users.Get]\n    transfers: {uploads: deny}\n  - {name: more, when: {claims: {role: support}}, allow: [orders.read]}\n",
+    ),
+    (
+        "/grants/0/transfers/uploads",
+        "move `chat` to a grant that bounds its bytes instead (`max_request_bytes`, `max_response_bytes`)",
+        "unmediated: [health]\ngrants:\n",
+        "  chat: {http: {methods: [GET], path: /chat, upgrade: true}}\nunmediated: [health]\ngrants:\n  - {name: bob, when: {subject: bob}, allow: [chat], transfers: {uploads: deny}}\n",
+        "  chat: {http: {methods: [GET], path: /chat, upgrade: true}}\nunmediated: [health]\ngrants:\n  - {name: bob, when: {subject: bob}, allow: [chat], transfers: {max_request_bytes: 65536}}\n",
+    ),
     ("/grants/0/when", NAMED, "when: {subject: \"agent-*\"}", "when: {subject: \"*\"}", "when: {subject: \"agent-*\"}"),
     ("/grants/0/when", NAMED, "when: {subject: \"agent-*\"}", "when: {subject: \"a*\"}", "when: {claims: {role: support}}"),
     (
@@ -405,10 +419,10 @@ const REVOKED: Table<8> = [
     ),
     ("/limits/token_byte", "did you mean `token_bytes`?", "token_bytes", "token_byte", "token_bytes"),
     (
-        "/limits/body_byte",
-        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes",
+        "/limits/byts",
+        "remove it; known here: verifications_per_second, streams_per_session, unmediated_streams, token_bytes, body_bytes",
         "token_bytes: 9000",
-        "body_byte: 9000",
+        "byts: 9000",
         "",
     ),
 ];

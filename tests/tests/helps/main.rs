@@ -17,6 +17,7 @@ mod good;
 mod grants;
 mod keys;
 mod lints;
+mod mcp;
 mod rows;
 mod sources;
 mod texts;
@@ -26,7 +27,7 @@ use rows::{Row, check};
 use std::collections::{BTreeSet, HashSet};
 
 fn all() -> Vec<Row> {
-    [document::all(), tokens::all(), keys::all(), commands::all(), grants::all(), lints::all(), files::all()]
+    [document::all(), tokens::all(), keys::all(), commands::all(), grants::all(), lints::all(), mcp::all(), files::all()]
         .into_iter()
         .flatten()
         .collect()

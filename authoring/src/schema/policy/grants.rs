@@ -16,7 +16,33 @@ pub(super) struct Grant {
     allow: Vec<CommandPattern>,
     /// Ends this long after the session began; only tightens.
     max_lifetime: Option<SomeTime>,
+    /// What may be carried under it; everything without.
+    transfers: Option<Transfers>,
 }
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct Transfers {
+    /// Whether a request's body may be a file.
+    uploads: Option<Allowed>,
+    /// Whether a response may be a file.
+    downloads: Option<Allowed>,
+    /// Most bytes of a request's body.
+    max_request_bytes: Option<Bytes>,
+    /// Most bytes of a response's body.
+    max_response_bytes: Option<Bytes>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "described, never built")]
+enum Allowed {
+    Deny,
+    Allow,
+}
+
+#[derive(JsonSchema)]
+struct Bytes(#[schemars(range(min = 1, max = 9_007_199_254_740_992_u64))] u64);
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("minProperties" = 1))]

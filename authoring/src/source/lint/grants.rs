@@ -14,6 +14,7 @@ struct Grant<'p> {
     allow: Vec<&'p str>,
     commands: BTreeSet<&'p str>,
     max_lifetime: Option<i64>,
+    transfers: Option<&'p Value>,
 }
 
 /// A condition of a grant, as it is written and as it is meant.
@@ -57,6 +58,7 @@ impl Linter<'_> {
                 }
             }
             self.lifetime(grant, lifetime);
+            self.upgrades(grant);
         }
         self.unneeded(&grants);
         self.never_matched();
@@ -111,6 +113,21 @@ impl Linter<'_> {
         }
     }
 
+    /// What follows an upgrade has no form that could be told from a file.
+    fn upgrades(&mut self, grant: &Grant<'_>) {
+        let denied = |name: &str| grant.transfers.and_then(|rules| rules.get(name)).is_some_and(|rule| rule == "deny");
+        let Some(rule) = ["uploads", "downloads"].into_iter().find(|name| denied(name)) else { return };
+        let commands = self.policy.get("commands");
+        let upgrades = |name: &&&str| commands.and_then(|all| all.get(**name)).is_some_and(takes_upgrades);
+        let Some(command) = grant.commands.iter().find(upgrades) else { return };
+        self.warn(
+            Lint::UpgradeNotCarried,
+            &format!("{}/transfers/{rule}", grant.pointer),
+            format!("`{command}` cannot be upgraded under this grant: what follows an upgrade cannot be told from a file"),
+            format!("move `{command}` to a grant that bounds its bytes instead (`max_request_bytes`, `max_response_bytes`)"),
+        );
+    }
+
     /// Grants without which the same would be allowed for as long.
     fn unneeded(&mut self, grants: &[Grant<'_>]) {
         let open = patterns(self.policy.get("unmediated"));
@@ -138,6 +155,15 @@ impl Linter<'_> {
                     "remove it, or let it allow what the other does not",
                 );
                 continue;
+            }
+            let mut carrying = others.clone().filter(|(_, other)| other.transfers.is_none() && longer(other));
+            if let Some((_, other)) = carrying.next().filter(|_| grant.transfers.is_some()) {
+                self.warn(
+                    Lint::TransfersMoot,
+                    &format!("{}/transfers", grant.pointer),
+                    format!("it keeps nothing back: `{}` allows the same and carries everything", other.name),
+                    format!("take these commands out of `{}`, or remove `{}`", other.name, other.name),
+                );
             }
             let mut outlasting = others.filter(|(place, other)| *place > index && grant.max_lifetime.is_some() && longer(other));
             if let Some((_, other)) = outlasting.next() {
@@ -167,9 +193,16 @@ fn grants(policy: &Value) -> Vec<Grant<'_>> {
                 commands: names.iter().copied().filter(|name| allowing.iter().any(|pattern| pattern.matches(name))).collect(),
                 allow,
                 max_lifetime: grant.get("max_lifetime").and_then(Value::as_str).and_then(seconds),
+                transfers: grant.get("transfers"),
             }
         })
         .collect()
+}
+
+/// Has one of the command's matchers `upgrade: true`?
+fn takes_upgrades(command: &Value) -> bool {
+    let one = |matcher: &Value| matcher.pointer("/http/upgrade") == Some(&Value::Bool(true));
+    one(command) || command.as_array().into_iter().flatten().any(one)
 }
 
 fn conditions(when: &Value) -> Vec<Condition<'_>> {
@@ -243,7 +276,9 @@ impl Grant<'_> {
     /// Does it allow all that the other one allows, to all whom that names?
     fn includes(&self, other: &Self) -> bool {
         let implied = |wide: &Condition<'_>| other.conditions.iter().any(|narrow| wide.covers(narrow));
-        self.commands.is_superset(&other.commands) && self.conditions.iter().all(implied)
+        // Rules of another form may let through what these do not, or not.
+        let carries = self.transfers.is_none() || self.transfers == other.transfers;
+        carries && self.commands.is_superset(&other.commands) && self.conditions.iter().all(implied)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Whose tokens are taken, by which keys and claims.
 
 use super::{Lint, Linter, items};
-use chaperone_policy::{Accepted, KeyNote, KeyUse, key_notes};
+use crate::token::accepted;
+use chaperone_policy::{KeyNote, key_notes};
 use serde_json::Value;
 
 /// What Entra calls `scope`, also a text with spaces; where Okta has it, it is a list.
@@ -56,12 +57,8 @@ impl Linter<'_> {
     }
 
     fn keys(&mut self, pointer: &str, issuer: &Value) {
-        let algorithms = issuer.get("algorithms").and_then(Value::as_array).into_iter().flatten();
-        let algorithms = algorithms.filter_map(|name| name.as_str()?.parse().ok()).collect();
-        let svid = issuer.pointer("/keys/use").and_then(Value::as_str) == Some("jwt-svid");
-        let accepted = Accepted { algorithms, key_use: if svid { KeyUse::JwtSvid } else { KeyUse::Signature } };
         let set = issuer.pointer("/keys/jwks/keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        for note in key_notes(set, &accepted) {
+        for note in key_notes(set, &accepted(issuer)) {
             match note {
                 KeyNote::PassedOver(place, why) => self.warn(
                     Lint::KeyPassedOver,

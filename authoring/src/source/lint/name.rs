@@ -58,6 +58,10 @@ lints! {
     LifetimeNotTightened = "lifetime_not_tightened",
     /// A grant's `max_lifetime` that another grant for the same makes moot.
     LifetimeMoot = "lifetime_moot",
+    /// A grant's `transfers` that another grant for the same, without any, makes moot.
+    TransfersMoot = "transfers_moot",
+    /// A grant that denies files, with a command that takes upgrades.
+    UpgradeNotCarried = "upgrade_not_carried",
     /// `session.max_lifetime` beyond an hour.
     LifetimeLong = "lifetime_long",
     /// `session.clock_skew` beyond 30 seconds.
@@ -137,6 +141,8 @@ impl Lint {
             | Self::GrantUnmediated
             | Self::LifetimeNotTightened
             | Self::LifetimeMoot
+            | Self::TransfersMoot
+            | Self::UpgradeNotCarried
             | Self::IdleTimeoutMoot
             | Self::RevokedIssuerUnknown
             | Self::RevokedExpired

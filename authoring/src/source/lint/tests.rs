@@ -235,6 +235,18 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
             "max_lifetime: 15m",
         ),
         policy(
+            Lint::TransfersMoot,
+            "    allow: [\"files.*\"]\n",
+            "    allow: [\"files.*\"]\n    transfers: {uploads: deny}\n  - {name: more, when: {claims: {role: support}}, allow: [\"files.*\"]}\n",
+            "transfers: {uploads: deny}",
+        ),
+        policy(
+            Lint::UpgradeNotCarried,
+            "unmediated: [health]\ngrants:\n",
+            "  chat: {http: {methods: [GET], path: /chat, upgrade: true}}\nunmediated: [health]\ngrants:\n  - {name: bob, when: {subject: bob}, allow: [chat], transfers: {downloads: deny}}\n",
+            "- {name: bob, when: {subject: bob}, allow: [chat], transfers: {downloads: deny}}",
+        ),
+        policy(
             Lint::RevokedIssuerUnknown,
             "revoked:\n",
             "revoked:\n  - {issuer: https://old.example, because: \"INC-3\"}\n",

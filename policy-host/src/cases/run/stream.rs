@@ -6,7 +6,7 @@ use crate::{
 };
 use chaperone_authoring::{
     cases::{Exchange, Reply},
-    outcome::Outcome,
+    outcome::{Decision, Outcome},
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -97,8 +97,7 @@ impl Stream {
     pub(super) fn finish(mut self, worker: &mut Worker) -> Outcome {
         let reset = self.end(worker) == End::Reset;
         let Self { worker: _, properties, on, mut traffic, stays_open } = self;
-        // What was let through, and then answered in the upstream's stead, has ended no other way.
-        let cut = reset || (stays_open && traffic.request.is_some() && traffic.local_reply.is_some());
+        let answered = traffic.request.is_some() && traffic.local_reply.is_some();
         let filter_state = match on {
             On::Filter(id) => worker.end(id, LogInfo::default()),
             On::Proxy(reply) => {
@@ -120,10 +119,15 @@ impl Stream {
         // Coverage and the reason of a cut are in parts of the record that an outcome does not take from it.
         let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok());
         let mut outcome = Outcome { record, ..outcome(&exchange) };
+        // What was let through, and then answered in the upstream's stead, has ended no other way; where the filter says so itself,
+        // the request was no denied one either.
+        let ended = outcome.record.as_ref().is_some_and(|record| record.pointer("/unmapped/ended_by").is_some());
+        let cut = reset || (answered && (stays_open || ended));
         // Also where the filter answered after it had let something through, which is no denial that anybody wants.
         outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
         if cut && outcome.trap.is_none() {
+            outcome.decision = Decision::Allow;
             outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
         }
         outcome

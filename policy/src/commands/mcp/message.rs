@@ -1,98 +1,397 @@
-//! What a body is once it is read.
+//! What a body says: messages of JSON-RPC 2.0, and what each asks for. Whatever could be read as something else is refused.
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use crate::commands::mcp::handle::Handle;
-use crate::commands::mcp::version::Version;
+use super::version::{Version, one};
+use crate::http::head::Headers;
+use crate::primitives::json::{BodyFault, parse_body};
+use crate::primitives::limits;
 
-/// A body: one message, or a batch of them (2025-03-26 alone).
-#[derive(PartialEq)]
-pub(crate) struct Body {
-    /// What the header says. Without one it is what an `initialize` proposes, and otherwise 2025-03-26, as the specification
-    /// has servers take it.
-    pub(crate) version: Version,
-    pub(crate) batch: bool,
-    /// Never empty, and at most [`crate::primitives::limits::BATCH`].
-    pub(crate) messages: Vec<Message>,
+/// Why a body says nothing that can be judged; never what stands in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not JSON with one reading.
+    Json(BodyFault),
+    /// Not a message of JSON-RPC or of the protocol.
+    Message(&'static str),
+    /// The head says something else than the body.
+    Header(&'static str),
+    /// A version that is not known here.
+    Version,
 }
 
-/// One message of JSON-RPC from a client.
-#[derive(PartialEq)]
-pub(crate) struct Message {
-    /// `None` for a notification, which gets no answer.
-    pub(crate) id: Option<Id>,
-    /// What its own `_meta` says, or what an `initialize` proposes.
-    pub(crate) version: Option<Version>,
-    /// `None` for an answer.
-    pub(crate) method: Option<String>,
-    /// What it wants. The first is what the message is, the others what it needs besides; never empty.
-    pub(crate) wants: Vec<Wanted>,
-    pub(crate) handles: Vec<Handle>,
-}
-
-/// The `id` of a message: a string or an integer, never `null`. A fraction is none, but `1.0` is the integer that it equals.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Id {
-    Text(String),
-    /// Within ±(2^53-1).
-    Number(i64),
-}
-
-/// Something that a message wants. Each is to be one command of the policy.
-#[derive(Clone, PartialEq)]
-pub(crate) enum Wanted {
-    /// `tools/call`. Without `arguments` they are empty.
-    Tool { name: String, arguments: Map<String, Value> },
-    /// `prompts/get`, or a prompt that a completion is for: that one has no `arguments`, not even empty ones.
-    Prompt { name: String, arguments: Option<Map<String, Value>> },
-    /// `resources/read`, `resources/subscribe` and `resources/unsubscribe`; what `subscriptions/listen` names; and what a
-    /// completion is for, which may be a template (RFC 6570).
-    Resource { uri: String },
-    /// Any other method.
-    Method(String),
-    /// An answer to a request of the server.
-    Answer,
-}
-
-impl Message {
-    pub(crate) fn is_answer(&self) -> bool {
-        self.method.is_none()
-    }
-}
-
-impl Id {
-    /// As JSON.
-    pub(crate) fn push_json(&self, out: &mut String) {
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => crate::primitives::json::push_string(text, out),
-            Self::Number(number) => out.push_str(itoa::Buffer::new().format(*number)),
+            Self::Json(fault) => fault.fmt(f),
+            Self::Message(said) | Self::Header(said) => f.write_str(said),
+            Self::Version => f.write_str("a version of the protocol that is not known here"),
         }
     }
 }
 
-/// Kinds and counts: names, arguments and handles are nobody's business who prints a body.
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("version", &self.version).field("messages", &self.messages).finish_non_exhaustive()
+impl Fault {
+    /// The code of the JSON-RPC error that says so: of JSON-RPC 2.0 §5.1, and of MCP 2026-07-28.
+    pub(crate) fn code(&self) -> i64 {
+        match self {
+            Self::Json(_) => -32_700,
+            Self::Message(_) => -32_600,
+            Self::Header(_) => -32_020,
+            Self::Version => -32_022,
+        }
     }
 }
 
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("wants", &self.wants).field("handles", &self.handles).finish_non_exhaustive()
+/// A whole body.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// A list of messages, of which at least one; else exactly one.
+    pub(crate) batch: bool,
+    pub(crate) messages: Vec<Message>,
+    /// What it was parsed to.
+    pub(crate) value: Value,
+}
+
+/// A message of the caller.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Of a request, and of an answer that of the server's request.
+    pub(crate) id: Option<Id>,
+    pub(crate) version: Version,
+    /// What it is; `None` for an answer to a request of the server.
+    pub(crate) method: Option<String>,
+    /// What it asks for: the first is what it is called by, the others it names besides.
+    pub(crate) wants: Vec<Wanted>,
+    /// What the server gave out before and is shown now.
+    pub(crate) handles: Vec<Handle>,
+    /// It wants to be carried out as a task (2025-11-25), whose id comes back.
+    pub(crate) asks_task: bool,
+}
+
+/// The identity of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    Text(String),
+    Number(i64),
+}
+
+impl Id {
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Number(number) => (*number).into(),
+        }
+    }
+
+    /// For records: which kind it is, not what the caller wrote.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "string",
+            Self::Number(_) => "number",
+        }
     }
 }
 
-impl fmt::Debug for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tool { .. } => "Tool",
-            Self::Prompt { .. } => "Prompt",
-            Self::Resource { .. } => "Resource",
-            Self::Method(_) => "Method",
-            Self::Answer => "Answer",
-        })
+/// Something that a message asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Wanted {
+    Tool {
+        name: String,
+        arguments: Value,
+    },
+    /// Arguments are `null` where a completion is asked for, which has only one of them.
+    Prompt {
+        name: String,
+        arguments: Value,
+    },
+    /// By its URI.
+    Resource(String),
+    Method(String),
+    /// To be told of: an answer to a request of the server.
+    Answer,
+}
+
+/// Which kind of thing a server gave out to be shown again. The MAC that ties it to its session is over the kind, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandleKind {
+    /// `Mcp-Session-Id`, a field of the head.
+    Session,
+    Task,
+    RequestState,
+}
+
+impl HandleKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Task => "task",
+            Self::RequestState => "request_state",
+        }
+    }
+}
+
+/// A handle, and where in the body it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handle {
+    pub(crate) kind: HandleKind,
+    pub(crate) text: String,
+    /// The JSON pointer in the message (RFC 6901).
+    pub(crate) place: &'static str,
+}
+
+/// Where the specifications put handles: a task's id in the methods of tasks and in what is related to one, the state of a request
+/// that wants more input. Cursors are no handles: a list is cut down whatever page it is. A subscription's id is the caller's own.
+const HANDLES: [(&str, HandleKind); 3] = [
+    ("/params/taskId", HandleKind::Task),
+    ("/params/_meta/io.modelcontextprotocol~1related-task/taskId", HandleKind::Task),
+    ("/params/requestState", HandleKind::RequestState),
+];
+
+const META_VERSION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
+
+/// Reads a whole body, and holds its head against it.
+pub(crate) fn read(body: &[u8], headers: &Headers<'_>) -> Result<Body, Fault> {
+    let value = parse_body(body).map_err(Fault::Json)?;
+    let announced = Version::of_head(headers)?;
+    let (batch, items) = match &value {
+        // Batches were of one version alone.
+        Value::Array(_) if announced.is_some_and(|version| version != Version::V2025_03_26) => {
+            return Err(Fault::Message("a list of messages, which only version 2025-03-26 knows"));
+        }
+        Value::Array(items) if items.is_empty() || items.len() > limits::BATCH => {
+            return Err(Fault::Message("a list of no messages, or of too many"));
+        }
+        Value::Array(items) => (true, items.as_slice()),
+        single @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            (false, std::slice::from_ref(single))
+        }
+    };
+    let messages = items.iter().map(|item| message(item, announced, batch)).collect::<Result<Vec<_>, _>>()?;
+    let [first, ..] = messages.as_slice() else { return Err(Fault::Message("no message")) };
+    if !batch {
+        head_agrees(first, headers)?;
+    } else if one(headers, "mcp-method")?.is_some() || one(headers, "mcp-name")?.is_some() {
+        return Err(Fault::Header("`Mcp-Method` and `Mcp-Name` are of a single message"));
+    }
+    // Two requests of one id get answers that nobody can tell apart.
+    let ids: Vec<&Id> =
+        messages.iter().filter(|message| message.method.is_some()).filter_map(|message| message.id.as_ref()).collect();
+    if ids.iter().enumerate().any(|(place, id)| ids.iter().skip(place + 1).any(|other| other == id)) {
+        return Err(Fault::Message("two requests with one `id`"));
+    }
+    Ok(Body { batch, messages, value })
+}
+
+fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Message, Fault> {
+    let object = value.as_object().ok_or(Fault::Message("no object"))?;
+    if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return Err(Fault::Message("`jsonrpc` is not \"2.0\""));
+    }
+    let id = object.get("id").map(id).transpose()?;
+    let (has_method, answers) = (object.contains_key("method"), ["result", "error"].map(|name| object.contains_key(name)));
+    // A member that is none of the specification's could be one to its reader.
+    let known: &[&str] = match (has_method, answers) {
+        (true, [false, false]) => &["jsonrpc", "id", "method", "params"],
+        (false, [true, false]) if id.is_some() => &["jsonrpc", "id", "result"],
+        (false, [false, true]) if id.is_some() => &["jsonrpc", "id", "error"],
+        _ => return Err(Fault::Message("neither a request, nor a notification, nor an answer")),
+    };
+    if object.keys().any(|name| !known.contains(&name.as_str())) {
+        return Err(Fault::Message("a member that messages do not have"));
+    }
+    let params = match object.get("params") {
+        None => None,
+        Some(Value::Object(params)) => Some(params),
+        Some(_) => return Err(Fault::Message("`params` is no object")),
+    };
+    let said = value.pointer(META_VERSION).map(|said| said.as_str().and_then(Version::from_name).ok_or(Fault::Version));
+    let said = said.transpose()?;
+    if let (Some(said), Some(announced)) = (said, announced)
+        && said != announced
+    {
+        return Err(Fault::Header("`MCP-Protocol-Version` is another version than that of the body"));
+    }
+    let version = announced.or(said).unwrap_or(Version::V2025_03_26);
+    if version.is_sessionless() && (announced.is_none() || said.is_none() && has_method && id.is_some()) {
+        return Err(Fault::Header("version 2026-07-28 is named both in the head and in the body"));
+    }
+    if !has_method {
+        if version.is_sessionless() {
+            return Err(Fault::Message("an answer, which version 2026-07-28 does not know"));
+        }
+        return Ok(Message { id, version, method: None, wants: vec![Wanted::Answer], handles: Vec::new(), asks_task: false });
+    }
+    let method = object.get("method").and_then(Value::as_str).filter(|method| is_method(method));
+    let method = method.ok_or(Fault::Message("`method` is not the name of one"))?;
+    if method == "initialize" && batch {
+        return Err(Fault::Message("`initialize` in a list of messages"));
+    }
+    let wants = wants(method, params)?;
+    let handles = HANDLES.into_iter().filter_map(|(place, kind)| Some((place, kind, value.pointer(place)?)));
+    let handles = handles.map(|(place, kind, found)| match found.as_str() {
+        Some(text) => Ok(Handle { kind, text: text.to_owned(), place }),
+        None => Err(Fault::Message("a handle that is no text")),
+    });
+    let handles = handles.collect::<Result<_, _>>()?;
+    let asks_task = params.is_some_and(|params| params.contains_key("task"));
+    Ok(Message { id, version, method: Some(method.to_owned()), wants, handles, asks_task })
+}
+
+/// A text or an integer: `null` and fractions are none in the protocol, though JSON-RPC lets them be.
+fn id(value: &Value) -> Result<Id, Fault> {
+    match value {
+        Value::String(text) if text.len() <= limits::IDENTIFIER_BYTES => Ok(Id::Text(text.clone())),
+        Value::Number(number) => number.as_i64().map(Id::Number).ok_or(Fault::Message("`id` is no integer")),
+        Value::String(_) => Err(Fault::Message("`id` is too long")),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Err(Fault::Message("`id` is neither text nor integer"))
+        }
+    }
+}
+
+fn is_method(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'.' | b'$' | b':');
+    !text.is_empty() && text.len() <= limits::IDENTIFIER_BYTES && text.bytes().all(good)
+}
+
+/// What a method with these parameters asks for.
+fn wants(method: &str, params: Option<&Map<String, Value>>) -> Result<Vec<Wanted>, Fault> {
+    let member = |name: &str| params.and_then(|params| params.get(name));
+    let text = |name: &str, wrong: &'static str| {
+        let text = member(name).and_then(Value::as_str).filter(|text| text.len() <= limits::RESOURCE_BYTES);
+        text.map(str::to_owned).ok_or(Fault::Message(wrong))
+    };
+    let arguments = || match member("arguments") {
+        None => Ok(Value::Object(Map::new())),
+        Some(arguments @ Value::Object(_)) => Ok(arguments.clone()),
+        Some(_) => Err(Fault::Message("`arguments` is no object")),
+    };
+    let itself = || Wanted::Method(method.to_owned());
+    Ok(match method {
+        "tools/call" => vec![Wanted::Tool { name: text("name", "a call of no tool")?, arguments: arguments()? }],
+        "prompts/get" => vec![Wanted::Prompt { name: text("name", "no prompt is named")?, arguments: arguments()? }],
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+            vec![Wanted::Resource(text("uri", "no resource is named")?)]
+        }
+        "completion/complete" => {
+            let reference = member("ref").and_then(Value::as_object).ok_or(Fault::Message("no `ref` to complete for"))?;
+            let text = |name: &str| reference.get(name).and_then(Value::as_str).map(str::to_owned);
+            let wanted = match (text("type").as_deref(), text("name"), text("uri")) {
+                (Some("ref/prompt"), Some(name), None) => Wanted::Prompt { name, arguments: Value::Null },
+                (Some("ref/resource"), None, Some(uri)) => Wanted::Resource(uri),
+                _ => return Err(Fault::Message("a `ref` to neither a prompt nor a resource")),
+            };
+            vec![itself(), wanted]
+        }
+        "subscriptions/listen" => {
+            let uris = match params.and_then(|params| params.get("notifications")?.get("resourceSubscriptions")) {
+                None => &[],
+                Some(Value::Array(uris)) => uris.as_slice(),
+                Some(_) => return Err(Fault::Message("`resourceSubscriptions` is no list")),
+            };
+            let uris = uris.iter().map(|uri| uri.as_str().map(|uri| Wanted::Resource(uri.to_owned())));
+            let uris = uris.map(|uri| uri.ok_or(Fault::Message("a resource that is no text")));
+            std::iter::once(Ok(itself())).chain(uris).collect::<Result<_, _>>()?
+        }
+        _ => vec![itself()],
+    })
+}
+
+/// The head of a single message: where it names method, tool, prompt or resource, those are the body's; from version 2026-07-28 on it
+/// must.
+fn head_agrees(message: &Message, headers: &Headers<'_>) -> Result<(), Fault> {
+    let (method, name) = (one(headers, "mcp-method")?, one(headers, "mcp-name")?);
+    let must = message.version.is_sessionless();
+    match (method, message.method.as_deref()) {
+        (Some(said), Some(method)) if said == method.as_bytes() => {}
+        (None, _) if !must => {}
+        (None, None) => {}
+        (Some(_) | None, _) => return Err(Fault::Header("`Mcp-Method` is not the method of the body")),
+    }
+    let named = match message.wants.first() {
+        Some(Wanted::Tool { name, .. } | Wanted::Prompt { name, .. } | Wanted::Resource(name)) => Some(name),
+        Some(Wanted::Method(_) | Wanted::Answer) | None => None,
+    };
+    // Subscriptions to resources are none of the methods that have the field by the specification.
+    let must = must && matches!(message.method.as_deref(), Some("tools/call" | "prompts/get" | "resources/read"));
+    match (name, named) {
+        (Some(said), Some(named)) if decoded(said).is_some_and(|said| said == named.as_bytes()) => Ok(()),
+        (None, _) if !must => Ok(()),
+        (Some(_) | None, _) => Err(Fault::Header("`Mcp-Name` is not what the body names")),
+    }
+}
+
+/// A value of `Mcp-Name`: `=?base64?…?=` stands for what cannot be in a head ("Value Encoding" of Streamable HTTP, 2026-07-28).
+fn decoded(value: &[u8]) -> Option<Vec<u8>> {
+    match value.strip_prefix(b"=?base64?").and_then(|value| value.strip_suffix(b"?=")) {
+        Some(coded) => STANDARD.decode(coded).ok(),
+        None => Some(value.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn of(body: &Value) -> Result<Body, Fault> {
+        read(body.to_string().as_bytes(), &[(b"mcp-protocol-version", b"2025-11-25")])
+    }
+
+    #[test]
+    fn what_a_message_asks_for_and_shows_again() {
+        let wants = |method: &str, params: Value| {
+            let body = of(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).unwrap();
+            body.messages.into_iter().next().unwrap().wants
+        };
+        assert_eq!(
+            wants("tools/call", json!({"name": "a"})),
+            [Wanted::Tool { name: "a".to_owned(), arguments: json!({}) }],
+            "no arguments are none"
+        );
+        let method = |name: &str| Wanted::Method(name.to_owned());
+        assert_eq!(wants("tools/list", json!({"cursor": "x"})), [method("tools/list")]);
+        assert_eq!(wants("resources/subscribe", json!({"uri": "a:b"})), [Wanted::Resource("a:b".to_owned())]);
+        let listen = json!({"notifications": {"resourceSubscriptions": ["a:b", "a:c"]}});
+        let uris = ["a:b", "a:c"].map(|uri| Wanted::Resource(uri.to_owned()));
+        assert_eq!(wants("subscriptions/listen", listen), [&[method("subscriptions/listen")][..], &uris].concat());
+        let handles = |params: Value| {
+            let body = of(&json!({"jsonrpc": "2.0", "id": 1, "method": "x", "params": params})).unwrap();
+            body.messages
+                .into_iter()
+                .next()
+                .unwrap()
+                .handles
+                .into_iter()
+                .map(|handle| (handle.kind, handle.text))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(handles(json!({"taskId": "t"})), [(HandleKind::Task, "t".to_owned())]);
+        assert_eq!(handles(json!({"requestState": "s"})), [(HandleKind::RequestState, "s".to_owned())]);
+        let related = json!({"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}});
+        assert_eq!(handles(related), [(HandleKind::Task, "t".to_owned())]);
+        assert!(of(&json!({"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"taskId": 7}})).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(body in prop::collection::vec(any::<u8>(), 0..64), version in "[0-9-]{0,10}") {
+            let _ = read(&body, &[(b"mcp-protocol-version", version.as_bytes())]);
+        }
+
+        #[test]
+        fn a_message_is_read_as_it_was_written(id in prop_oneof![any::<i32>().prop_map(Value::from), "[a-z]{1,8}".prop_map(Value::from)],
+                                               method in "[a-z]{1,8}(/[a-z]{1,8})?") {
+            prop_assume!(!matches!(method.as_str(), "tools/call" | "prompts/get"));
+            let body = of(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {}})).unwrap();
+            prop_assert_eq!(body.messages.len(), 1);
+            prop_assert_eq!(body.messages[0].id.as_ref().map(Id::to_json), Some(id));
+            prop_assert_eq!(body.messages[0].method.as_deref(), Some(method.as_str()));
+        }
     }
 }

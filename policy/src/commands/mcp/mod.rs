@@ -1,16 +1,9 @@
-//! MCP over Streamable HTTP: a body of JSON-RPC, taken apart into what its messages want.
-//!
-//! [`read::read`] knows no policy: it says what a body is, or why it has no single reading. The specification's versions are those
-//! of [`version::Version`]; what it calls modern is 2026-07-28, in which each request stands for itself.
-#![cfg_attr(not(test), expect(dead_code, reason = "requests are judged by it as soon as a document can ask for it"))]
+//! The Model Context Protocol over HTTP: commands that are found in the body of a request. Versions 2025-03-26 to 2025-11-25, with
+//! sessions of the protocol's own, and 2026-07-28, without.
 
-pub(crate) mod error;
-pub(crate) mod handle;
-pub(crate) mod headers;
+pub(crate) mod endpoint;
 pub(crate) mod message;
-mod params;
 pub(crate) mod read;
-#[cfg(test)]
-mod tests;
+pub(crate) mod rpc;
 pub(crate) mod uri;
 pub(crate) mod version;

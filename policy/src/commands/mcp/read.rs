@@ -1,172 +1,153 @@
-//! A body read as JSON-RPC, and its headers beside it.
+//! `mcp: {path, tools, …}` as documents write it.
 
-use std::collections::HashSet;
+use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::commands::mcp::error::{Fault, Refused};
-use crate::commands::mcp::handle::Step;
-use crate::commands::mcp::headers::{Declared, is_version};
-use crate::commands::mcp::message::{Body, Id, Message, Wanted};
-use crate::commands::mcp::params::{Handles, member, proposed, version, wants};
-use crate::commands::mcp::version::Version;
-use crate::http::head::Headers;
-use crate::primitives::json::parse_strict;
+use super::endpoint::{Endpoint, Entry, NameKind};
+use super::version::Version;
+use crate::commands::read::{read_host, read_path};
+use crate::commands::router::{CommandId, Part};
+use crate::commands::schema::Schema;
+use crate::document::{At, Errors, Object, boolean, each, one_of, text};
+use crate::http::host::HostPattern;
 use crate::primitives::limits;
+use crate::primitives::pattern::Pattern;
 
-type Object = Map<String, Value>;
+/// One matcher: what it names, and at which endpoint.
+pub(crate) struct Matcher {
+    pub(crate) parts: Vec<Part>,
+    /// Sorted; empty for any.
+    pub(crate) hosts: Vec<HostPattern>,
+    names: Vec<(NameKind, Pattern)>,
+    answers: bool,
+    entry: Entry,
+}
 
-/// Reads the body of a POST to an endpoint, which nobody has encoded (`content-encoding`), and compares it with its headers.
-pub(crate) fn read(body: &[u8], headers: &Headers<'_>) -> Result<Body, Refused> {
-    let value =
-        parse_strict(body, limits::BODY_JSON_DEPTH).map_err(|error| Refused { id: None, fault: Fault::NotJson(error) })?;
-    let read = Declared::read(headers).and_then(|declared| match &value {
-        Value::Object(message) => single(message, &declared),
-        Value::Array(messages) => batch(messages, &declared),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(Fault::Malformed("the body is neither an object nor a list"))
-        }
+/// Methods that are named by what they ask for, with the member that names it.
+const BY_NAME: [(&str, &str); 5] = [
+    ("tools/call", "tools: [search]"),
+    ("prompts/get", "prompts: [summarize]"),
+    ("resources/read", "resources: [\"docs://handbook/**\"]"),
+    ("resources/subscribe", "resources: [\"docs://handbook/**\"]"),
+    ("resources/unsubscribe", "resources: [\"docs://handbook/**\"]"),
+];
+
+/// A server lists the tasks of everybody who uses its credential, whichever session began them.
+const TASKS_OF_ALL: &str = "tasks/list";
+
+pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId, name: Rc<str>) -> Option<Matcher> {
+    let mut object = Object::open(value, at, errors)?;
+    let parts = object.required("path", "for example `path: /mcp`", errors, read_path);
+    let hosts = object.optional("hosts", errors, |value, at, errors| each(value, at, errors, read_host));
+    let mut names = Vec::new();
+    let mut add = |kind, found: Option<Vec<Pattern>>| names.extend(found.into_iter().flatten().map(|pattern| (kind, pattern)));
+    add(NameKind::Tool, object.optional("tools", errors, |value, at, errors| each(value, at, errors, read_name)));
+    add(NameKind::Prompt, object.optional("prompts", errors, |value, at, errors| each(value, at, errors, read_name)));
+    add(NameKind::Resource, object.optional("resources", errors, |value, at, errors| each(value, at, errors, read_uri)));
+    add(NameKind::Method, object.optional("methods", errors, |value, at, errors| each(value, at, errors, read_method)));
+    let answers = object.optional("answers", errors, boolean).unwrap_or(false);
+    let arguments = object.optional("arguments", errors, Schema::read);
+    let narrow = object.optional("narrow", errors, boolean).unwrap_or(false);
+    let versions = object.optional("versions", errors, |value, at, errors| {
+        each(value, at, errors, |value, at, errors| one_of(value, at, errors, &Version::WORDS))
     });
-    read.map_err(|fault| Refused { id: answerable(&value), fault })
+    let takes_arguments = ["tools", "prompts"].iter().any(|name| object.has(name));
+    if object.has("arguments") && !takes_arguments {
+        let help = "remove it, or name the tools or prompts whose arguments it bounds";
+        errors.add_with_help(&at.member("arguments"), "bounds nothing: only tools and prompts have arguments", help);
+    }
+    if narrow && !(object.has("tools") && object.has("arguments")) {
+        let help = "remove it, or write `tools` and `arguments` beside it";
+        errors.add_with_help(&at.member("narrow"), "narrows nothing: it shows agents what `arguments` takes of a tool", help);
+    }
+    let named = ["tools", "prompts", "resources", "methods"].iter().any(|name| object.has(name)) || answers;
+    if !named {
+        let help = "name what it is, such as `tools: [search]`, or `methods: [initialize, ping, tools/list]`";
+        errors.add_with_help(at, "names nothing that can be asked for", help);
+    }
+    object.finish(errors);
+    let mut hosts = hosts.unwrap_or_default();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let entry = Entry { command, name, versions: versions.unwrap_or_default().into(), arguments: arguments.map(Rc::new), narrow };
+    Some(Matcher { parts: parts?, hosts, names, answers, entry })
 }
 
-/// The `id` of what is one request, however malformed otherwise. That of an answer is the server's.
-fn answerable(value: &Value) -> Option<Id> {
-    value.get("method").and_then(|_| value.get("id")).and_then(|id| read_id(id).ok())
-}
-
-fn single(object: &Object, declared: &Declared<'_>) -> Result<Body, Fault> {
-    let message = read_message(object, &[], declared)?;
-    declared.suits(&message)?;
-    let version = declared.version.or(message.version).unwrap_or(Version::V2025_03_26);
-    Ok(Body { version, batch: false, messages: vec![message] })
-}
-
-fn batch(values: &[Value], declared: &Declared<'_>) -> Result<Body, Fault> {
-    let version = declared.version.unwrap_or(Version::V2025_03_26);
-    if version != Version::V2025_03_26 {
-        return Err(Fault::Malformed("this version has no batches"));
-    }
-    if values.is_empty() || values.len() > limits::BATCH {
-        return Err(Fault::Malformed("a batch of no message, or of too many"));
-    }
-    declared.suits_batch()?;
-    let mut messages = Vec::with_capacity(values.len());
-    for (index, value) in values.iter().enumerate() {
-        let object = value.as_object().ok_or(Fault::Malformed("a message is no object"))?;
-        messages.push(read_message(object, &[Step::Index(index)], declared)?);
-    }
-    if messages.iter().any(|message| message.method.as_deref() == Some("initialize")) {
-        // 2025-03-26, *Lifecycle*: what follows it in the batch would be of a version that is not agreed upon yet.
-        return Err(Fault::Malformed("initialize is in a batch"));
-    }
-    let answers = messages.iter().filter(|message| message.is_answer()).count();
-    if answers != 0 && answers != messages.len() {
-        return Err(Fault::Malformed("a batch of answers and others"));
-    }
-    let mut ids = HashSet::new();
-    if !messages.iter().filter_map(|message| message.id.as_ref()).all(|id| ids.insert(id)) {
-        return Err(Fault::Malformed("two messages of a batch have one id"));
-    }
-    Ok(Body { version, batch: true, messages })
-}
-
-fn read_message(object: &Object, place: &[Step], declared: &Declared<'_>) -> Result<Message, Fault> {
-    if member(object, "jsonrpc")?.and_then(Value::as_str) != Some("2.0") {
-        return Err(Fault::Malformed("jsonrpc is not \"2.0\""));
-    }
-    let id = member(object, "id")?.map(read_id).transpose()?;
-    match member(object, "method")? {
-        Some(method) => read_call(object, read_method(method)?, id, place, declared),
-        None => read_answer(object, id, place, declared),
-    }
-}
-
-fn read_call(object: &Object, method: &str, id: Option<Id>, place: &[Step], declared: &Declared<'_>) -> Result<Message, Fault> {
-    only(object, &["jsonrpc", "id", "method", "params"])?;
-    // Each notification of each version is called so, and nothing else: a `tools/call` that wants no answer would be run by one
-    // server and ignored by another.
-    if method.starts_with("notifications/") != id.is_none() {
-        return Err(Fault::Malformed("a request without an id, or a notification with one"));
-    }
-    let none = Object::new();
-    let params = match object.get("params") {
-        None => &none,
-        Some(Value::Object(params)) => params,
-        // JSON-RPC's parameters by position; MCP has none.
-        Some(_) => return Err(Fault::Malformed("params is no object")),
-    };
-    let said = version(params)?;
-    declared.suits_version(said, id.is_some())?;
-    let version = match said {
-        // Which is what the header says.
-        Some(_) => declared.version,
-        None if method == "initialize" => Some(initial(proposed(params)?)?),
-        None => None,
-    };
-    let mut handles = Handles { message: place, found: Vec::new() };
-    handles.of_params(method, params, declared.has_name())?;
-    Ok(Message { id, version, method: Some(method.to_owned()), wants: wants(method, params)?, handles: handles.found })
-}
-
-/// The version that an `initialize` proposes. The last ones that have it are known, so that none is newer: a server that is asked
-/// for another would answer with one of its own choice, which is what a client that hears of it here can do by itself.
-fn initial(proposed: &str) -> Result<Version, Fault> {
-    if !is_version(proposed) {
-        return Err(Fault::Params("protocolVersion is no version"));
-    }
-    let version = proposed.parse().ok().filter(|version: &Version| !version.is_modern());
-    version.ok_or_else(|| Fault::UnsupportedVersion { requested: proposed.to_owned() })
-}
-
-fn read_answer(object: &Object, id: Option<Id>, place: &[Step], declared: &Declared<'_>) -> Result<Message, Fault> {
-    only(object, &["jsonrpc", "id", "result", "error"])?;
-    if declared.is_modern() {
-        // 2026-07-28, *Sending Messages*.
-        return Err(Fault::Malformed("clients of this version send no answers"));
-    }
-    let mut handles = Handles { message: place, found: Vec::new() };
-    match (object.get("result"), object.get("error")) {
-        (Some(Value::Object(result)), None) => handles.of_meta("result", result)?,
-        (None, Some(Value::Object(error))) => {
-            let known =
-                member(error, "code")?.is_some_and(Value::is_i64) && member(error, "message")?.is_some_and(Value::is_string);
-            if !known {
-                return Err(Fault::Malformed("an error without a code and a message"));
-            }
+impl Matcher {
+    /// Puts what it names into its endpoint, or tells what is another command's as well, and whose.
+    pub(crate) fn put_into(self, endpoint: &mut Endpoint) -> Result<(), (String, CommandId)> {
+        let Self { names, answers, entry, .. } = self;
+        for (kind, pattern) in names {
+            let told = pattern.to_string();
+            endpoint.insert(kind, pattern, entry.clone()).map_err(|other| (told, other))?;
         }
-        _ => return Err(Fault::Malformed("neither a method nor a single result or error")),
+        if answers {
+            endpoint.insert_answers(entry).map_err(|other| ("answers".to_owned(), other))?;
+        }
+        Ok(())
     }
-    if id.is_none() {
-        return Err(Fault::Malformed("an answer without an id"));
-    }
-    Ok(Message { id, version: None, method: None, wants: vec![Wanted::Answer], handles: handles.found })
 }
 
-/// JSON-RPC 2.0 §4 and §5 name all members of a message. What else is there has a meaning to somebody, or is there in the hope
-/// that it has one: a `Params` beside no `params`, a `result` beside a `method`.
-fn only(object: &Object, names: &[&str]) -> Result<(), Fault> {
-    if object.keys().all(|name| names.contains(&name.as_str())) {
-        return Ok(());
+/// The name of a tool or a prompt, or a beginning and `*`.
+fn read_name(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
+    let found = text(value, at, errors, "write one name, such as `search`, or a beginning such as `read_*`")?;
+    let parsed = Pattern::parse(found);
+    if parsed.is_none() {
+        let help = format!("`*` stands only at the end; at most {} bytes", limits::IDENTIFIER_BYTES);
+        errors.add_with_help(at, format!("`{found}` is not a name, nor a pattern of names"), help);
     }
-    Err(Fault::Malformed("a message has a member that no such message has"))
+    parsed
 }
 
-fn read_id(value: &Value) -> Result<Id, Fault> {
-    match value {
-        Value::String(text) if text.len() <= limits::IDENTIFIER_BYTES => Ok(Id::Text(text.clone())),
-        Value::Number(number) => number.as_i64().map(Id::Number).ok_or(Fault::Malformed("the id is no integer")),
-        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-            Err(Fault::Malformed("the id is neither a string that is not too long nor an integer"))
+/// The URI of a resource, or a beginning and `*` or `**`.
+fn read_uri(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
+    const HELP: &str =
+        "write a URI with its scheme, such as `docs://handbook/start`, or a beginning and `*` or, beyond a `/`, `**`";
+    let found = text(value, at, errors, HELP)?;
+    let parsed = Pattern::parse_across(found).filter(|pattern| {
+        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = pattern;
+        text.split_once(':').is_some_and(|(scheme, _)| {
+            scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        })
+    });
+    if parsed.is_none() {
+        errors.add_with_help(at, format!("`{found}` is not a URI, nor a pattern of URIs"), HELP);
+    }
+    parsed
+}
+
+/// A method of the protocol, or of HTTP: `GET` opens the server's own stream, `DELETE` ends the protocol's session.
+fn read_method(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Pattern> {
+    let found = text(value, at, errors, "write one method, such as `tools/list`, or a beginning such as `notifications/*`")?;
+    if let Some((_, instead)) = BY_NAME.iter().find(|(method, _)| *method == found) {
+        errors.add_with_help(
+            at,
+            format!("`{found}` is named by what it asks for"),
+            format!("take it out, and write `{instead}`"),
+        );
+        return None;
+    }
+    let parsed = Pattern::parse(found);
+    match &parsed {
+        Some(pattern) if pattern.matches(TASKS_OF_ALL) => {
+            let message =
+                format!("`{found}` would show a session the tasks of others: a server lists those of all who use its credential");
+            errors.add_with_help(at, message, "name the methods one by one, without `tasks/list`");
+        }
+        Some(Pattern::Prefix(beginning)) if !beginning.contains('/') => {
+            errors.add_with_help(
+                at,
+                format!("`{found}` is any method at all"),
+                "name the methods, or those of one kind: `notifications/*`",
+            );
+        }
+        Some(_) => {}
+        None => {
+            let help = format!("`*` stands only at the end; at most {} bytes", limits::IDENTIFIER_BYTES);
+            errors.add_with_help(at, format!("`{found}` is not a method, nor a pattern of methods"), help);
         }
     }
-}
-
-/// The characters of all methods that there are. Upper case alone is no method of MCP: policies write those of HTTP so, which are
-/// judged elsewhere.
-fn read_method(value: &Value) -> Result<&str, Fault> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'.' | b':' | b'$');
-    let text = value.as_str().filter(|text| (1..=limits::IDENTIFIER_BYTES).contains(&text.len()) && text.bytes().all(good));
-    let text = text.filter(|text| !text.bytes().all(|byte| byte.is_ascii_uppercase()));
-    text.ok_or(Fault::Malformed("the method is no name of one"))
+    parsed
 }

@@ -1,28 +1,34 @@
-//! The protocol versions that are read.
+//! Versions of the protocol, and which of them a request is in.
 
-use std::fmt;
-use std::str::FromStr;
+use super::message::Fault;
+use crate::http::head::{Headers, values};
 
-/// A version of the protocol over Streamable HTTP, the oldest first.
-///
-/// 2024-11-05 is none: its HTTP+SSE transport has another endpoint for bodies, which the server names in a stream. A request
-/// that says it is refused, as one of any version that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A version of the protocol over Streamable HTTP. That of 2024-11-05 is over another transport, and is none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
+    /// Knows batches, and no header for the version.
     V2025_03_26,
     V2025_06_18,
+    /// Knows tasks.
     V2025_11_25,
+    /// Has no sessions of its own: one message a request, whose method and name stand in the head as well.
     V2026_07_28,
 }
 
-/// The version is none that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownVersion;
-
 impl Version {
-    pub(crate) const ALL: [Self; 4] = [Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
+    pub(crate) const WORDS: [(&str, Self); 4] = [
+        ("2025-03-26", Self::V2025_03_26),
+        ("2025-06-18", Self::V2025_06_18),
+        ("2025-11-25", Self::V2025_11_25),
+        ("2026-07-28", Self::V2026_07_28),
+    ];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The version of this name; `None` when it is none of ours.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(known, _)| *known == name).map(|(_, version)| version)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
@@ -31,39 +37,25 @@ impl Version {
         }
     }
 
-    /// Does each request say for itself what an `initialize` said before ("modern", 2026-07-28 §Versioning)?
-    pub(crate) fn is_modern(self) -> bool {
+    /// Has it no sessions of its own, nor what belongs to them?
+    pub(crate) fn is_sessionless(self) -> bool {
         self >= Self::V2026_07_28
     }
-}
 
-impl FromStr for Version {
-    type Err = UnknownVersion;
-
-    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
-        Self::ALL.into_iter().find(|version| version.as_str() == text).ok_or(UnknownVersion)
+    /// What `MCP-Protocol-Version` says; `None` where it is not there. Servers take such a request for one of 2025-03-26, which had
+    /// no such header (Streamable HTTP of 2025-06-18, "Protocol Version Header").
+    pub(crate) fn of_head(headers: &Headers<'_>) -> Result<Option<Self>, Fault> {
+        let Some(value) = one(headers, "mcp-protocol-version")? else { return Ok(None) };
+        let name = std::str::from_utf8(value).map_err(|_| Fault::Version)?;
+        Self::from_name(name).map(Some).ok_or(Fault::Version)
     }
 }
 
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_as_they_are_written_and_in_the_order_of_their_dates() {
-        for version in Version::ALL {
-            assert_eq!(version.to_string().parse(), Ok(version));
-        }
-        assert!(Version::ALL.is_sorted());
-        for wrong in ["2024-11-05", "2026-07-29", "2025-03-26 ", "2025-3-26", "DRAFT-2026-v1", ""] {
-            assert_eq!(wrong.parse::<Version>(), Err(UnknownVersion), "{wrong}");
-        }
-        assert_eq!(Version::ALL.map(Version::is_modern), [false, false, false, true]);
+/// The only value of a header; two are a mismatch, whatever they say.
+pub(crate) fn one<'h>(headers: &'h Headers<'h>, name: &'h str) -> Result<Option<&'h [u8]>, Fault> {
+    let mut found = values(headers, name);
+    match (found.next(), found.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Fault::Header("a header of the protocol is there twice")),
     }
 }

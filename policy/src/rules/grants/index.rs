@@ -150,7 +150,8 @@ mod tests {
             let named = subject.is_some() || session.is_some() || agent.is_some() || !claims.is_empty();
             // No document has a grant without any condition.
             let issuer = issuer.or((!named).then_some("i")).map(str::to_owned);
-            Grant { name: "g".into(), when: When { issuer, subject, session, agent, claims }, allow: vec![], max_lifetime: None }
+            let when = When { issuer, subject, session, agent, claims };
+            Grant { name: "g".into(), when, allow: vec![], max_lifetime: None, transfers: None }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod condition;
 mod index;
+mod transfers;
 
 use std::rc::Rc;
 
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
+pub(crate) use self::transfers::Transfers;
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
 use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, pattern, string};
@@ -24,6 +26,8 @@ pub(crate) struct Grant {
     pub(crate) allow: Vec<CommandId>,
     /// Seconds; tightens the session's own.
     pub(crate) max_lifetime: Option<u64>,
+    /// What may be carried under it; everything without.
+    pub(crate) transfers: Option<Transfers>,
 }
 
 /// Conditions, all of which must hold.
@@ -96,12 +100,12 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
         }
         Some(seconds)
     });
-    object.unsupported("transfers", errors);
+    let transfers = object.optional("transfers", errors, transfers::read);
     object.finish(errors);
     let mut allow: Vec<CommandId> = allow?.into_iter().flatten().collect();
     allow.sort_unstable();
     allow.dedup();
-    Some(Grant { name: grant_name?.into(), when: when?, allow, max_lifetime })
+    Some(Grant { name: grant_name?.into(), when: when?, allow, max_lifetime, transfers })
 }
 
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
@@ -132,6 +136,21 @@ fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) 
     let claims = object.optional("claims", errors, condition::read);
     object.finish(errors);
     Some(When { issuer, subject, session, agent, claims: claims.unwrap_or_default() })
+}
+
+/// The commands that one entry of `unmediated` names.
+pub(crate) fn read_unmediated(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command]) -> Option<Vec<CommandId>> {
+    let named = read_allowed(value, at, errors, commands)?;
+    let found = named.iter().filter_map(|id| commands.get(id.0 as usize)).find(|command| command.in_body);
+    if let Some(command) = found {
+        // Nobody's bodies are kept before it is known whose they are.
+        errors.add_with_help(
+            at,
+            format!("the command `{}` is found in a body, and needs a session", command.name),
+            "take it out, and grant it",
+        );
+    }
+    Some(named)
 }
 
 /// The commands that one entry of `allow` or `unmediated` names: a name, or a beginning and `*`.

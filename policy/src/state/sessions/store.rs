@@ -10,6 +10,7 @@ use super::entry::{Change, Ending, Entry};
 use super::key::{Key, Spot};
 use super::shard::{Lack, Shard};
 use super::{Sessions, SharedState, StateQuery, Stop, Unavailable, milliseconds};
+use crate::primitives::digest::hash;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 
@@ -79,6 +80,19 @@ impl Sessions {
             self.key = Some(Key::read(&bytes)?);
         }
         Ok(self.key)
+    }
+
+    /// A key for another purpose, of the one that the workers share; made where there is none yet.
+    pub(crate) fn derived_key(&mut self, purpose: &[u8]) -> Result<[u8; 32], Stop> {
+        let shared = self.shared()?;
+        for _ in 0..limits::SHARED_RETRIES {
+            if let Some(key) = self.key(&*shared)? {
+                return Ok(hash(&[key.bytes(), purpose]));
+            }
+            let proposed = self.proposed;
+            self.key = shared.put(KEY, proposed.bytes(), None)?.then_some(proposed);
+        }
+        Err(Reason::Overloaded.into())
     }
 
     /// Changes the session's entry as `decide` says of what is there; tells what it was ended for by then. Others may be quicker

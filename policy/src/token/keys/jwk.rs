@@ -98,10 +98,11 @@ const ANOTHER_PURPOSE: &str = "put a key in its place that the issuer signs with
 
 fn is_for_signatures(members: &Map<String, Value>, wanted: KeyUse) -> Result<(), KeyFault> {
     let key_use = members.get("use");
+    let is_wanted = |key_use: &Value| key_use == wanted.name();
     let fits = match wanted {
-        KeyUse::Signature => key_use.is_none_or(|key_use| key_use == "sig"),
+        KeyUse::Signature => key_use.is_none_or(is_wanted),
         // SPIFFE-ID §6.1 (JWT-SVID): `use` must be there, and tells these keys from the X.509 authorities of the bundle.
-        KeyUse::JwtSvid => key_use.is_some_and(|key_use| key_use == "jwt-svid"),
+        KeyUse::JwtSvid => key_use.is_some_and(is_wanted),
     };
     if !fits {
         let named = key_use.map_or("missing".to_owned(), |key_use| key_use.as_str().unwrap_or("no text").to_owned());

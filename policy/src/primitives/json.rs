@@ -1,26 +1,21 @@
 //! Strict JSON: no duplicate members at any depth, a depth bound of our own, nothing after the value.
 //!
-//! Bodies have more rules ([`parse_strict`]), and a canonical form ([`canonical::canonical`]).
-//!
 //! `serde_json` parses; its `Value` keeps the last of two members of one name, so that two readers of one token could
 //! see two tokens. RFC 7519 §4 lets us refuse them.
 
 mod body;
-pub(crate) mod canonical;
-mod numbers;
-mod pick;
-#[cfg(test)]
-mod suite;
+mod canonical;
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use crate::primitives::json::body::{Names, Rules, Wrong};
-
-pub(crate) use body::{StrictError, fold, parse_strict};
-pub(crate) use pick::{element, member, parse_items};
+pub(crate) use self::body::{BodyFault, parse_body};
+pub(crate) use self::canonical::canonical;
 
 /// Why a text is not acceptable JSON, with the place that `serde_json` gives.
 #[derive(Debug)]
@@ -35,9 +30,18 @@ impl fmt::Display for JsonError {
 /// Parses the whole of `text`, at most `depth` containers deep.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth, rules: None }.deserialize(&mut deserializer).map_err(JsonError)?;
+    let value = Strict { depth, twins: None }.deserialize(&mut deserializer).map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
+}
+
+/// The items of a list that is the member `name` of an object; other members may be anything. An item that [`parse`] does not take
+/// is `null`. `None` where there is no such list, or two.
+pub(crate) fn parse_items(text: &[u8], name: &str, depth: usize) -> Option<Vec<Value>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let items = deserializer.deserialize_map(Items { name }).ok()??;
+    deserializer.end().ok()?;
+    Some(items.into_iter().map(|item| parse(item.get().as_bytes(), depth).unwrap_or(Value::Null)).collect())
 }
 
 /// Parses an object.
@@ -48,30 +52,49 @@ pub(crate) fn parse_object(text: &[u8], depth: usize) -> Option<Map<String, Valu
     }
 }
 
+struct Items<'n> {
+    name: &'n str,
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut items = None;
+        while let Some(name) = members.next_key::<String>()? {
+            if name != self.name {
+                members.next_value::<IgnoredAny>()?;
+            } else if items.replace(members.next_value::<Vec<&RawValue>>()?).is_some() {
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+        }
+        Ok(items)
+    }
+}
+
 #[derive(Clone, Copy)]
-struct Strict<'r> {
+struct Strict<'c> {
     depth: usize,
-    /// The further rules for a body.
-    rules: Option<&'r Rules>,
+    /// Members that differ in case alone are refused, too, and so are more values than are left.
+    twins: Option<&'c Cell<usize>>,
 }
 
 impl Strict<'_> {
+    fn count<E: serde::de::Error>(self) -> Result<(), E> {
+        let Some(left) = self.twins else { return Ok(()) };
+        left.set(left.get().checked_sub(1).ok_or_else(|| E::custom("too many values"))?);
+        Ok(())
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth, ..self }),
-            None => Err(self.refuse(Wrong::Depth)),
+            None => Err(E::custom("nested too deeply")),
         }
-    }
-
-    fn refuse<E: serde::de::Error>(self, wrong: Wrong) -> E {
-        if let Some(rules) = self.rules {
-            rules.note(wrong);
-        }
-        E::custom(wrong)
-    }
-
-    fn judge<E: serde::de::Error>(self, judge: impl FnOnce(&Rules) -> Result<(), Wrong>) -> Result<(), E> {
-        self.rules.map_or(Ok(()), judge).map_err(|wrong| self.refuse(wrong))
     }
 }
 
@@ -79,7 +102,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.judge(Rules::count)?;
+        self.count()?;
         deserializer.deserialize_any(self)
     }
 }
@@ -108,21 +131,14 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        if self.rules.is_some()
-            && let Some(integer) = numbers::as_integer(value)
-        {
-            return Ok(Value::Number(integer.into()));
-        }
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.refuse(Wrong::Range))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        self.judge(|rules| rules.text(value))?;
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
-        self.judge(|rules| rules.text(&value))?;
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
         Ok(Value::String(value))
     }
 
@@ -138,16 +154,14 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut map = Map::new();
-        let mut names = Names::default();
+        let mut folded = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(match self.rules {
-                    // Documents and tokens: whoever wrote the name wants to find it.
-                    None => A::Error::custom(format_args!("duplicate member {name:?}")),
-                    Some(_) => self.refuse(Wrong::Duplicate),
-                });
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
             }
-            self.judge(|rules| rules.name(&name, &mut names))?;
+            if self.twins.is_some() && !folded.insert(name.to_lowercase()) {
+                return Err(A::Error::custom("two members that differ in case alone"));
+            }
             map.insert(name, members.next_value_seed(inner)?);
         }
         Ok(Value::Object(map))
