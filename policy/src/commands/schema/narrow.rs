@@ -11,7 +11,7 @@ impl Schema {
     /// At the top nothing is combined by `allOf`, which the models' interfaces do not take there; and what is annotated stays where it
     /// is, as `x-mcp-header` means something on a chain of `properties` alone.
     pub(crate) fn narrow(&self, advertised: &Value) -> Value {
-        match (&self.0, advertised) {
+        match (&self.node, advertised) {
             (Node::Rules(ours), Value::Object(theirs)) => Value::Object(merge(ours, theirs, true)),
             (Node::Any | Node::Never, _) | (Node::Rules(_), _) => advertised.clone(),
         }
