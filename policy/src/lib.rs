@@ -35,7 +35,7 @@ pub use commands::path_pattern::PathPattern;
 pub use decide::context::Context;
 pub use decide::echo::Passage;
 pub use decide::need::{Given, Need, WholeBody};
-pub use decide::trace::{CheckStep, Identity, TokenLocation};
+pub use decide::trace::{CallsSeen, CheckStep, Identity, TokenLocation};
 pub use document::{DocumentError, DocumentErrors, kind as json_kind, nearest as nearest_name};
 pub use exchange::{Decision, Exchange, Permit};
 pub use http::edits::Edits;

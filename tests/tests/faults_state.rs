@@ -25,6 +25,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|policy| {
+            policy["end_session_when"] = json!({"denials": {"count": 2, "within": "1m"}, "context_changes": ["source_address"]});
+            policy["session"]["idle_timeout"] = json!("2m");
+        })
+    }
+
+    fn with(change: impl FnOnce(&mut Value)) -> Self {
         let module = Module::load(wasm::chaperone()).expect("the filter loads");
         let scenario = Scenario::new();
         let clock = Clock::fixed(scenario::now() * 1_000_000_000);
@@ -32,8 +39,7 @@ impl Bench {
         let environment = vec![(name.to_owned(), value.to_owned())];
         let mut vm = Vm::start(&module, VmOptions { environment, clock: clock.clone(), ..VmOptions::default() }).expect("starts");
         let mut policy = scenario.policy();
-        policy["end_session_when"] = json!({"denials": {"count": 2, "within": "1m"}, "context_changes": ["source_address"]});
-        policy["session"]["idle_timeout"] = json!("2m");
+        change(&mut policy);
         let root = vm.configure(&Plugin::default(), policy.to_string().as_bytes()).expect("a good policy");
         Self { scenario, clock, vm, root, sessions: 0 }
     }
@@ -243,4 +249,30 @@ fn the_stream_of_an_ended_session_is_cut_or_held_whatever_fails() {
             assert!(bench.vm.trap().is_none(), "{failure:?}");
         }
     }
+}
+
+#[test]
+fn calls_that_cannot_be_counted_are_let_through_in_no_case_and_none_that_was_is_forgotten() {
+    let mut bench = Bench::with(|policy| {
+        policy["grants"][0]["calls"] = json!([{"commands": policy["grants"][0]["allow"], "count": 2, "within": "10m"}]);
+    });
+    let mut denied = 0;
+    for failure in failures() {
+        let token = bench.session();
+        assert_eq!(bench.ask("GET", &token), None, "{failure:?}: the first");
+        bench.set(&failure);
+        let during = bench.ask("GET", &token);
+        bench.clear(&failure);
+        assert!(is_unknown(during.as_deref()) || during.is_none(), "{failure:?}: {during:?}");
+        // A host that says that there is nothing is believed while it does.
+        if says_absent(&failure) {
+            continue;
+        }
+        denied += u32::from(during.is_some());
+        let after = (0..3).filter(|_| bench.ask("GET", &token).is_none()).count();
+        let through = 1 + usize::from(during.is_none()) + after;
+        assert!(through <= 2, "{failure:?}: {through} got through");
+        assert_eq!(bench.ask("GET", &token).as_deref(), Some("chaperone{calls_exceeded}"), "{failure:?}: afterwards");
+    }
+    assert!(denied > 45, "{denied}");
 }

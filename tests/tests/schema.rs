@@ -214,6 +214,9 @@ fn schema_and_core_agree_about_what_is_wrong() {
         [
             "names no command",
             "is not an issuer",
+            "is nothing that this grant allows",
+            "is not a command",
+            "would have to be called before itself",
             "permits nothing",
             "without `scheme`",
             "could also be the command",

@@ -86,6 +86,10 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
                 || command.as_array().is_some_and(|several| several.iter().any(|one| one.get("mcp").is_some()))
         })
     };
+    let of_grant = |name: &str| {
+        let grants = policy.get("grants").and_then(Value::as_array);
+        grants.into_iter().flatten().any(|grant| grant.get(name).is_some())
+    };
     match reason.code() {
         "body_too_large"
         | "body_unsupported"
@@ -97,11 +101,10 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         "keys_unavailable" => of_issuer("/keys/endpoint"),
         "status_unavailable" => of_issuer("/status"),
         "session_ended" => policy.get("end_session_when").is_some(),
-        "transfer_not_allowed" => {
-            let grants = policy.get("grants").and_then(Value::as_array);
-            grants.into_iter().flatten().any(|grant| grant.get("transfers").is_some())
-        }
+        "transfer_not_allowed" => of_grant("transfers"),
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
+        "calls_exceeded" => of_grant("calls"),
+        "call_out_of_order" => of_grant("after"),
         "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
         _ => true,
     }

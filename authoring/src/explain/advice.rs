@@ -91,6 +91,8 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
         Reason::TransferNotAllowed => return carried(last),
+        Reason::CallsExceeded => "wait until earlier calls count no more, or raise the count in `calls` of the grant",
+        Reason::CallOutOfOrder => "call first what `after` of the grant asks for, in the same session",
         Reason::CredentialEchoed => "look at the target: it redirected to an address with its own credential in it",
         Reason::CredentialUnavailable => "give the proxy the environment variable that `upstream.credential` names",
     };

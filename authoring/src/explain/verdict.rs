@@ -67,6 +67,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         | CheckStep::Revocation { .. }
         | CheckStep::State { .. }
         | CheckStep::Status { .. }
+        | CheckStep::Calls { .. }
         | CheckStep::Credential { .. }
         | CheckStep::Message { .. }
         | CheckStep::Body { .. }

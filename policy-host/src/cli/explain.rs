@@ -7,7 +7,7 @@ use chaperone_authoring::{
     recorded::Line,
     source::{Finding, Findings, Severity, Source},
 };
-use chaperone_policy::{CheckStep, GrantSeen};
+use chaperone_policy::{CallsSeen, CheckStep, GrantSeen};
 use clap::Args;
 use jiff::Timestamp;
 use policy_host::{
@@ -349,6 +349,7 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             let broken = broken.map_or_else(String::new, |rule| format!(": {rule}"));
             ("transfers", format!("{rules}; {}{upload}{part}{broken}", output::count(*bytes, "byte")))
         }
+        CheckStep::Calls { counted, stopped } => ("calls", calls(counted, *stopped)),
         CheckStep::Credential { reference, available } => {
             ("credential", format!("{reference}, {}", if *available { "there" } else { "not there" }))
         }
@@ -365,6 +366,17 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             ("room", format!("{taken} of {most} streams under way {of}"))
         }
     }
+}
+
+fn calls(counted: &[CallsSeen], stopped: Option<&str>) -> String {
+    let rule = |seen: &CallsSeen| {
+        let CallsSeen { before, calls, most, within } = seen;
+        let within = within.map_or_else(|| "of the session".to_owned(), |within| format!("in the last {within}s"));
+        format!("{before} of {most} {within}, and {calls} now")
+    };
+    let mut texts: Vec<String> = counted.iter().map(rule).collect();
+    texts.extend(stopped.map(str::to_owned));
+    if texts.is_empty() { "what has to come before has".to_owned() } else { texts.join("; ") }
 }
 
 fn instant(seconds: u64) -> String {

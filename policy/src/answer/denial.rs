@@ -129,6 +129,12 @@ impl Denial {
         self
     }
 
+    /// Says in how many seconds it may be tried again, where that is known (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(mut self, seconds: Option<u64>) -> Self {
+        self.response.headers.extend(seconds.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
+        self
+    }
+
     /// Returns the precise reason.
     #[must_use]
     pub fn reason(&self) -> Reason {

@@ -95,8 +95,8 @@ fn claim_seen(condition: &ClaimCondition, all: Option<&Map<String, Value>>) -> C
 
 /// A grant, and how a session stands to it at this instant; without one nothing holds.
 fn grant_seen(grant: &Grant, rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Timestamp)>) -> GrantSeen {
-    // What is carried under it is a check of its own.
-    let Grant { name, when, allow, max_lifetime, transfers: _ } = grant;
+    // What is carried and counted under it is for checks of their own.
+    let Grant { name, when, allow, max_lifetime, transfers: _, usage: _ } = grant;
     let When { issuer, subject, session: session_id, agent, claims: conditions } = when;
     let claims = session.map(|(claims, _, _)| claims);
     let one = |text: Option<&String>| text.cloned().into_iter().collect::<Vec<_>>();

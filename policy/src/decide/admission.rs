@@ -131,12 +131,9 @@ impl Admission {
         }
     }
 
-    /// Whose it is; `None` where nobody's session was looked at.
-    pub(crate) fn session(&self) -> Option<Rc<Session>> {
-        match &self.basis {
-            Basis::Session(Authenticated { session, .. }) => Some(Rc::clone(session)),
-            Basis::Unmediated | Basis::Observed(_) => None,
-        }
+    /// What it carries.
+    pub(crate) fn carried(&self) -> &Transfer {
+        &self.transfer
     }
 
     /// As [`Self::reauthorize`], while it is not known yet what is asked for: whether the session may go on at all.
@@ -145,6 +142,14 @@ impl Admission {
         let result = self.reauthorize(newest, worker, false);
         self.asked = true;
         result
+    }
+
+    /// The session, as the policy by which it was last found good sees it; `None` where it needs none.
+    pub(crate) fn session(&self) -> Option<&Rc<Session>> {
+        match &self.basis {
+            Basis::Session(Authenticated { session, .. }) => Some(session),
+            Basis::Unmediated | Basis::Observed(_) => None,
+        }
     }
 
     /// The target has done its part: what is left is between the proxy and the caller, who may take his time to read.

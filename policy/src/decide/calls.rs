@@ -129,6 +129,12 @@ impl Calls {
         self.answer_must_be_read() || self.messages.iter().any(|called| called.gives_handles(self.version))
     }
 
+    /// Names of its commands, as often as each is asked for.
+    pub(crate) fn every_name(&self) -> impl Iterator<Item = &str> {
+        let found = self.messages.iter().flat_map(|called| &called.wants);
+        found.filter_map(|found| found.entry.as_ref()).map(|entry| &*entry.name)
+    }
+
     /// Names of its commands, each once.
     pub(crate) fn names(&self) -> Vec<Rc<str>> {
         let mut names: Vec<Rc<str>> = Vec::new();

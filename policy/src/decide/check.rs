@@ -13,7 +13,7 @@ use crate::decide::calls::Calls;
 use crate::decide::context::Context;
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
-use crate::decide::transfers::{Transfer, may_transfer};
+use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
 use crate::http::credentials::token;
 use crate::http::head::{Head, Headers, Request, values};
 use crate::http::path::CanonicalPath;
@@ -23,6 +23,7 @@ use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
 use crate::rules::credential::Filled;
 use crate::rules::ending::Missing;
+use crate::rules::grants::Transfers;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::fetch::Entry;
 use crate::state::seats::{Room, Seat};
@@ -545,11 +546,43 @@ fn is_granted(
     latest: Timestamp,
     findings: &mut Findings,
 ) -> Result<(), Reason> {
+    match grant_of(rules, session, commands.iter().map(|(command, _)| *command), latest, &findings.transfer) {
+        Ok(Granted { place, end, transfers, broken }) => {
+            findings.grant = Some(place);
+            findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
+            findings.transfer.granted(transfers, broken);
+            Ok(())
+        }
+        Err(reason) => {
+            findings.transfer.granted(None, None);
+            findings.deny(reason, rules)
+        }
+    }
+}
+
+/// The grant that allows what a request asks for.
+pub(crate) struct Granted {
+    pub(crate) place: usize,
+    /// The end that it sets to the session, in Unix seconds.
+    end: Option<u64>,
+    transfers: Option<Transfers>,
+    /// The rule of its transfers that the request breaks.
+    broken: Option<TransferRule>,
+}
+
+/// The grant that [`is_granted`] finds, or why there is none.
+pub(crate) fn grant_of(
+    rules: &Rules,
+    session: &Session,
+    commands: impl Iterator<Item = CommandId> + Clone,
+    latest: Timestamp,
+    transfer: &Transfer,
+) -> Result<Granted, Reason> {
     let mut reason = Reason::CommandNotGranted;
     let mut first = None;
     for &place in &session.grants {
         let Some(grant) = rules.grants.all().get(place) else { continue };
-        if !commands.iter().all(|(command, _)| grant.allows(*command)) {
+        if !commands.clone().all(|command| grant.allows(command)) {
             continue;
         }
         let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
@@ -557,19 +590,12 @@ fn is_granted(
             reason = Reason::LifetimeExceeded;
             continue;
         }
-        let broken = grant.transfers.as_ref().and_then(|limits| findings.transfer.breaks(limits));
-        let found = first.get_or_insert((place, end, grant.transfers, broken));
+        let broken = grant.transfers.as_ref().and_then(|limits| transfer.breaks(limits));
+        let granted = Granted { place, end, transfers: grant.transfers, broken };
         if broken.is_none() {
-            *found = (place, end, grant.transfers, None);
-            break;
+            return Ok(granted);
         }
+        first.get_or_insert(granted);
     }
-    let Some((place, end, limits, broken)) = first else {
-        findings.transfer.granted(None, None);
-        return findings.deny(reason, rules);
-    };
-    findings.grant = Some(place);
-    findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
-    findings.transfer.granted(limits, broken);
-    Ok(())
+    first.ok_or(reason)
 }

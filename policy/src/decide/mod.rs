@@ -11,3 +11,4 @@ pub(crate) mod echo;
 pub(crate) mod need;
 pub(crate) mod trace;
 pub(crate) mod transfers;
+pub(crate) mod usage;

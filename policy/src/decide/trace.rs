@@ -240,6 +240,13 @@ pub enum CheckStep {
         /// The rule that it breaks.
         broken: Option<&'static str>,
     },
+    /// What the session has called before, as far as its grant counts it.
+    Calls {
+        /// Each rule that counts the command.
+        counted: Vec<CallsSeen>,
+        /// The reason why it is not let through.
+        stopped: Option<&'static str>,
+    },
     /// The upstream's credential.
     Credential {
         /// The variables that it is made of.
@@ -263,6 +270,19 @@ pub enum CheckStep {
         /// How many may be.
         most: u32,
     },
+}
+
+/// Calls by one rule of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CallsSeen {
+    /// Those that count already.
+    pub before: u16,
+    /// Those that were to be let through now.
+    pub calls: u16,
+    /// How many may be.
+    pub most: u16,
+    /// In how many seconds; absent for as long as the session.
+    pub within: Option<u64>,
 }
 
 /// A place for tokens.
@@ -319,6 +339,7 @@ impl CheckStep {
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
             Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
             Self::Transfer { .. } => &[Reason::TransferNotAllowed],
+            Self::Calls { .. } => &[Reason::CallsExceeded, Reason::CallOutOfOrder],
             Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],
             Self::Body { .. } | Self::Room { .. } => &[Reason::Overloaded],
         }

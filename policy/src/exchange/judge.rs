@@ -13,6 +13,7 @@ use crate::decide::context::Context;
 use crate::decide::echo::{Carried, Watch};
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::Trace;
+use crate::decide::usage;
 use crate::http::edits::Edits;
 use crate::http::head::{Head, Headers, Request};
 use crate::primitives::limits;
@@ -21,7 +22,7 @@ use crate::rules::credential::Filled;
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Bodies;
 use crate::state::session::Authenticated;
-use crate::state::sessions::StateQuery;
+use crate::state::sessions::{Refused, StateQuery, Stop};
 use crate::state::worker::Worker;
 
 /// A request as far as it is known, when it comes to a decision.
@@ -67,7 +68,7 @@ impl Exchange {
         let found = Found { policy, findings, facts, headers: head.headers, taken };
         match result {
             Ok(Some(need)) => self.hold(found, need, worker),
-            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context),
+            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context, trace),
         }
     }
 
@@ -109,7 +110,7 @@ impl Exchange {
         let found = Found { policy, findings, facts, headers, taken };
         match result {
             Ok(Some(need)) if overtaken.is_none() => self.hold(found, need, worker),
-            Ok(_) | Err(_) => self.conclude(found, result.map(drop), overtaken, given, worker, context),
+            Ok(_) | Err(_) => self.conclude(found, result.map(drop), overtaken, given, worker, context, trace),
         }
     }
 
@@ -121,7 +122,8 @@ impl Exchange {
     }
 
     /// Everything has been asked of the policy that the request began under: what the newest says is asked, unless that denies it
-    /// already, and the answer made.
+    /// already, what is let through is counted, and the answer made.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what was found")]
     fn conclude(
         &mut self,
         found: Found<'_>,
@@ -130,8 +132,10 @@ impl Exchange {
         given: &Given<'_>,
         worker: &mut Worker,
         context: &Context<'_>,
+        trace: &mut impl Trace,
     ) -> Decision {
         let Found { policy, mut findings, facts, headers, taken } = found;
+        let mut retry_after = None;
         count_denial(&policy, worker, result, &mut findings);
         let mut outcome = match (result, findings.observed) {
             (Ok(()), None) => Outcome::Allowed,
@@ -149,7 +153,32 @@ impl Exchange {
             };
             let mut admitted = Admission::of(&policy, &findings, observed, commands);
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
-            match overtaken.map_or_else(asked, Err) {
+            let mut asked = overtaken.map_or_else(asked, Err);
+            if asked.is_ok()
+                && matches!(outcome, Outcome::Allowed)
+                && let Err(Refused { stop: Stop { reason, ended_now }, retry_after: wait }) =
+                    charge_call(&admitted, findings.calls.as_deref(), worker, context, trace)
+            {
+                named.credential = None;
+                let rules = context.newest.rules().filter(|rules| rules.observed.contains(&reason));
+                if rules.is_some() {
+                    findings.observed = Some(reason);
+                    outcome = Outcome::Observed(reason);
+                } else {
+                    findings.ended_now = ended_now;
+                    count_denial(context.newest, worker, Err(reason), &mut findings);
+                    retry_after = wait;
+                    outcome = Outcome::Denied(reason);
+                    if !context.newest.is_same(&policy) {
+                        asked = Err(Cut {
+                            ended_now: findings.ended_now,
+                            ..context.newest.rules().map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason))
+                        });
+                    }
+                }
+            }
+            match asked {
+                Ok(()) if matches!(outcome, Outcome::Denied(_)) => {}
                 Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
                 Err(denied) => {
                     outcome = Outcome::Denied(denied.reason);
@@ -167,7 +196,7 @@ impl Exchange {
                 // By which policy it was denied.
                 let rules = if cut.is_some() { context.newest.rules() } else { policy.rules() };
                 let grpc = Request::seems_grpc(headers);
-                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc);
+                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc).retry_after(retry_after);
                 Decision::Refuse(denial.naming(named.command.as_deref()).told_in_json_rpc(&findings))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
@@ -346,6 +375,28 @@ fn still_admits(
     Ok(())
 }
 
+/// Counts the call by the newest policy, which has agreed to it.
+fn charge_call(
+    admission: &Admission,
+    calls: Option<&Calls>,
+    worker: &mut Worker,
+    context: &Context<'_>,
+    trace: &mut impl Trace,
+) -> Result<(), Refused> {
+    let (Some(rules), Some(session)) = (context.newest.rules(), admission.session()) else { return Ok(()) };
+    let command = |name: &str| rules.command(name).map(|(command, _)| command);
+    match calls {
+        Some(calls) => {
+            let commands: Vec<_> = calls.every_name().filter_map(|name| command(name)).collect();
+            usage::charge(rules, session, &commands, admission.carried(), worker, trace)
+        }
+        None => {
+            let command = admission.command().and_then(command);
+            usage::charge(rules, session, command.as_slice(), admission.carried(), worker, trace)
+        }
+    }
+}
+
 /// What has waited has not been sent yet: its head must be the same command under the newest policy, and what is done to its fields
 /// the same, or it was decided by what holds no more. Its caller may try again.
 fn treats_alike(
@@ -378,7 +429,7 @@ fn calls_alike(
         return Err(Reason::Overloaded);
     };
     let endpoint = rules.endpoint(endpoint).ok_or(Reason::InternalError)?;
-    let session = admission.session().ok_or(Reason::InternalError)?;
+    let session = admission.session().cloned().ok_or(Reason::InternalError)?;
     let mut calls = Calls::read(endpoint, body.bytes(), headers).map_err(|_| Reason::BodyMalformed)?;
     if Commands::of(calls.names()) != *admission.commands() || body.bytes().len() > rules.allowances.body_bytes {
         return Err(Reason::Overloaded);

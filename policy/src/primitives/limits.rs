@@ -183,6 +183,32 @@ pub const ENDING_SECONDS: u64 = 24 * 3600;
 /// Most denials that `end_session_when` counts: each is 6 bytes of a shard.
 pub const DENIALS_COUNTED: u8 = 32;
 
+/// Rules on calls, and rules on their order, that one grant may have of each: one a minute, one an hour, for two groups of commands.
+pub const CALL_RULES: usize = 4;
+
+/// Most calls that a rule counts. Beyond it the rule is no bound but a rate, and what a request costs is the proxy's to limit.
+pub const CALLS_COUNTED: u16 = 10_000;
+
+/// Longest window in which calls are counted, or may follow another, in seconds: a day. Sessions are shorter.
+pub const CALLS_SECONDS: u64 = 86_400;
+
+/// Parts of a window in which calls are counted, so that a count is 32 bytes and not one time for each call. A call counts until
+/// the part in which it was is older than the window: an eighth of the window too long at the most, and never too short.
+pub const CALL_PARTS: usize = 8;
+
+/// Counts of calls kept of one session, at 32 bytes each: those of two grants with [`CALL_RULES`]. One more is denied.
+pub const SESSION_COUNTS: usize = 8;
+
+/// Commands of which is kept that a session has called them, at 14 bytes each. One more is denied.
+pub const SESSION_MARKS: usize = 8;
+
+/// Grants by which the bytes of one session are counted, at 20 bytes each. One more is denied.
+pub const SESSION_TOTALS: usize = 4;
+
+/// What one stream takes of its session's bytes at a time: a write of what is shared for each 64 KiB, and not for each piece. What
+/// it has not used it gives back at its end; until then others may find less than there is.
+pub const SESSION_BYTES_STEP: u64 = 64 * 1024;
+
 /// Longest DPoP proof, in bytes: one by an RSA key of 4096 bits, whose modulus and signature are 683 characters each.
 pub const DPOP_PROOF_BYTES: usize = 4 * 1024;
 

@@ -69,6 +69,10 @@ pub enum Reason {
     TransferNotAllowed,
     /// The upstream credential is not there.
     CredentialUnavailable,
+    /// The session has called the command as often as its grant lets it.
+    CallsExceeded,
+    /// The session has not called before what its grant asks for.
+    CallOutOfOrder,
     /// The target sent the credential back: in its response, or in a redirect that the proxy follows.
     CredentialEchoed,
     /// An answer that has to be read, such as a list of tools, cannot be.
@@ -99,7 +103,7 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
@@ -132,6 +136,8 @@ impl Reason {
         Self::HandleForeign,
         Self::TransferNotAllowed,
         Self::CredentialUnavailable,
+        Self::CallsExceeded,
+        Self::CallOutOfOrder,
         Self::CredentialEchoed,
         Self::AnswerUnreadable,
     ];
@@ -243,6 +249,12 @@ impl Reason {
             }
             Self::CredentialUnavailable => {
                 ("credential_unavailable", 503, Challenge::None, true, "The upstream credential is not available")
+            }
+            Self::CallsExceeded => {
+                ("calls_exceeded", 403, Challenge::None, true, "The session has called this command too often")
+            }
+            Self::CallOutOfOrder => {
+                ("call_out_of_order", 403, Challenge::None, true, "Another command has to be called before this")
             }
             Self::CredentialEchoed => {
                 ("credential_echoed", 502, Challenge::None, true, "The target's answer cannot be passed on")

@@ -16,6 +16,8 @@ pub(crate) struct StateRules {
     pub(crate) idle_timeout: Option<u64>,
     pub(crate) denials: Option<Denials>,
     pub(crate) contexts: Contexts,
+    /// Some grant counts calls, or asks for one before another.
+    pub(crate) usage: bool,
 }
 
 /// So many denials in so many seconds are too many.
@@ -76,12 +78,12 @@ impl StateRules {
         }
         let source_prefix = watched(Context::Source).then(|| prefix.unwrap_or(32));
         let contexts = Contexts { source_prefix, certificate: watched(Context::Certificate) };
-        Some(Self { idle_timeout: None, denials, contexts })
+        Some(Self { idle_timeout: None, denials, contexts, usage: false })
     }
 
     /// Is there anything to keep of a session?
     pub(crate) fn ask(&self) -> bool {
-        self.denials.is_some() || self.keep_each()
+        self.denials.is_some() || self.usage || self.keep_each()
     }
 
     /// Is there anything to keep of every session, whatever it does?

@@ -240,7 +240,7 @@ impl Rules {
         let mode = mode.unwrap_or(Mode::Enforce);
         let tokens = tokens?;
         let session = session?;
-        let state = StateRules { idle_timeout: session.idle_timeout, ..state.unwrap_or_default() };
+        let mut grants = grants?;
         let strip = Strip {
             prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
             enforced: mode == Mode::Enforce,
@@ -248,6 +248,9 @@ impl Rules {
             credential: credential.as_ref().map(|credential| credential.header.clone()),
         };
         let (policy_name, revision) = (policy_name?, revision(&value));
+        grants.iter_mut().for_each(|grant| grant.usage.identify(policy_name, &grant.name));
+        let usage = grants.iter().any(|grant| !grant.usage.is_empty());
+        let state = StateRules { idle_timeout: session.idle_timeout, usage, ..state.unwrap_or_default() };
         let rules = Self {
             name: policy_name.into(),
             label: format!("{policy_name}@{}", revision.get(..12).unwrap_or_default()).into(),
@@ -260,7 +263,7 @@ impl Rules {
             commands,
             router,
             endpoints,
-            grants: Grants::new(grants?),
+            grants: Grants::new(grants),
             revoked: revoked.unwrap_or_default(),
             credential,
             echoes,

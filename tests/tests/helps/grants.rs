@@ -13,6 +13,7 @@ pub(crate) fn all() -> Vec<Row> {
     let mut all = rows(POLICY, &TABLE);
     all.extend(rows(POLICY, &PATTERNS));
     all.extend(rows(POLICY, &CONDITIONS));
+    all.extend(usage());
     let listed = "list it under `tokens.issuers`";
     let issuer = |name: &str| {
         format!(
@@ -247,3 +248,103 @@ const PATTERNS: [(&str, &str, &str, &str, &str); 8] = [
         "allow: [\"orders.*\"]",
     ),
 ];
+
+/// Of a grant's `calls` and `after`.
+fn usage() -> Vec<Row> {
+    let good = "    max_lifetime: 15m\n";
+    let text = |rules: &str| format!("{good}    {rules}\n");
+    let rule = "{commands: [orders.read], count: 3, within: 1m}";
+    let five =
+        (2..=6).map(|count| format!("{{commands: [orders.read], count: 3, within: {count}m}}")).collect::<Vec<_>>().join(", ");
+    let count = "write a whole number from 1 to 10000, for example `count: 10`";
+    let within = "for example `within: 1m`; leave it out for as long as the session";
+    let calls = |rest: &str| text(&format!("calls: [{{{rest}}}]"));
+    let after = |rest: &str| text(&format!("after: [{{{rest}}}]"));
+    let rows = [
+        (
+            "/grants/0/calls",
+            "leave the one with the lower count",
+            text(&format!("calls: [{rule}, {{commands: [orders.read], count: 2, within: 1m}}]")),
+            calls("commands: [orders.read], count: 2, within: 1m"),
+        ),
+        (
+            "/grants/0/calls",
+            "name several commands in one rule, or write a grant for some of them",
+            text(&format!("calls: [{five}]")),
+            calls("commands: [orders.read, orders.list], count: 3, within: 2m"),
+        ),
+        (
+            "/grants/0/calls/0",
+            "for example `commands: [tickets.close]`",
+            calls("count: 10"),
+            calls("count: 10, commands: [orders.read]"),
+        ),
+        (
+            "/grants/0/calls/0",
+            "for example `count: 10`",
+            calls("commands: [orders.read]"),
+            calls("commands: [orders.read], count: 10"),
+        ),
+        (
+            "/grants/0/calls/0/count",
+            count,
+            calls("commands: [orders.read], count: 0"),
+            calls("commands: [orders.read], count: 10"),
+        ),
+        (
+            "/grants/0/calls/0/count",
+            count,
+            calls("commands: [orders.read], count: 10001"),
+            calls("commands: [orders.read], count: 10000"),
+        ),
+        (
+            "/grants/0/calls/0/count",
+            count,
+            calls("commands: [orders.read], count: ten"),
+            calls("commands: [orders.read], count: 10"),
+        ),
+        (
+            "/grants/0/calls/0/within",
+            within,
+            calls("commands: [orders.read], count: 10, within: 0s"),
+            calls("commands: [orders.read], count: 10, within: 1m"),
+        ),
+        (
+            "/grants/0/calls/0/within",
+            within,
+            calls("commands: [orders.read], count: 10, within: 25h"),
+            calls("commands: [orders.read], count: 10"),
+        ),
+        (
+            "/grants/0/calls/0/commands/0",
+            "add it to `allow`, or remove it",
+            calls("commands: [users.Get, orders.read], count: 10"),
+            calls("commands: [orders.read], count: 10"),
+        ),
+        (
+            "/grants/0/after/0",
+            "for example `commands: [tickets.close]`",
+            after("needs: orders.list"),
+            after("commands: [orders.read], needs: orders.list"),
+        ),
+        (
+            "/grants/0/after/0",
+            "for example `needs: tickets.read`",
+            after("commands: [orders.read]"),
+            after("commands: [orders.read], needs: orders.list"),
+        ),
+        (
+            "/grants/0/after/0/needs",
+            "name one of `commands`, in full",
+            after("commands: [orders.read], needs: \"orders.*\""),
+            after("commands: [orders.read], needs: orders.list"),
+        ),
+        (
+            "/grants/0/after/0",
+            "take it out of `commands`, or name another in `needs`",
+            after("commands: [orders.read, orders.list], needs: orders.list"),
+            after("commands: [orders.read], needs: orders.list"),
+        ),
+    ];
+    rows.iter().map(|(place, help, wrong, right)| Row::new(POLICY, (place, help, good, wrong, right))).collect()
+}

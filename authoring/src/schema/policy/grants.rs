@@ -18,6 +18,37 @@ pub(super) struct Grant {
     max_lifetime: Option<SomeTime>,
     /// What may be carried under it; everything without.
     transfers: Option<Transfers>,
+    /// How often a session may call commands, on all workers of the proxy together.
+    #[schemars(length(min = 1, max = 4))]
+    calls: Option<Vec<Calls>>,
+    /// Commands that a session may call only after another.
+    #[schemars(length(min = 1, max = 4))]
+    after: Option<Vec<After>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Calls {
+    /// Of those that the grant allows; they are counted together.
+    #[schemars(length(min = 1))]
+    commands: Vec<CommandPattern>,
+    /// Most calls.
+    #[schemars(range(min = 1, max = 10_000))]
+    count: u64,
+    /// In any time of this length, 1d at most; without it for as long as the session.
+    within: Option<SomeTime>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct After {
+    /// Of those that the grant allows.
+    #[schemars(length(min = 1))]
+    commands: Vec<CommandPattern>,
+    /// The command that must have been let through before, in full.
+    needs: Name,
+    /// So long ago at the most, 1d at most; without it as long as the session.
+    within: Option<SomeTime>,
 }
 
 #[derive(JsonSchema)]

@@ -117,8 +117,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::ClaimCondition;
-    use super::super::Grants;
     use super::super::condition::Form;
+    use super::super::{Grants, UsageRules};
     use super::*;
     use crate::token::claims::{ClaimPath, ClaimPaths};
 
@@ -151,7 +151,7 @@ mod tests {
             // No document has a grant without any condition.
             let issuer = issuer.or((!named).then_some("i")).map(str::to_owned);
             let when = When { issuer, subject, session, agent, claims };
-            Grant { name: "g".into(), when, allow: vec![], max_lifetime: None, transfers: None }
+            Grant { name: "g".into(), when, allow: vec![], max_lifetime: None, transfers: None, usage: UsageRules::default() }
         }
     }
 

@@ -3,6 +3,7 @@
 mod condition;
 mod index;
 mod transfers;
+mod usage;
 
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
 pub(crate) use self::transfers::Transfers;
+pub(crate) use self::usage::{AfterRule, CallRule, RuleId, UsageRules};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
 use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, pattern, string};
@@ -28,6 +30,8 @@ pub(crate) struct Grant {
     pub(crate) max_lifetime: Option<u64>,
     /// What may be carried under it; everything without.
     pub(crate) transfers: Option<Transfers>,
+    /// How often, and after which others, its commands may be called.
+    pub(crate) usage: UsageRules,
 }
 
 /// Conditions, all of which must hold.
@@ -101,11 +105,15 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
         Some(seconds)
     });
     let transfers = object.optional("transfers", errors, transfers::read);
+    let allow = allow.map(|allow| {
+        let mut allow: Vec<CommandId> = allow.into_iter().flatten().collect();
+        allow.sort_unstable();
+        allow.dedup();
+        allow
+    });
+    let usage = usage::read(&mut object, errors, commands, allow.as_deref());
     object.finish(errors);
-    let mut allow: Vec<CommandId> = allow?.into_iter().flatten().collect();
-    allow.sort_unstable();
-    allow.dedup();
-    Some(Grant { name: grant_name?.into(), when: when?, allow, max_lifetime, transfers })
+    Some(Grant { name: grant_name?.into(), when: when?, allow: allow?, max_lifetime, transfers, usage })
 }
 
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {

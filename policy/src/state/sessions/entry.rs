@@ -1,5 +1,6 @@
 //! What is kept of one session, and its bytes.
 
+use super::usage::Usage;
 use crate::primitives::digest::Half;
 use crate::primitives::limits;
 
@@ -65,6 +66,8 @@ pub(crate) struct Entry {
     pub(crate) denials: Vec<u64>,
     /// For how long each of them is kept: the longest window of the policies that counted them.
     pub(crate) window: u64,
+    /// What it has used of what its grants count.
+    pub(crate) usage: Usage,
 }
 
 /// The bytes are not what a worker writes.
@@ -72,7 +75,7 @@ pub(crate) struct Entry {
 pub(crate) struct Malformed;
 
 /// What is to be done with a session's entry.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Change {
     Nothing,
     /// Nothing but a context that it has none of this kind of, that it was used, and how long it is kept.
@@ -84,12 +87,24 @@ pub(super) enum Change {
     Deny {
         window: u64,
     },
+    /// What it has used by then.
+    Use(Usage),
     End(Ending),
 }
 
 impl Entry {
     pub(super) fn new(id: Id, subject: Tag) -> Self {
-        Self { id, subject, ended: None, keep_until: 0, used: None, contexts: Vec::new(), denials: Vec::new(), window: 0 }
+        Self {
+            id,
+            subject,
+            ended: None,
+            keep_until: 0,
+            used: None,
+            contexts: Vec::new(),
+            denials: Vec::new(),
+            window: 0,
+            usage: Usage::default(),
+        }
     }
 
     /// The context that was taken by the same rules as this one. Others cannot be compared.
@@ -113,6 +128,7 @@ impl Entry {
                 self.denials.drain(..surplus);
                 self.denials.push(now);
             }
+            Change::Use(usage) => self.usage = usage,
             Change::End(ending) => {
                 // Nothing else matters any more.
                 *self = Self { ended: Some(ending), keep_until: self.keep_until, ..Self::new(self.id, self.subject) };
@@ -122,7 +138,12 @@ impl Entry {
     }
 
     pub(super) fn size(&self) -> usize {
-        size(self.used.is_some(), self.contexts.len(), self.denials.len())
+        size(self.used.is_some(), self.contexts.len(), self.denials.len()) + self.usage.size()
+    }
+
+    /// Bytes of what grows while it is known.
+    pub(super) fn grown(&self) -> usize {
+        TIME * self.denials.len() + self.usage.size()
     }
 
     /// Writes it after `bytes`. More contexts or denials than are ever kept are not written.
@@ -134,7 +155,8 @@ impl Entry {
         put_time(bytes, self.keep_until);
         let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
         let used = if self.used.is_some() { USED } else { 0 };
-        bytes.push(Ending::code(self.ended) | used | count(contexts.len()) << 4);
+        let usage = if self.usage.is_empty() { 0 } else { USAGE };
+        bytes.push(Ending::code(self.ended) | used | usage | count(contexts.len()) << 4);
         bytes.push(count(denials.len()));
         self.used.into_iter().for_each(|used| put_time(bytes, used));
         contexts.iter().for_each(|context| bytes.extend_from_slice(context));
@@ -142,6 +164,7 @@ impl Entry {
             put_time(bytes, self.window);
             denials.iter().for_each(|at| put_time(bytes, *at));
         }
+        self.usage.write(bytes);
     }
 }
 
@@ -151,7 +174,8 @@ const HEAD: usize = 16 + 4 + TIME + 1 + 1;
 pub(super) const TIME: usize = 6;
 /// In the byte that tells an entry's shape: a use is noted. Two bits below it tell its ending, four above it count its contexts.
 const USED: u8 = 1 << 2;
-const UNKNOWN: u8 = 1 << 3;
+/// The same for what it has used, which is at the end.
+const USAGE: u8 = 1 << 3;
 
 fn size(used: bool, contexts: usize, denials: usize) -> usize {
     let window = if denials == 0 { 0 } else { TIME };
@@ -164,7 +188,9 @@ pub(super) struct Raw<'b> {
     pub(super) subject: Tag,
     pub(super) keep_until: u64,
     shape: u8,
-    pub(super) denials: u8,
+    denials: u8,
+    /// Bytes of what it has used.
+    usage: usize,
     /// Behind its head.
     rest: &'b [u8],
     pub(super) bytes: &'b [u8],
@@ -177,14 +203,21 @@ impl<'b> Raw<'b> {
         let (id, subject, keep_until) = (take::<16>(rest)?, take::<4>(rest)?, take_time(rest)?);
         let ([shape], [denials]) = (take::<1>(rest)?, take::<1>(rest)?);
         let contexts = usize::from(shape >> 4);
-        if shape & UNKNOWN != 0 || contexts > limits::CONTEXTS || denials > limits::DENIALS_COUNTED {
+        if contexts > limits::CONTEXTS || denials > limits::DENIALS_COUNTED {
             return Err(Malformed);
         }
         let size = size(shape & USED != 0, contexts, usize::from(denials));
-        let (bytes, after) = whole.split_at_checked(size).ok_or(Malformed)?;
+        let (_, behind) = whole.split_at_checked(size).ok_or(Malformed)?;
+        let usage = if shape & USAGE == 0 { 0 } else { Usage::size_of(behind)? };
+        let (bytes, after) = whole.split_at_checked(size + usage).ok_or(Malformed)?;
         let (_, behind) = bytes.split_at_checked(HEAD).ok_or(Malformed)?;
         *rest = after;
-        Ok(Self { id, subject, keep_until, shape, denials, rest: behind, bytes })
+        Ok(Self { id, subject, keep_until, shape, denials, usage, rest: behind, bytes })
+    }
+
+    /// See [`Entry::grown`].
+    pub(super) fn grown(&self) -> usize {
+        TIME * usize::from(self.denials) + self.usage
     }
 
     /// Does it hold denials that were counted, and nothing else?
@@ -198,8 +231,10 @@ impl<'b> Raw<'b> {
         let contexts = (0..self.shape >> 4).map(|_| take::<16>(&mut rest)).collect::<Result<_, _>>()?;
         let window = if self.denials == 0 { 0 } else { take_time(&mut rest)? };
         let denials = (0..self.denials).map(|_| take_time(&mut rest)).collect::<Result<_, _>>()?;
+        let usage = if self.shape & USAGE == 0 { Usage::default() } else { Usage::read(&mut rest)? };
         let ended = Ending::from_code(self.shape & 3);
-        Ok(Entry { id: self.id, subject: self.subject, ended, keep_until: self.keep_until, used, contexts, denials, window })
+        let Self { id, subject, keep_until, .. } = *self;
+        Ok(Entry { id, subject, ended, keep_until, used, contexts, denials, window, usage })
     }
 }
 
@@ -261,7 +296,7 @@ mod tests {
         for end in 0..good.len() {
             assert!(Raw::take(&mut &good[..end]).is_err(), "{end}");
         }
-        for (at, other) in [(HEAD - 2, 9 << 4), (HEAD - 2, UNKNOWN), (HEAD - 1, limits::DENIALS_COUNTED + 1)] {
+        for (at, other) in [(HEAD - 2, 9 << 4), (HEAD - 1, limits::DENIALS_COUNTED + 1)] {
             let mut bad = good.clone();
             bad.resize(1000, 0);
             bad[at] = other;

@@ -4,6 +4,8 @@
 //! All of it belongs to issuer and session, whichever policy asks: policies of one proxy that share count each other's denials and
 //! end each other's sessions.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "`transfers` of a grant cannot ask for it yet"))]
+mod bytes;
 mod entry;
 mod key;
 mod owed;
@@ -12,8 +14,9 @@ mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
+mod usage;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -32,6 +35,7 @@ use shard::Shard;
 pub(crate) use entry::Ending;
 pub(crate) use key::StateKey;
 pub use shared::{LocalState, SharedState, Unavailable};
+pub(crate) use usage::{Charge, Count, Excess, Marked, Needed};
 
 /// Why a session may not go on, and whether it was ended just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,28 @@ impl From<Malformed> for Stop {
     fn from(_: Malformed) -> Self {
         Reason::InternalError.into()
     }
+}
+
+/// Calls that are not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) stop: Stop,
+    /// In so many seconds they would be, where that is known.
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl From<Stop> for Refused {
+    fn from(stop: Stop) -> Self {
+        Self { stop, retry_after: None }
+    }
+}
+
+/// What came of a [`Charge`].
+#[derive(Debug)]
+pub(crate) struct Charged {
+    pub(crate) result: Result<(), Refused>,
+    /// For each of its counts, the calls that counted before; none where that cannot be known.
+    pub(crate) before: Vec<u16>,
 }
 
 fn reason_of(ending: Ending) -> Reason {
@@ -172,6 +198,26 @@ impl Sessions {
         })
     }
 
+    /// Calls of the session that nothing else denies: counts them, all or none, where all may be let through.
+    pub(crate) fn charge(&mut self, query: &StateQuery<'_>, charge: &Charge) -> Charged {
+        let (before, wait) = (RefCell::new(Vec::new()), Cell::new(None));
+        let ended = self.change(query, |entry, now| {
+            if let Some(ending) = entry.and_then(|entry| entry.ended) {
+                return Err(reason_of(ending).into());
+            }
+            let none = usage::Usage::default();
+            let known = entry.map_or(&none, |entry| &entry.usage);
+            before.replace(charge.counts.iter().map(|count| known.calls(count, now)).collect());
+            let after = known.charged(charge, now).map_err(|excess| {
+                wait.set(if let Excess::Calls(wait) = excess { wait } else { None });
+                Stop::from(excess.reason())
+            })?;
+            Ok(if after == *known { Change::Nothing } else { Change::Use(after) })
+        });
+        let retry_after = wait.get().map(|wait| wait.div_ceil(1000).max(1));
+        Charged { result: ended.map(drop).map_err(|stop| Refused { stop, retry_after }), before: before.into_inner() }
+    }
+
     /// A denial of the session for what it wanted to do. Tells what it was ended for, if that was one too many.
     pub(crate) fn denied(&mut self, query: &StateQuery<'_>) -> Option<Ending> {
         let denials = query.rules.denials?;
@@ -267,8 +313,10 @@ impl<'a> StateQuery<'a> {
             None if self.rules.keep_each() => self.lifetime,
             None => 0,
         };
-        let counts = entry.denials.last().map_or(0, |last| last.saturating_add(entry.window));
-        now.saturating_add(seconds.saturating_mul(1000)).max(counts)
+        // What it has used counts as long as any token of it is valid, and a window may be longer.
+        let used = if entry.usage.is_empty() { 0 } else { self.lifetime.max(longest_lifetime) };
+        let counts = entry.denials.last().map_or(0, |last| last.saturating_add(entry.window)).max(entry.usage.counts_until());
+        now.saturating_add(seconds.max(used).saturating_mul(1000)).max(counts)
     }
 }
 

@@ -99,7 +99,7 @@ impl Shard {
 
     /// What this entry lacks, which is not there; `was` its size before, if it was known. A subject's sessions hold a small
     /// share, or as much as is free for all others together. What is known may grow into room that is kept from new ones, of
-    /// which a subject's denials, not its sessions, take such a share.
+    /// which a subject's denials and uses, not its sessions, take such a share.
     pub(super) fn lack(&self, entry: &Entry, was: Option<usize>) -> Result<Option<Lack>, Malformed> {
         let size = entry.size();
         if was.is_some_and(|was| size <= was) {
@@ -111,12 +111,12 @@ impl Shard {
             false => (ENTRIES, limits::GROWTH_BYTES / 4),
         };
         let after = self.entries.len() + size;
-        let counted = |size: usize, denials: usize| if is_new { size } else { TIME * denials };
-        let mut held = counted(size, entry.denials.len());
+        let counted = |size: usize, grown: usize| if is_new { size } else { grown };
+        let mut held = counted(size, entry.grown());
         for raw in self.all() {
             let raw = raw?;
             let theirs = raw.subject == entry.subject;
-            held += if theirs { counted(raw.bytes.len(), usize::from(raw.denials)) } else { 0 };
+            held += if theirs { counted(raw.bytes.len(), raw.grown()) } else { 0 };
         }
         Ok(match held > share.max(room.saturating_sub(after)) {
             true => Some(Lack::Share),

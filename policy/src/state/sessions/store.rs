@@ -125,9 +125,9 @@ impl Sessions {
                 }
             }
             let is_denial = match change {
-                Change::Nothing | Change::Note { .. } if shut => return Err(Reason::Overloaded.into()),
+                Change::Nothing | Change::Note { .. } | Change::Use(_) if shut => return Err(Reason::Overloaded.into()),
                 Change::Nothing => return Ok(None),
-                Change::Note { .. } => false,
+                Change::Note { .. } | Change::Use(_) => false,
                 Change::Deny { .. } | Change::End(_) => true,
             };
             let was = known.map(Entry::size);

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::bytes::StreamBytes;
 use super::entry::Entry;
 use super::key::{Key, StateKey};
 use super::shard::Shard;
-use super::{Id, LocalState, Sessions, SharedState, StateQuery, Stop, Unavailable};
+use super::usage::{ByteLimits, Bytes};
+use super::{Charge, Count, Id, LocalState, Sessions, SharedState, StateQuery, Stop, Unavailable};
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::ending::{Denials, StateRules};
@@ -331,4 +333,78 @@ fn a_denial_that_does_not_fit_ends_a_session_that_is_known_and_no_other() {
     assert_eq!(act(Act::EnterFrom(1), &mut worker(10, shared.clone()), 3), Err(Reason::SessionEnded.into()));
     let after = shard(&shared, spot.shards[0]);
     assert_eq!(after.find(&filler(3, LONG).id).unwrap(), Some(filler(3, LONG)));
+}
+
+fn one_call() -> Charge {
+    Charge { counts: vec![Count { rule: [5; 8], calls: 1, most: 1, window: Some(60_000) }], ..Charge::default() }
+}
+
+fn call(sessions: &mut Sessions) -> Result<(), Stop> {
+    let (rules, claims, place) = (rules(1), claims("agent", "s"), StateKey::default());
+    sessions.charge(&query(&rules, &claims, &place), &one_call()).result.map_err(|refused| refused.stop)
+}
+
+#[test]
+fn of_two_workers_one_takes_the_last_call_wherever_the_other_comes_between() {
+    let mut runs = 0;
+    for setup in SETUPS {
+        for at in 0.. {
+            let shared = prepare(setup);
+            let outcome = Rc::new(RefCell::new(None));
+            let interposed = Rc::new(Interposed { of: Rc::clone(&shared), calls: Cell::new(0), others: RefCell::default() });
+            let (theirs, said) = (Rc::clone(&shared), Rc::clone(&outcome));
+            let other = move || *said.borrow_mut() = Some(call(&mut worker(20, theirs)));
+            interposed.others.borrow_mut().push((at, Box::new(other)));
+            let first = call(&mut worker(9, interposed.clone()));
+            let Some(second) = outcome.take() else { break };
+            runs += 1;
+            let let_through = usize::from(first.is_ok()) + usize::from(second.is_ok());
+            let full = setup == Setup::Full(limits::SHARD_CHOICES);
+            assert_eq!(let_through, usize::from(!full), "{setup:?}, {at}: {first:?}, {second:?}");
+            let denied = if full { Reason::Overloaded } else { Reason::CallsExceeded };
+            assert!(
+                [first, second].iter().flat_map(|outcome| outcome.err()).all(|stop| stop.reason == denied),
+                "{setup:?}, {at}"
+            );
+            assert_eq!(call(&mut worker(30, shared)).unwrap_err().reason, denied);
+        }
+    }
+    assert!(runs > 50, "{runs}");
+}
+
+#[test]
+fn streams_of_a_session_never_move_more_than_it_may_and_give_back_what_they_have_not() {
+    let step = limits::SESSION_BYTES_STEP;
+    let shared = prepare(Setup::Empty);
+    let (rules, claims, place) = (rules(1), claims("agent", "s"), StateKey::default());
+    let query = query(&rules, &claims, &place);
+    let most = ByteLimits { rule: [6; 8], request: Some(3 * step), response: None };
+    let mut workers = [worker(9, shared.clone()), worker(10, shared.clone())];
+    let mut streams = [StreamBytes::new(most), StreamBytes::new(most)];
+    let mut moved = 0;
+    for turn in 0..10_000_usize {
+        let piece = Bytes { request: 1000, response: 100_000 };
+        if streams[turn % 2].charge(&mut workers[turn % 2], &query, piece).is_ok() {
+            moved += piece.request;
+        }
+    }
+    assert!((3 * step - 2 * 1000..=3 * step).contains(&moved), "{moved}");
+    let version = || spot().shards.map(|number| shared.get(&key_of(number)).unwrap().map(|(_, version)| version));
+    let [first, second] = streams;
+    first.finish(&mut workers[0], &query);
+    second.finish(&mut workers[1], &query);
+    let rest = 3 * step - moved;
+    let piece = |request| Bytes { request, response: 0 };
+    let mut last = StreamBytes::new(most);
+    assert_eq!(last.charge(&mut workers[0], &query, piece(rest + 1)).unwrap_err().reason, Reason::CallsExceeded);
+    last.charge(&mut workers[0], &query, piece(rest)).unwrap();
+    // A piece of what was taken costs nothing, and a direction without a bound never does.
+    let fresh = ByteLimits { rule: [7; 8], ..most };
+    let mut stream = StreamBytes::new(fresh);
+    stream.charge(&mut workers[0], &query, piece(1)).unwrap();
+    let before = version();
+    stream.charge(&mut workers[0], &query, Bytes { request: step - 1, response: 1 << 40 }).unwrap();
+    assert_eq!(version(), before);
+    stream.charge(&mut workers[0], &query, piece(1)).unwrap();
+    assert_ne!(version(), before);
 }
