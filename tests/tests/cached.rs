@@ -87,7 +87,7 @@ fn plans() -> Vec<Plan> {
     let files = corpus.chain(listed("examples").map(|dir| dir.join("cases.yaml")));
     let plans = files.map(|path| files::plan(&path, Clock::AsWritten).unwrap_or_else(|findings| panic!("{findings}")));
     // Where what came before is meant to count (uses, denials, proofs, what was fetched), no order is like another.
-    let remembers = ["\"endpoint\":", "\"idle_timeout\":", "\"end_session_when\":", "\"dpop\":"];
+    let remembers = ["\"endpoint\":", "\"idle_timeout\":", "\"end_session_when\":", "\"dpop\":", "\"calls\":", "\"after\":"];
     let plans: Vec<Plan> = plans
         .filter(|plan| {
             let policy = String::from_utf8_lossy(&plan.policy_json);

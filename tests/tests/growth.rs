@@ -23,7 +23,7 @@ use std::{
 const FLAT: f64 = 1.10;
 /// Bytes of the .wasm: what it had when this was set (1.55 MB), and a little more. It is the reading of documents that grows, which no
 /// request runs.
-const WASM_BYTES: u64 = 1_600_000;
+const WASM_BYTES: u64 = 2_100_000;
 
 fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
