@@ -33,6 +33,7 @@ fn policy(scenario: &Scenario) -> Value {
         "resources/list",
         "resources/templates/list",
         "tasks/get",
+        "subscriptions/listen",
         "notifications/*",
         "GET",
         "DELETE"
@@ -67,6 +68,10 @@ fn answer_to(message: &Value) -> Value {
             json!({"resourceTemplates": [{"uriTemplate": "docs://handbook/{page}"}, {"uriTemplate": "file:///{+path}"}]})
         }
         "tasks/get" => json!({"taskId": message["params"]["taskId"], "status": "working"}),
+        "subscriptions/listen" => {
+            return json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                "params": {"notifications": message["params"]["notifications"]}});
+        }
         "tools/call" if message["params"].get("task").is_some() => json!({"task": {"taskId": "task-1", "status": "working"}}),
         "tools/call" if message["params"].get("_meta").is_some() && message["params"].get("requestState").is_none() => {
             json!({"resultType": "input_required", "requestState": "opaque state"})
@@ -270,6 +275,24 @@ async fn what_the_server_gave_to_one_session_is_no_other_sessions() {
             assert_eq!(mesh.upstream.last().header("x-chaperone-command"), Some("mcp.base"));
             let (_, entry) = mesh.observe(&post(&theirs, &get), protocol).await;
             assert_eq!(entry.reason(), "handle_foreign");
+            // Also where the head repeats it, and where a client wants to be told of it.
+            let listen = message("subscriptions/listen", &json!({"notifications": {"taskIds": [task]}}));
+            let kept = told(&mesh.send(&post(&mine, &listen).header("x-answer", form), protocol).await);
+            assert_eq!(kept["params"]["notifications"]["taskIds"], json!([task]), "as they were given out");
+            assert_eq!(body_of(&mesh.upstream.last())["params"]["notifications"]["taskIds"], json!(["task-1"]));
+            for foreign in [task.clone(), json!("task-1")] {
+                let listen = message("subscriptions/listen", &json!({"notifications": {"taskIds": [foreign]}}));
+                let (_, entry) = mesh.observe(&post(&theirs, &listen), protocol).await;
+                assert_eq!(entry.reason(), "handle_foreign");
+            }
+            let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+            let get = message("tasks/get", &json!({"taskId": task, "_meta": meta}));
+            let call = Call::new("POST", "/mcp").bearer(&mine).header("content-type", "application/json");
+            let call =
+                call.header("mcp-protocol-version", "2026-07-28").header("mcp-method", "tasks/get").header("x-answer", form);
+            let reply = mesh.send(&call.header("mcp-name", task.as_str().unwrap()).body(get.to_string()), protocol).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            assert_eq!(mesh.upstream.last().all("mcp-name"), ["task-1"]);
             // The state of a request that wants more input.
             let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
             let modern = |token: &str, params: Value| {

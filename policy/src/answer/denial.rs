@@ -87,7 +87,8 @@ impl Denial {
     }
 
     /// Tells the callers of an endpoint in the protocol that they speak: as an error of JSON-RPC, with the id of the request that
-    /// is denied. Before version 2026-07-28 with status 200, for clients of those end the whole conversation at another one.
+    /// is denied. Before version 2026-07-28 with status 200, for clients of those end the whole conversation at another one, that
+    /// of a notification included.
     pub(crate) fn told_in_json_rpc(mut self, findings: &Findings) -> Self {
         let id = match (&findings.calls, &findings.fault) {
             (Some(calls), _) => calls.messages.iter().find_map(|called| called.id.clone().filter(|_| called.method.is_some())),
@@ -120,7 +121,8 @@ impl Denial {
         } else {
             self.response.body = rpc::error(id.as_ref().map(Id::to_json), code, &message, &data);
         }
-        if is_older && id.is_some() && self.response.status == 403 {
+        let is_message = findings.calls.as_ref().is_some_and(|calls| calls.messages.iter().any(|called| called.is_message()));
+        if is_older && is_message && self.response.status == 403 {
             self.response.status = 200;
         }
         if let Some((_, kind)) = self.response.headers.iter_mut().find(|(name, _)| name == "content-type") {

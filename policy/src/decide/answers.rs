@@ -164,6 +164,11 @@ impl Answers {
         if let Some(Value::Object(params)) = message.get_mut("params") {
             changed |= self.tie_task(params.get_mut("taskId"), claims);
             changed |= self.tie_related(params, claims);
+            // What of `subscriptions/listen` the server keeps to.
+            let listened = params.get_mut("notifications").and_then(|listened| listened.get_mut("taskIds"));
+            for task in listened.and_then(Value::as_array_mut).into_iter().flatten() {
+                changed |= self.tie_task(Some(task), claims);
+            }
         }
         let Some(Value::Object(result)) = message.get_mut("result") else { return Ok(changed) };
         for (name, kind) in [("tools", NameKind::Tool), ("prompts", NameKind::Prompt), ("resources", NameKind::Resource)] {

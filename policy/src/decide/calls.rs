@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::commands::mcp::endpoint::{Endpoint, Entry, NameKind};
-use crate::commands::mcp::message::{self, Fault, HandleKind, Id, Message, Wanted};
+use crate::commands::mcp::message::{self, Fault, HandleKind, Id, Message, TASK, Wanted, encoded};
 use crate::commands::mcp::version::{Version, one};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
@@ -24,6 +24,9 @@ use crate::state::worker::Worker;
 /// The field of the head with the protocol's own session, which a server gives out.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
 
+/// The field of the head that repeats what a message names.
+const NAME_HEADER: &str = "mcp-name";
+
 /// What the body of a request at an endpoint asks for.
 #[derive(Debug)]
 pub(crate) struct Calls {
@@ -37,6 +40,8 @@ pub(crate) struct Calls {
     pub(crate) key: Option<HandleKey>,
     /// The protocol's session as the server gave it out, where the head has one.
     pub(crate) session: Option<String>,
+    /// `Mcp-Name`, where it repeats a task: as the server gave that out.
+    pub(crate) name: Option<String>,
     /// The body with its handles as the server gave them out, where it has any.
     pub(crate) body: Option<String>,
 }
@@ -69,7 +74,8 @@ impl Calls {
         let message::Body { batch, messages, value } = message::read(body, headers)?;
         let version = messages.first().map_or(Version::V2025_03_26, |message| message.version);
         let messages = messages.into_iter().map(|message| Called::of(message, endpoint)).collect();
-        Ok(Self { endpoint: Rc::clone(endpoint), version, batch, messages, value, key: None, session: None, body: None })
+        let endpoint = Rc::clone(endpoint);
+        Ok(Self { endpoint, version, batch, messages, value, key: None, session: None, name: None, body: None })
     }
 
     /// What a head without a body asks for at an endpoint: the stream of the server's own messages, or the end of the protocol's
@@ -96,6 +102,7 @@ impl Calls {
             value: Value::Null,
             key: None,
             session: None,
+            name: None,
             body: None,
         })
     }
@@ -205,9 +212,16 @@ impl Calls {
         for (index, called) in self.messages.iter().enumerate() {
             for handle in &called.handles {
                 let message = if self.batch { self.value.get_mut(index) } else { Some(&mut self.value) };
-                let place = message.and_then(|message| message.pointer_mut(handle.place));
+                let place = message.and_then(|message| message.pointer_mut(&handle.place));
                 match (key.untie(&session.claims, handle.kind, &handle.text), place) {
                     (Some(text), Some(place)) => {
+                        // It has been compared with the body, and repeats a task where the message is about one.
+                        if handle.place == TASK
+                            && called.is_about_task()
+                            && one(headers, NAME_HEADER).is_ok_and(|name| name.is_some())
+                        {
+                            self.name = Some(encoded(text).into_owned());
+                        }
                         *place = text.into();
                         changed = true;
                     }
@@ -241,7 +255,7 @@ impl Called {
             }
             Wanted::Tool { .. } | Wanted::Prompt { .. } | Wanted::Resource(_) | Wanted::Method(_) | Wanted::Answer => None,
         });
-        let of_task = asks_task || !handles.is_empty() || method.as_deref().is_some_and(|method| method.starts_with("tasks/"));
+        let of_task = asks_task || !handles.is_empty() || is_about_task(method.as_deref());
         let found = |wanted: Wanted| {
             let (kind, name, arguments) = match wanted {
                 Wanted::Tool { name, arguments } => (NameKind::Tool, name, arguments),
@@ -260,6 +274,10 @@ impl Called {
         Self { id, method, wants: wants.into_iter().map(found).collect(), handles, target, arguments_sha256, of_task }
     }
 
+    fn is_about_task(&self) -> bool {
+        is_about_task(self.method.as_deref())
+    }
+
     /// May its answer hold what the server wants to see again?
     pub(crate) fn gives_handles(&self, version: Version) -> bool {
         let method = self.method.as_deref().unwrap_or_default();
@@ -269,11 +287,20 @@ impl Called {
             || version.is_sessionless() && matches!(method, "tools/call" | "prompts/get" | "resources/read")
     }
 
+    /// Did it come in a body?
+    pub(crate) fn is_message(&self) -> bool {
+        self.method.is_some() || self.id.is_some()
+    }
+
     /// Is it answered by a list?
     pub(crate) fn lists(&self) -> bool {
         let method = self.method.as_deref().unwrap_or_default();
         matches!(method, "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list")
     }
+}
+
+fn is_about_task(method: Option<&str>) -> bool {
+    method.is_some_and(|method| method.starts_with("tasks/"))
 }
 
 impl Found {

@@ -272,7 +272,8 @@ impl Exchange {
         if rules.enforces() {
             if let Some(calls) = &findings.calls {
                 let length = calls.body.as_ref().map(String::len);
-                edits.for_calls(headers, calls.session.as_deref(), length, calls.answer_is_read());
+                let (session, name) = (calls.session.as_deref(), calls.name.as_deref());
+                edits.for_calls(headers, session, name, length, calls.answer_is_read());
             }
             edits.strip_overrides(headers);
             edits.strip_tokens(headers, &self.strip);
@@ -386,7 +387,7 @@ fn charge_call(
     let command = |name: &str| rules.command(name).map(|(command, _)| command);
     match calls {
         Some(calls) => {
-            let commands: Vec<_> = calls.every_name().filter_map(|name| command(name)).collect();
+            let commands: Vec<_> = calls.every_name().filter_map(command).collect();
             usage::charge(rules, session, &commands, admission.carried(), worker, trace)
         }
         None => {

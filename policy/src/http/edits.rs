@@ -203,7 +203,14 @@ impl Edits {
 
     /// For a request at an MCP endpoint: the protocol's fields stand there once and in their own spelling, as they were judged; the
     /// session is the server's again; and a body that was changed has its own length. `reads`: the answer has to be read.
-    pub(crate) fn for_calls(&mut self, headers: &Headers<'_>, session: Option<&str>, length: Option<usize>, reads: bool) {
+    pub(crate) fn for_calls(
+        &mut self,
+        headers: &Headers<'_>,
+        session: Option<&str>,
+        name: Option<&str>,
+        length: Option<usize>,
+        reads: bool,
+    ) {
         for known in ["mcp-session-id", "mcp-method", "mcp-name", "mcp-protocol-version"] {
             for (found, _) in headers {
                 if same_name(found, known) && !found.eq_ignore_ascii_case(known.as_bytes()) {
@@ -213,6 +220,9 @@ impl Edits {
         }
         if let Some(session) = session {
             self.replace("mcp-session-id", session);
+        }
+        if let Some(name) = name {
+            self.replace("mcp-name", name);
         }
         if let Some(length) = length {
             for name in ["content-digest", "repr-digest", "digest", "content-md5"] {

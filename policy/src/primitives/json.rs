@@ -159,13 +159,19 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if map.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
             }
-            if self.twins.is_some() && !folded.insert(name.to_lowercase()) {
+            if self.twins.is_some() && !folded.insert(fold(&name)) {
                 return Err(A::Error::custom("two members that differ in case alone"));
             }
             map.insert(name, members.next_value_seed(inner)?);
         }
         Ok(Value::Object(map))
     }
+}
+
+/// A text without its case: upper first, so that `ſ` and the Kelvin sign are the letters that simple case folding makes of them, as
+/// Go's `encoding/json` does, and a final sigma is a sigma.
+pub(crate) fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Appends a string. Nearly always it is the text itself: a document of 100,000 revocations has half a million of them, and a

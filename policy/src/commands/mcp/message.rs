@@ -1,5 +1,6 @@
 //! What a body says: messages of JSON-RPC 2.0, and what each asks for. Whatever could be read as something else is refused.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::version::{Version, one};
 use crate::http::head::Headers;
-use crate::primitives::json::{BodyFault, parse_body};
+use crate::primitives::json::{BodyFault, fold, parse_body};
 use crate::primitives::limits;
 
 /// Why a body says nothing that can be judged; never what stands in it.
@@ -140,15 +141,41 @@ pub(crate) struct Handle {
     pub(crate) kind: HandleKind,
     pub(crate) text: String,
     /// The JSON pointer in the message (RFC 6901).
-    pub(crate) place: &'static str,
+    pub(crate) place: Cow<'static, str>,
 }
 
-/// Where the specifications put handles: a task's id in the methods of tasks and in what is related to one, the state of a request
-/// that wants more input. Cursors are no handles: a list is cut down whatever page it is. A subscription's id is the caller's own.
-const HANDLES: [(&str, HandleKind); 3] = [
-    ("/params/taskId", HandleKind::Task),
+/// Where a task is that a message is about.
+pub(crate) const TASK: &str = "/params/taskId";
+
+/// Where the specifications put handles: a task's id in the methods of tasks and in what is related to one, an answer of the caller
+/// included; the state of a request that wants more input. Cursors are no handles: a list is cut down whatever page it is. A
+/// subscription's id is the caller's own.
+const HANDLES: [(&str, HandleKind); 4] = [
+    (TASK, HandleKind::Task),
     ("/params/_meta/io.modelcontextprotocol~1related-task/taskId", HandleKind::Task),
+    ("/result/_meta/io.modelcontextprotocol~1related-task/taskId", HandleKind::Task),
     ("/params/requestState", HandleKind::RequestState),
+];
+
+/// The tasks that `subscriptions/listen` has told of, results included (SEP-2663, *Task Status Notifications*).
+const LISTENED: &str = "/params/notifications/taskIds";
+
+const OF_META: &[&str] = &["io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/related-task"];
+
+/// The members that are read, by the object that they are in.
+const READ: [(&str, &[&str]); 9] = [
+    ("", &["jsonrpc", "id", "method", "params", "result", "error"]),
+    (
+        "/params",
+        &["_meta", "arguments", "name", "notifications", "protocolVersion", "ref", "requestState", "task", "taskId", "uri"],
+    ),
+    ("/params/_meta", OF_META),
+    ("/params/_meta/io.modelcontextprotocol~1related-task", &["taskId"]),
+    ("/params/notifications", &["resourceSubscriptions", "taskIds"]),
+    ("/params/ref", &["name", "type", "uri"]),
+    ("/result", &["_meta"]),
+    ("/result/_meta", OF_META),
+    ("/result/_meta/io.modelcontextprotocol~1related-task", &["taskId"]),
 ];
 
 const META_VERSION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
@@ -203,6 +230,9 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
     if object.keys().any(|name| !known.contains(&name.as_str())) {
         return Err(Fault::Message("a member that messages do not have"));
     }
+    if has_other_case(value) {
+        return Err(Fault::Message("a member that is one of the protocol's but for its case"));
+    }
     let params = match object.get("params") {
         None => None,
         Some(Value::Object(params)) => Some(params),
@@ -215,7 +245,11 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
     {
         return Err(Fault::Header("`MCP-Protocol-Version` is another version than that of the body"));
     }
-    let version = announced.or(said).unwrap_or(Version::V2025_03_26);
+    // The first message of the versions with sessions comes before any header: what it proposes is what it is in.
+    let proposed =
+        || value.pointer("/params/protocolVersion").filter(|_| object.get("method").is_some_and(|method| method == "initialize"));
+    let proposed = || Version::from_name(proposed()?.as_str()?).filter(|version| !version.is_sessionless());
+    let version = announced.or(said).or_else(proposed).unwrap_or(Version::V2025_03_26);
     if version.is_sessionless() && (announced.is_none() || said.is_none() && has_method && id.is_some()) {
         return Err(Fault::Header("version 2026-07-28 is named both in the head and in the body"));
     }
@@ -223,7 +257,8 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
         if version.is_sessionless() {
             return Err(Fault::Message("an answer, which version 2026-07-28 does not know"));
         }
-        return Ok(Message { id, version, method: None, wants: vec![Wanted::Answer], handles: Vec::new(), asks_task: false });
+        let handles = handles(value)?;
+        return Ok(Message { id, version, method: None, wants: vec![Wanted::Answer], handles, asks_task: false });
     }
     let method = object.get("method").and_then(Value::as_str).filter(|method| is_method(method));
     let method = method.ok_or(Fault::Message("`method` is not the name of one"))?;
@@ -231,14 +266,36 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
         return Err(Fault::Message("`initialize` in a list of messages"));
     }
     let wants = wants(method, params)?;
-    let handles = HANDLES.into_iter().filter_map(|(place, kind)| Some((place, kind, value.pointer(place)?)));
-    let handles = handles.map(|(place, kind, found)| match found.as_str() {
+    let handles = handles(value)?;
+    let asks_task = params.is_some_and(|params| params.contains_key("task"));
+    Ok(Message { id, version, method: Some(method.to_owned()), wants, handles, asks_task })
+}
+
+/// What of a message the server gave out before.
+fn handles(message: &Value) -> Result<Vec<Handle>, Fault> {
+    let listened = match message.pointer(LISTENED) {
+        None => &[],
+        Some(Value::Array(tasks)) => tasks.as_slice(),
+        Some(_) => return Err(Fault::Message("`taskIds` is no list")),
+    };
+    let listened = listened.iter().enumerate();
+    let listened = listened.map(|(index, found)| (Cow::Owned(format!("{LISTENED}/{index}")), HandleKind::Task, found));
+    let single = HANDLES.into_iter().filter_map(|(place, kind)| Some((Cow::Borrowed(place), kind, message.pointer(place)?)));
+    let found = single.chain(listened).map(|(place, kind, found)| match found.as_str() {
         Some(text) => Ok(Handle { kind, text: text.to_owned(), place }),
         None => Err(Fault::Message("a handle that is no text")),
     });
-    let handles = handles.collect::<Result<_, _>>()?;
-    let asks_task = params.is_some_and(|params| params.contains_key("task"));
-    Ok(Message { id, version, method: Some(method.to_owned()), wants, handles, asks_task })
+    found.collect()
+}
+
+/// Is there a member that differs from one that is read in case alone? A server that takes either for the other (Go's
+/// `encoding/json` does) would read what nobody has judged. Where both are there, the body has been refused before.
+fn has_other_case(message: &Value) -> bool {
+    READ.iter().any(|(place, known)| {
+        let object = message.pointer(place).and_then(Value::as_object);
+        let strange = object.into_iter().flat_map(Map::keys).filter(|name| !known.contains(&name.as_str()));
+        strange.map(|name| fold(name)).any(|name| known.iter().any(|known| fold(known) == name))
+    })
 }
 
 /// A text or an integer: `null` and fractions are none in the protocol, though JSON-RPC lets them be.
@@ -314,6 +371,10 @@ fn head_agrees(message: &Message, headers: &Headers<'_>) -> Result<(), Fault> {
     }
     let named = match message.wants.first() {
         Some(Wanted::Tool { name, .. } | Wanted::Prompt { name, .. } | Wanted::Resource(name)) => Some(name),
+        // SEP-2663, *Routing Headers*.
+        Some(Wanted::Method(method)) if method.starts_with("tasks/") => {
+            message.handles.iter().find(|handle| handle.place == TASK).map(|handle| &handle.text)
+        }
         Some(Wanted::Method(_) | Wanted::Answer) | None => None,
     };
     // Subscriptions to resources are none of the methods that have the field by the specification.
@@ -329,8 +390,19 @@ fn head_agrees(message: &Message, headers: &Headers<'_>) -> Result<(), Fault> {
 fn decoded(value: &[u8]) -> Option<Vec<u8>> {
     match value.strip_prefix(b"=?base64?").and_then(|value| value.strip_suffix(b"?=")) {
         Some(coded) => STANDARD.decode(coded).ok(),
-        None => Some(value.to_vec()),
+        None => is_plain(value).then(|| value.to_vec()),
     }
+}
+
+/// May a value of `Mcp-Name` stand for itself? Visible ASCII, and spaces inside.
+fn is_plain(value: &[u8]) -> bool {
+    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) && value.trim_ascii() == value
+}
+
+/// A text as the value of `Mcp-Name`.
+pub(crate) fn encoded(text: &str) -> Cow<'_, str> {
+    let is_code = text.starts_with("=?base64?") && text.ends_with("?=");
+    if is_plain(text.as_bytes()) && !is_code { text.into() } else { format!("=?base64?{}?=", STANDARD.encode(text)).into() }
 }
 
 #[cfg(test)]
@@ -376,6 +448,105 @@ mod tests {
         let related = json!({"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}});
         assert_eq!(handles(related), [(HandleKind::Task, "t".to_owned())]);
         assert!(of(&json!({"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"taskId": 7}})).is_err());
+        let listened = json!({"notifications": {"taskIds": ["t", "u"]}});
+        assert_eq!(handles(listened), ["t", "u"].map(|text| (HandleKind::Task, text.to_owned())));
+        assert!(handles(json!({"notifications": {"toolsListChanged": true}, "arguments": {"taskId": "t"}})).is_empty());
+        for wrong in [json!("t"), json!([7])] {
+            assert!(of(&call("subscriptions/listen", json!({"notifications": {"taskIds": wrong}}))).is_err());
+        }
+        let answer =
+            |result: Value| of(&json!({"jsonrpc": "2.0", "id": 1, "result": result})).unwrap().messages.remove(0).handles;
+        let related = answer(json!({"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}}));
+        assert_eq!(related.into_iter().map(|handle| handle.text).collect::<Vec<_>>(), ["t"]);
+        assert!(answer(json!({"action": "accept"})).is_empty());
+    }
+
+    fn call(method: &str, params: Value) -> Value {
+        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    }
+
+    /// Each handle is where it says: there it is written anew.
+    #[test]
+    fn a_handle_is_at_its_place() {
+        let meta = json!({"io.modelcontextprotocol/related-task": {"taskId": "r"}});
+        let listen = call("subscriptions/listen", json!({"_meta": meta, "notifications": {"taskIds": ["a", "b"]}}));
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"_meta": meta}});
+        for (body, count) in [(listen, 3), (call("tasks/get", json!({"taskId": "t", "requestState": "s"})), 2), (answer, 1)] {
+            let handles = of(&body).unwrap().messages.remove(0).handles;
+            assert_eq!(handles.len(), count);
+            for handle in handles {
+                assert_eq!(body.pointer(&handle.place), Some(&Value::from(handle.text)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_one_of_the_protocols_but_for_its_case_is_refused() {
+        for (method, params) in [
+            ("tools/call", json!({"name": "a", "Arguments": {}})),
+            ("tools/call", json!({"name": "a", "argument\u{17f}": {}})),
+            ("tools/call", json!({"name": "a", "RequestState": "s"})),
+            ("tools/call", json!({"name": "a", "_META": {}})),
+            ("tools/call", json!({"name": "a", "_meta": {"io.modelcontextprotocol/Related-Task": {"taskId": "t"}}})),
+            ("tools/call", json!({"name": "a", "_meta": {"io.modelcontextprotocol/related-task": {"TaskId": "t"}}})),
+            ("subscriptions/listen", json!({"Notifications": {}})),
+            ("subscriptions/listen", json!({"notifications": {"resourcesubscriptions": ["a:b"]}})),
+            ("subscriptions/listen", json!({"notifications": {"TaskIds": ["t"]}})),
+            ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "p", "URI": "a:b"}})),
+            ("tasks/list", json!({"TaskID": "t"})),
+        ] {
+            let said = of(&call(method, params.clone())).map(drop);
+            assert_eq!(said, Err(Fault::Message("a member that is one of the protocol's but for its case")), "{params}");
+        }
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"_Meta": {}}});
+        assert!(of(&answer).is_err());
+        // What is nobody's, or the tool's own.
+        assert!(of(&call("tools/call", json!({"name": "a", "arguments": {"Name": 1}, "other": 2}))).is_ok());
+    }
+
+    #[test]
+    fn an_initialize_without_a_header_is_in_the_version_that_it_proposes() {
+        let version = |method: &str, proposed: Value, headers: &Headers<'_>| {
+            let body = call(method, json!({"protocolVersion": proposed}));
+            read(body.to_string().as_bytes(), headers).unwrap().messages[0].version
+        };
+        assert_eq!(version("initialize", json!("2025-11-25"), &[]), Version::V2025_11_25);
+        assert_eq!(version("initialize", json!("2025-11-25"), &[(b"mcp-protocol-version", b"2025-06-18")]), Version::V2025_06_18);
+        for unknown in [json!("2024-11-05"), json!("2026-07-28"), json!(7)] {
+            assert_eq!(version("initialize", unknown, &[]), Version::V2025_03_26);
+        }
+        assert_eq!(version("ping", json!("2025-11-25"), &[]), Version::V2025_03_26);
+    }
+
+    #[test]
+    fn the_name_in_the_head_is_the_task_of_a_request_about_one() {
+        let params = |task: &str| json!({"taskId": task, "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}});
+        let said = |method: &str, name: Option<&str>| {
+            let mut headers: Vec<(&[u8], &[u8])> =
+                vec![(b"mcp-protocol-version", b"2026-07-28"), (b"mcp-method", method.as_bytes())];
+            headers.extend(name.map(|name| (&b"mcp-name"[..], name.as_bytes())));
+            read(call(method, params("t")).to_string().as_bytes(), &headers).is_ok()
+        };
+        assert!(said("tasks/get", Some("t")) && said("tasks/cancel", Some("=?base64?dA==?=")) && said("tasks/get", None));
+        assert!(!said("tasks/get", Some("u")) && !said("tools/list", Some("t")));
+    }
+
+    /// The examples of *Value Encoding*, and what is no value.
+    #[test]
+    fn names_are_coded_for_a_head() {
+        for (text, value) in [
+            ("us-west1", "us-west1"),
+            ("Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="),
+            (" padded ", "=?base64?IHBhZGRlZCA=?="),
+            ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
+            ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+        ] {
+            assert_eq!(encoded(text), value);
+            assert_eq!(decoded(value.as_bytes()).as_deref(), Some(text.as_bytes()));
+        }
+        for wrong in ["世界", " padded ", "a\u{7f}", "=?base64?dA?=", "=?base64?dB==?=", "=?base64?literal!?="] {
+            assert_eq!(decoded(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     proptest! {

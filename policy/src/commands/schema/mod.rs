@@ -10,12 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex_lite::Regex;
 use serde_json::{Map, Number, Value};
 
-use crate::primitives::json::canonical;
+use crate::primitives::json::{canonical, fold};
 use crate::primitives::limits;
 
 /// A schema that values are held to.
 #[derive(Debug)]
-pub(crate) struct Schema(Node);
+pub(crate) struct Schema {
+    node: Node,
+    /// The properties that it names anywhere: without their case, and as they are written.
+    names: BTreeMap<String, BTreeSet<String>>,
+}
 
 /// What breaks which rule. Never the value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,9 +145,51 @@ struct Objects {
 }
 
 impl Schema {
+    fn new(node: Node) -> Self {
+        let mut names = BTreeMap::new();
+        if let Node::Rules(rules) = &node {
+            name_properties(&rules.source, &mut names);
+        }
+        Self { node, names }
+    }
+
     /// Says whether a value keeps to it, and if not, what breaks which rule.
     pub(crate) fn check(&self, value: &Value) -> Result<(), Violation> {
-        self.0.check(value, &mut String::new())
+        self.check_case(value, &mut String::new())?;
+        self.node.check(value, &mut String::new())
+    }
+
+    /// To the schema `Limit` is a member like any other; a tool that takes either case for the other reads it as the `limit` that
+    /// is bounded. Not a rule of the schema itself, for `not` would turn it around.
+    fn check_case(&self, value: &Value, place: &mut String) -> Result<(), Violation> {
+        match value {
+            Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+                let known = self.names.get(&fold(name));
+                within(place, name, |place| match known.filter(|known| !known.contains(name)) {
+                    Some(_) => broken(place, "must be spelled in the case that the policy names"),
+                    None => self.check_case(value, place),
+                })
+            }),
+            Value::Array(items) => {
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(index, item)| within(place, &index.to_string(), |place| self.check_case(item, place)))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+}
+
+/// All names of properties in a schema as its author wrote it.
+fn name_properties(source: &Value, names: &mut BTreeMap<String, BTreeSet<String>>) {
+    match source {
+        Value::Object(members) => {
+            for name in members.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+                names.entry(fold(name)).or_default().insert(name.clone());
+            }
+            members.values().for_each(|value| name_properties(value, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| name_properties(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

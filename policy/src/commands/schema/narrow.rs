@@ -11,7 +11,7 @@ impl Schema {
     /// At the top nothing is combined by `allOf`, which the models' interfaces do not take there; and what is annotated stays where it
     /// is, as `x-mcp-header` means something on a chain of `properties` alone.
     pub(crate) fn narrow(&self, advertised: &Value) -> Value {
-        match (&self.0, advertised) {
+        match (&self.node, advertised) {
             // What nothing keeps to would be no schema to some, and the whole list no list.
             (Node::Rules(ours), Value::Object(theirs)) => {
                 merge(ours, theirs, true).map_or_else(|| advertised.clone(), Value::Object)

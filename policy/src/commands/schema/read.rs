@@ -52,7 +52,7 @@ impl Schema {
             );
             return None;
         }
-        Some(Self(node))
+        Some(Self::new(node))
     }
 }
 

@@ -15,7 +15,7 @@ fn read(schema: &Value) -> Result<Node, Vec<String>> {
 }
 
 fn schema(schema: &Value) -> Schema {
-    Schema(read(schema).unwrap_or_else(|errors| panic!("{schema}: {errors:?}")))
+    Schema::new(read(schema).unwrap_or_else(|errors| panic!("{schema}: {errors:?}")))
 }
 
 /// Groups whose schemas are refused, by their file: what they use is not of the part that is known here.
@@ -70,6 +70,32 @@ fn what_is_broken_is_said_and_where_but_not_the_value() {
     assert_eq!(broken(json!({"text": "b"})).rule, "must match ^a");
     assert_eq!(broken(json!({"text": "a", "secret": 1})).rule, "must not be there");
     assert_eq!(schema.check(&json!({"text": "a\u{1f600}x", "a/b": []})), Ok(()));
+}
+
+/// A tool that takes either case for the other would read what is held to nothing.
+#[test]
+fn a_member_is_no_other_property_but_for_its_case() {
+    let schema = schema(&json!({"properties": {"limit": {"maximum": 100}, "ID": {}, "id": {}},
+        "anyOf": [{"properties": {"scope": {"const": "own"}}}], "not": {"properties": {"admin": {"const": true}}, "required": ["admin"]}}));
+    for fine in
+        [json!({"limit": 1, "limits": 2, "ID": 1}), json!({"id": 1}), json!({"x": {"limit": 1000}}), json!({"other": [1]})]
+    {
+        assert_eq!(schema.check(&fine), Ok(()), "{fine}");
+    }
+    for (wrong, place) in [
+        (json!({"Limit": 1}), "/Limit"),
+        (json!({"l\u{130}mit": 1, "LIMIT": 1}), "/LIMIT"),
+        (json!({"Id": 1}), "/Id"),
+        (json!({"\u{17f}cope": "all"}), "/\u{17f}cope"),
+        (json!({"Admin": true}), "/Admin"),
+        (json!({"x": [{"Limit": 1}]}), "/x/0/Limit"),
+    ] {
+        let violation = schema.check(&wrong).unwrap_err();
+        assert_eq!(
+            (violation.pointer.as_str(), violation.rule.as_str()),
+            (place, "must be spelled in the case that the policy names")
+        );
+    }
 }
 
 #[test]
@@ -194,7 +220,7 @@ proptest! {
         if let Ok(node) = read(&within) {
             prop_assert_eq!(node.takes(&value), mine.takes(&value) && other.takes(&value), "within another: {}", within);
         }
-        let top = Schema(mine).narrow(&theirs);
+        let top = Schema::new(mine).narrow(&theirs);
         prop_assert!(!takes(&top) || other.takes(&value), "wider: {top}");
     }
 }

@@ -133,9 +133,17 @@ mod tests {
     #[test]
     fn members_that_differ_in_case_alone_are_one_too_many() {
         assert_eq!(fault(r#"{"name":1,"nome":2,"a":{"Name":3}}"#), None);
-        for twins in
-            [r#"{"name":1,"Name":2}"#, r#"{"a":[{"name":1,"N\u0061ME":2}]}"#, "{\"\u{e9}\":1,\"\u{c9}\":2}", r#"{"a":1,"a":2}"#]
-        {
+        assert_eq!(fault("{\"s\":1,\"\u{df}\":2,\"k\":3,\"\u{3c3}\":4}"), None);
+        for twins in [
+            r#"{"name":1,"Name":2}"#,
+            r#"{"a":[{"name":1,"N\u0061ME":2}]}"#,
+            "{\"\u{e9}\":1,\"\u{c9}\":2}",
+            r#"{"a":1,"a":2}"#,
+            // Long s, the Kelvin sign, and a final sigma.
+            "{\"arguments\":1,\"argument\u{17f}\":2}",
+            "{\"token\":1,\"to\u{212a}en\":2}",
+            "{\"\u{3c3}\":1,\"\u{3c2}\":2}",
+        ] {
             assert!(matches!(fault(twins), Some(BodyFault::Json { .. })), "{twins}");
         }
     }
