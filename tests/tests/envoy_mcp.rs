@@ -105,7 +105,7 @@ async fn server() -> Upstream {
                 Answer::pieces(&[front, back], Duration::from_millis(30), false).header("content-type", "application/json")
             }
             Some("trailers") => json(&text).trailer("x-sum", "1"),
-            Some("broken") => json(&text[..text.len() - 1]),
+            Some("broken") => json(text.trim_end_matches('}')),
             Some("coded") => json(&text).header("content-encoding", "gzip"),
             Some("text") => Answer::ok(text).header("content-type", "text/plain"),
             Some("large") => json(&text.replace("done", &"x".repeat(3 << 20)).replace("what to look for", &"x".repeat(1 << 20))),

@@ -74,10 +74,10 @@ pub fn explain(
     };
     let (seen, grants) = (explanation.seen, explanation.grants);
     // In the head, or the first one in the body.
-    let command = seen.iter().find_map(|seen| match seen {
-        CheckStep::Lookup { command, .. } | CheckStep::Command { command } => command.clone(),
-        _ => None,
-    });
+    let named = |seen: &CheckStep| {
+        if let CheckStep::Lookup { command, .. } | CheckStep::Command { command } = seen { command.clone() } else { None }
+    };
+    let command = seen.iter().find_map(named);
     let reason = exchange.reason();
     let denied = decision == Decision::Deny || reason.is_some();
     let nearest = command.as_deref().filter(|_| denied).and_then(|command| nearest::find(command, &grants));
