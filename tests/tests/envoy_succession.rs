@@ -232,7 +232,14 @@ async fn two_listeners_leave_each_others_streams_alone_whatever_their_plugins_ar
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_that_an_older_one_cannot_read_and_one_that_is_refused() {
+    // Longer than a main thread stands still that tries a filter while the other tests do the same.
+    const PATIENT: Duration = Duration::from_secs(15);
     let scenario = Scenario::new();
+    let policy = |scenario: &Scenario, generation, revoked: &Value| {
+        let mut policy = policy(scenario, generation, revoked);
+        policy["session"]["orphaned_streams"] = json!(format!("{}s", PATIENT.as_secs()));
+        policy
+    };
     let mesh = Mesh::with("unread", &policy(&scenario, 1, &json!([])), feeds().await, wasm::chaperone(), &[]).await;
     let mut open = Open::several(&mesh, &feed(&scenario, "s-1"), 6).await;
     // The newer filter's configuration is refused in its trial: nothing has changed, for open streams either.
@@ -250,7 +257,7 @@ async fn a_filter_that_an_older_one_cannot_read_and_one_that_is_refused() {
     while mesh.envoy.stat(REJECTED).await < 2 {
         sleep(Duration::from_millis(20)).await;
     }
-    sleep(BOUND + SLACK).await;
+    sleep(PATIENT + SLACK).await;
     for stream in &mut open {
         assert!(stream.is_silent().await, "a refused update ends nothing");
     }

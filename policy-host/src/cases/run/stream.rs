@@ -107,6 +107,7 @@ impl Stream {
             }
         };
         let bytes = traffic.request_body.len() as u64;
+        let sent = traffic.request.is_some();
         let upstream = traffic.request.map(|headers| host::Request {
             headers,
             body: traffic.request_body,
@@ -119,10 +120,10 @@ impl Stream {
         // Coverage and the reason of a cut are in parts of the record that an outcome does not take from it.
         let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok());
         let mut outcome = Outcome { record, ..outcome(&exchange) };
-        // What was let through, and then answered in the upstream's stead, has ended no other way; where the filter says so itself,
-        // the request was no denied one either.
+        // What was let through, and then answered in the upstream's stead, has ended no other way; and where the filter says so itself,
+        // something stands in the place of what upstream said.
         let ended = outcome.record.as_ref().is_some_and(|record| record.pointer("/unmapped/ended_by").is_some());
-        let cut = reset || (answered && (stays_open || ended));
+        let cut = reset || (sent && ended) || (answered && stays_open);
         // Also where the filter answered after it had let something through, which is no denial that anybody wants.
         outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
