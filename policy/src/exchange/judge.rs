@@ -208,14 +208,14 @@ impl Exchange {
                 let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
                 let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, headers, audit_id);
                 watch = given.zip(enforced).map(|(given, rules)| Watch::new(given, rules.echoes));
-                let body = findings.calls.as_mut().and_then(|calls| calls.body.take()).filter(|_| observed.is_none());
+                let body = findings.calls.as_mut().and_then(|calls| calls.body.take());
                 Decision::Forward(Permit { edits, body, observed })
             }
         };
         let Findings { authenticated, bound, ends, ended_now, transfer, calls, .. } = findings;
         let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
-        let enforced = policy.rules().is_some_and(Rules::enforces) && matches!(outcome, Outcome::Allowed);
+        let enforced = policy.rules().is_some_and(Rules::enforces) && !matches!(outcome, Outcome::Denied(_));
         let answers = calls.map(|calls| Box::new(Answers::to(*calls, enforced)));
         let judged =
             Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers };

@@ -178,15 +178,15 @@ fn read_properties(
 /// back.
 fn read_pattern(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Regex> {
     let pattern = text(value, at, errors, "write a regular expression, such as `^[a-z]+$`")?;
+    if pattern.len() > limits::PATTERN_BYTES {
+        let help = format!("shorten it to {} bytes", limits::PATTERN_BYTES);
+        errors.add_with_help(at, "a regular expression that is too long", help);
+        return None;
+    }
     // What is not of ECMA-262 (§21.2) or means another thing there, and agents may be shown it.
     let other = ["(?", "\\z", "\\A", "[[:"].iter().any(|part| pattern.replace("(?:", "(").contains(part));
     match RegexBuilder::new(pattern).size_limit(limits::PATTERN_PROGRAM_BYTES).build() {
-        Ok(regex) if !other && pattern.len() <= limits::PATTERN_BYTES => Some(regex),
-        Ok(_) if !other => {
-            let help = format!("shorten it to {} bytes", limits::PATTERN_BYTES);
-            errors.add_with_help(at, "a regular expression that is too long", help);
-            None
-        }
+        Ok(regex) if !other => Some(regex),
         Ok(_) | Err(_) => {
             let help =
                 "write it without looking around, referring back, flags, `\\p{…}` and large repetitions, and close what it opens";
