@@ -69,13 +69,17 @@ struct Found {
 }
 
 impl Calls {
+    fn new(endpoint: &Rc<Endpoint>, version: Version, batch: bool, messages: Vec<Called>, value: Value) -> Self {
+        let endpoint = Rc::clone(endpoint);
+        Self { endpoint, version, batch, messages, value, key: None, session: None, name: None, body: None }
+    }
+
     /// Finds the commands of a whole body.
     pub(crate) fn read(endpoint: &Rc<Endpoint>, body: &[u8], headers: &Headers<'_>) -> Result<Self, Fault> {
         let message::Body { batch, messages, value } = message::read(body, headers)?;
         let version = messages.first().map_or(Version::V2025_03_26, |message| message.version);
         let messages = messages.into_iter().map(|message| Called::of(message, endpoint)).collect();
-        let endpoint = Rc::clone(endpoint);
-        Ok(Self { endpoint, version, batch, messages, value, key: None, session: None, name: None, body: None })
+        Ok(Self::new(endpoint, version, batch, messages, value))
     }
 
     /// What a head without a body asks for at an endpoint: the stream of the server's own messages, or the end of the protocol's
@@ -93,24 +97,18 @@ impl Calls {
             arguments_sha256: None,
             of_task: false,
         };
-        let endpoint = Rc::clone(endpoint);
-        Ok(Self {
-            endpoint,
-            version,
-            batch: false,
-            messages: vec![called],
-            value: Value::Null,
-            key: None,
-            session: None,
-            name: None,
-            body: None,
-        })
+        Ok(Self::new(endpoint, version, false, vec![called], Value::Null))
+    }
+
+    /// All that it asks for.
+    fn found(&self) -> impl Iterator<Item = &Found> {
+        self.messages.iter().flat_map(|called| &called.wants)
     }
 
     /// The commands that it asks for, each once; with `None` for what is none.
     fn commands(&self) -> Vec<Option<CommandId>> {
         let mut commands = Vec::new();
-        for found in self.messages.iter().flat_map(|called| &called.wants) {
+        for found in self.found() {
             let command = found.entry.as_ref().map(|entry| entry.command);
             if !commands.contains(&command) {
                 commands.push(command);
@@ -130,17 +128,16 @@ impl Calls {
     }
 
     /// Names of its commands, as often as each is asked for.
-    pub(crate) fn every_name(&self) -> impl Iterator<Item = &str> {
-        let found = self.messages.iter().flat_map(|called| &called.wants);
-        found.filter_map(|found| found.entry.as_ref()).map(|entry| &*entry.name)
+    pub(crate) fn every_name(&self) -> impl Iterator<Item = &Rc<str>> {
+        self.found().filter_map(|found| found.entry.as_ref()).map(|entry| &entry.name)
     }
 
     /// Names of its commands, each once.
     pub(crate) fn names(&self) -> Vec<Rc<str>> {
         let mut names: Vec<Rc<str>> = Vec::new();
-        for entry in self.messages.iter().flat_map(|called| &called.wants).filter_map(|found| found.entry.as_ref()) {
-            if !names.contains(&entry.name) {
-                names.push(Rc::clone(&entry.name));
+        for name in self.every_name() {
+            if !names.contains(name) {
+                names.push(Rc::clone(name));
             }
         }
         names
@@ -167,7 +164,7 @@ impl Calls {
         if !known.is_empty() {
             authorize_command(rules, session, &known, worker.latest(), findings, trace)?;
         }
-        for found in self.messages.iter().flat_map(|called| &called.wants) {
+        for found in self.found() {
             if let Err(violation) = found.arguments_fit() {
                 trace.saw(|| CheckStep::Arguments {
                     command: found.entry.as_ref().map(|entry| entry.name.to_string()).unwrap_or_default(),

@@ -387,7 +387,7 @@ fn charge_call(
     let command = |name: &str| rules.command(name).map(|(command, _)| command);
     match calls {
         Some(calls) => {
-            let commands: Vec<_> = calls.every_name().filter_map(command).collect();
+            let commands: Vec<_> = calls.every_name().filter_map(|name| command(name)).collect();
             usage::charge(rules, session, &commands, admission.carried(), worker, trace)
         }
         None => {
