@@ -347,6 +347,43 @@ async fn a_denial_is_an_error_that_a_client_can_live_with_and_on_record() {
     assert_eq!(mesh.upstream.count(), 0);
 }
 
+/// What the specification has a code for, with the status and the id that it asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_of_the_protocol_is_told_by_its_code() {
+    let scenario = Scenario::new();
+    let mesh = mesh("mcp-codes", &scenario).await;
+    let token = scenario.token("s-1");
+    let said = |version: &str| json!({"io.modelcontextprotocol/protocolVersion": version});
+    let read = |version: &str| json!({"uri": "docs://handbook/a", "_meta": said(version)});
+    let (old, new) = ("2025-11-25", "2026-07-28");
+    for (version, method, params, status, code) in [
+        (new, "resources/read", read(new), 200, None),
+        (new, "resources/read", json!({"uri": "docs://handbook/a"}), 400, Some(-32_602)),
+        (new, "resources/read", read("2020-01-01"), 400, Some(-32_020)),
+        ("2020-01-01", "resources/read", read(new), 400, Some(-32_020)),
+        ("2020-01-01", "resources/read", read("2020-01-01"), 400, Some(-32_022)),
+        (new, "logging/setLevel", json!({"level": "debug", "_meta": said(new)}), 404, Some(-32_601)),
+        (new, "resources/subscribe", read(new), 404, Some(-32_601)),
+        (old, "resources/subscribe", json!({"uri": "docs://handbook/a"}), 200, None),
+        (old, "logging/setLevel", json!({"level": "debug"}), 200, Some(-32_601)),
+        (old, "tools/call", json!({"name": "unheard_of"}), 200, Some(-31_403)),
+    ] {
+        let body = message(method, &params).to_string();
+        let call = Call::new("POST", "/mcp").bearer(&token).header("content-type", "application/json").body(body);
+        let call = call.header("mcp-protocol-version", version).header("mcp-method", method);
+        let call = if method == "resources/read" { call.header("mcp-name", "docs://handbook/a") } else { call };
+        let before = mesh.upstream.count();
+        let reply = mesh.send(&call, Protocol::Http2).await;
+        let told = told(&reply);
+        assert_eq!((reply.status, told["error"]["code"].as_i64()), (status, code), "{version} {method} {params}: {told}");
+        assert_eq!((&told["id"], mesh.upstream.count() - before), (&json!(1), usize::from(code.is_none())), "{told}");
+        if code == Some(-32_022) {
+            assert_eq!(told["error"]["data"]["requested"], version);
+            assert!(told["error"]["data"]["supported"].as_array().unwrap().contains(&json!(old)), "{told}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_have_a_bound_and_an_end() {
     let scenario = Scenario::new();

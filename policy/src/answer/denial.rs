@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::commands::mcp::message::{Fault, Id};
+use crate::commands::mcp::message::{Fault, Faulty, Id};
 use crate::commands::mcp::rpc;
 use crate::commands::mcp::version::Version;
+use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
 use crate::primitives::reason::{Challenge, Reason};
@@ -90,11 +91,13 @@ impl Denial {
     /// is denied. Before version 2026-07-28 with status 200, for clients of those end the whole conversation at another one, that
     /// of a notification included.
     pub(crate) fn told_in_json_rpc(mut self, findings: &Findings) -> Self {
-        let id = match (&findings.calls, &findings.fault) {
-            (Some(calls), _) => calls.messages.iter().find_map(|called| called.id.clone().filter(|_| called.method.is_some())),
-            (None, Some(_)) => None,
+        let (calls, faulty) = (findings.calls.as_deref(), findings.faulty.as_ref());
+        let id = match (calls, faulty) {
+            (Some(calls), _) => calls.messages.iter().find_map(|called| called.id.as_ref().filter(|_| called.method.is_some())),
+            (None, Some(faulty)) => faulty.id.as_ref(),
             (None, None) => return self,
         };
+        let is_older = calls.is_some_and(|calls| !calls.version.is_sessionless());
         let mut data: Value = serde_json::from_str(&self.response.body).unwrap_or_default();
         if let Some(data) = data.as_object_mut() {
             ["type", "title", "status"].iter().for_each(|name| drop(data.remove(*name)));
@@ -102,27 +105,30 @@ impl Denial {
                 data.insert("argument".to_owned(), violation.pointer.as_str().into());
                 data.insert("rule".to_owned(), violation.rule.as_str().into());
             }
-            if matches!(findings.fault, Some(Fault::Version)) {
+            if let Some(Fault::Version(requested)) = faulty.map(|faulty| &faulty.fault) {
                 let known: Vec<_> = Version::WORDS.iter().map(|(name, _)| *name).collect();
                 data.insert("supported".to_owned(), json!(known));
+                data.insert("requested".to_owned(), requested.as_str().into());
             }
         }
-        let (code, message) = match &findings.fault {
-            Some(fault) if self.reason == Reason::BodyMalformed => (fault.code(), fault.to_string()),
-            Some(_) | None => (rpc::code(self.reason), self.reason.client_title().to_owned()),
+        let (code, message) = match faulty {
+            Some(Faulty { fault, .. }) if self.reason == Reason::BodyMalformed => (fault.code(), fault.to_string()),
+            // What clients do without, where a server does not have it.
+            _ if self.reason == Reason::UnknownCommand && calls.is_some_and(Calls::is_unknown_method) => {
+                self.response.status = 404;
+                (rpc::METHOD_NOT_FOUND, "method not found".to_owned())
+            }
+            _ => (rpc::code(self.reason), self.reason.client_title().to_owned()),
         };
-        let is_older = findings.calls.as_ref().is_some_and(|calls| !calls.version.is_sessionless());
-        if let Some(calls) = &findings.calls
-            && calls.batch
-        {
+        if let Some(calls) = calls.filter(|calls| calls.batch) {
             let ids = calls.messages.iter().filter(|called| called.method.is_some()).filter_map(|called| called.id.as_ref());
             let errors: Vec<String> = ids.map(|id| rpc::error(Some(id.to_json()), code, &message, &data)).collect();
             self.response.body = format!("[{}]", errors.join(","));
         } else {
-            self.response.body = rpc::error(id.as_ref().map(Id::to_json), code, &message, &data);
+            self.response.body = rpc::error(id.map(Id::to_json), code, &message, &data);
         }
-        let is_message = findings.calls.as_ref().is_some_and(|calls| calls.messages.iter().any(|called| called.is_message()));
-        if is_older && is_message && self.response.status == 403 {
+        let is_message = calls.is_some_and(|calls| calls.messages.iter().any(|called| called.is_message()));
+        if is_older && is_message && matches!(self.response.status, 403 | 404) {
             self.response.status = 200;
         }
         if let Some((_, kind)) = self.response.headers.iter_mut().find(|(name, _)| name == "content-type") {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::commands::mcp::endpoint::{Endpoint, Entry, NameKind};
-use crate::commands::mcp::message::{self, Fault, HandleKind, Id, Message, TASK, Wanted, encoded};
+use crate::commands::mcp::message::{self, Faulty, HandleKind, Id, Message, TASK, Wanted, encoded};
 use crate::commands::mcp::version::{Version, one};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
@@ -75,7 +75,7 @@ impl Calls {
     }
 
     /// Finds the commands of a whole body.
-    pub(crate) fn read(endpoint: &Rc<Endpoint>, body: &[u8], headers: &Headers<'_>) -> Result<Self, Fault> {
+    pub(crate) fn read(endpoint: &Rc<Endpoint>, body: &[u8], headers: &Headers<'_>) -> Result<Self, Faulty> {
         let message::Body { batch, messages, value } = message::read(body, headers)?;
         let version = messages.first().map_or(Version::V2025_03_26, |message| message.version);
         let messages = messages.into_iter().map(|message| Called::of(message, endpoint)).collect();
@@ -84,7 +84,7 @@ impl Calls {
 
     /// What a head without a body asks for at an endpoint: the stream of the server's own messages, or the end of the protocol's
     /// session.
-    pub(crate) fn of_head(endpoint: &Rc<Endpoint>, method: &[u8], headers: &Headers<'_>) -> Result<Self, Fault> {
+    pub(crate) fn of_head(endpoint: &Rc<Endpoint>, method: &[u8], headers: &Headers<'_>) -> Result<Self, Faulty> {
         let version = Version::of_head(headers)?.unwrap_or(Version::V2025_03_26);
         let name = std::str::from_utf8(method).ok().filter(|name| matches!(*name, "GET" | "DELETE"));
         let entry = name.and_then(|name| endpoint.find(NameKind::Method, name, version)).cloned();
@@ -125,6 +125,13 @@ impl Calls {
     /// Is there anything in the answer that could have to be changed?
     pub(crate) fn answer_is_read(&self) -> bool {
         self.answer_must_be_read() || self.messages.iter().any(|called| called.gives_handles(self.version))
+    }
+
+    /// Is it a single message with a method that the endpoint does not have?
+    pub(crate) fn is_unknown_method(&self) -> bool {
+        let [called] = self.messages.as_slice() else { return false };
+        let names_more = called.target.is_some() || self.batch;
+        !names_more && called.method.is_some() && called.wants.iter().any(|found| found.entry.is_none())
     }
 
     /// Names of its commands, as often as each is asked for.
@@ -264,8 +271,8 @@ impl Called {
                 }
             };
             // Methods of HTTP have names of their own, that no message may have.
-            let is_http = kind == NameKind::Method && matches!(name.as_str(), "GET" | "DELETE");
-            let entry = endpoint.find(kind, &name, version).filter(|_| !is_http).cloned();
+            let is_none = kind == NameKind::Method && (matches!(name.as_str(), "GET" | "DELETE") || version.lacks(&name));
+            let entry = endpoint.find(kind, &name, version).filter(|_| !is_none).cloned();
             Found { entry, arguments }
         };
         Self { id, method, wants: wants.into_iter().map(found).collect(), handles, target, arguments_sha256, of_task }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::commands::mcp::endpoint::EndpointId;
-use crate::commands::mcp::message::Fault;
+use crate::commands::mcp::message::Faulty;
 use crate::commands::read::Command;
 use crate::commands::router::{CommandId, Form, Lookup, Route};
 use crate::commands::schema::Violation;
@@ -63,7 +63,7 @@ pub(crate) struct Findings {
     /// What that asks for, once it has been read.
     pub(crate) calls: Option<Box<Calls>>,
     /// Why it could not be.
-    pub(crate) fault: Option<Fault>,
+    pub(crate) faulty: Option<Faulty>,
     /// Which rule the arguments break.
     pub(crate) violation: Option<Violation>,
     /// Its place among what is under way; of what is denied nobody keeps it.
@@ -256,20 +256,23 @@ fn calls_are_missing(
             Given::Body(body) => {
                 let read = Calls::read(endpoint, body.bytes(), headers);
                 let bytes = body.bytes().len();
-                trace.saw(|| CheckStep::Message { bytes: Some(bytes), fault: read.as_ref().err().map(ToString::to_string) });
+                trace.saw(|| CheckStep::Message {
+                    bytes: Some(bytes),
+                    fault: read.as_ref().err().map(|faulty| faulty.fault.to_string()),
+                });
                 read
             }
         }
     } else {
-        Calls::of_head(endpoint, method, headers)
+        Calls::of_head(endpoint, method, headers).map_err(Faulty::from)
     };
     match read {
         Ok(calls) => {
             findings.calls = Some(Box::new(calls));
             Ok(None)
         }
-        Err(fault) => {
-            findings.fault = Some(fault);
+        Err(faulty) => {
+            findings.faulty = Some(faulty);
             Err(Reason::BodyMalformed)
         }
     }

@@ -19,18 +19,34 @@ pub(crate) enum Fault {
     Json(BodyFault),
     /// Not a message of JSON-RPC or of the protocol.
     Message(&'static str),
+    /// Of the protocol, but without what its version asks for.
+    Params(&'static str),
     /// The head says something else than the body.
     Header(&'static str),
-    /// A version that is not known here.
-    Version,
+    /// A version that is not known here, as it is named; for the caller alone.
+    Version(String),
+}
+
+/// A fault, and the request that is answered by it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Faulty {
+    pub(crate) fault: Fault,
+    /// `None` where it is not known, or there are several.
+    pub(crate) id: Option<Id>,
+}
+
+impl From<Fault> for Faulty {
+    fn from(fault: Fault) -> Self {
+        Self { fault, id: None }
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(fault) => fault.fmt(f),
-            Self::Message(said) | Self::Header(said) => f.write_str(said),
-            Self::Version => f.write_str("a version of the protocol that is not known here"),
+            Self::Message(said) | Self::Params(said) | Self::Header(said) => f.write_str(said),
+            Self::Version(_) => f.write_str("a version of the protocol that is not known here"),
         }
     }
 }
@@ -41,8 +57,9 @@ impl Fault {
         match self {
             Self::Json(_) => -32_700,
             Self::Message(_) => -32_600,
+            Self::Params(_) => -32_602,
             Self::Header(_) => -32_020,
-            Self::Version => -32_022,
+            Self::Version(_) => -32_022,
         }
     }
 }
@@ -181,9 +198,18 @@ const READ: [(&str, &[&str]); 9] = [
 const META_VERSION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// Reads a whole body, and holds its head against it.
-pub(crate) fn read(body: &[u8], headers: &Headers<'_>) -> Result<Body, Fault> {
+pub(crate) fn read(body: &[u8], headers: &Headers<'_>) -> Result<Body, Faulty> {
     let value = parse_body(body).map_err(Fault::Json)?;
-    let announced = Version::of_head(headers)?;
+    let request = value.as_object().filter(|message| message.contains_key("method"));
+    let id = request.and_then(|request| id(request.get("id")?).ok());
+    messages(value, headers).map_err(|fault| Faulty { fault, id })
+}
+
+fn messages(value: Value, headers: &Headers<'_>) -> Result<Body, Fault> {
+    let announced = Version::of_head(headers).map_err(|fault| match (&fault, said_version(&value)) {
+        (Fault::Version(_), Some(Ok(_))) => OTHER_VERSION,
+        _ => fault,
+    })?;
     let (batch, items) = match &value {
         // Batches were of one version alone.
         Value::Array(_) if announced.is_some_and(|version| version != Version::V2025_03_26) => {
@@ -213,6 +239,14 @@ pub(crate) fn read(body: &[u8], headers: &Headers<'_>) -> Result<Body, Fault> {
     Ok(Body { batch, messages, value })
 }
 
+const OTHER_VERSION: Fault = Fault::Header("`MCP-Protocol-Version` is another version than that of the body");
+
+/// The version that a message says itself to be in.
+fn said_version(message: &Value) -> Option<Result<Version, Fault>> {
+    let said = message.pointer(META_VERSION)?.as_str().unwrap_or_default();
+    Some(Version::named(said.as_bytes()))
+}
+
 fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Message, Fault> {
     let object = value.as_object().ok_or(Fault::Message("no object"))?;
     if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
@@ -238,20 +272,21 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
         Some(Value::Object(params)) => Some(params),
         Some(_) => return Err(Fault::Message("`params` is no object")),
     };
-    let said = value.pointer(META_VERSION).map(|said| said.as_str().and_then(Version::from_name).ok_or(Fault::Version));
-    let said = said.transpose()?;
-    if let (Some(said), Some(announced)) = (said, announced)
-        && said != announced
-    {
-        return Err(Fault::Header("`MCP-Protocol-Version` is another version than that of the body"));
-    }
+    let said = match (said_version(value), announced) {
+        (Some(Err(_)), Some(_)) => return Err(OTHER_VERSION),
+        (Some(Ok(said)), Some(announced)) if said != announced => return Err(OTHER_VERSION),
+        (said, _) => said.transpose()?,
+    };
     // The first message of the versions with sessions comes before any header: what it proposes is what it is in.
     let proposed =
         || value.pointer("/params/protocolVersion").filter(|_| object.get("method").is_some_and(|method| method == "initialize"));
     let proposed = || Version::from_name(proposed()?.as_str()?).filter(|version| !version.is_sessionless());
     let version = announced.or(said).or_else(proposed).unwrap_or(Version::V2025_03_26);
-    if version.is_sessionless() && (announced.is_none() || said.is_none() && has_method && id.is_some()) {
+    if version.is_sessionless() && announced.is_none() {
         return Err(Fault::Header("version 2026-07-28 is named both in the head and in the body"));
+    }
+    if version.is_sessionless() && said.is_none() && has_method && id.is_some() {
+        return Err(Fault::Params("version 2026-07-28 is named both in the head and in the body"));
     }
     if !has_method {
         if version.is_sessionless() {
@@ -265,7 +300,7 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
     if method == "initialize" && batch {
         return Err(Fault::Message("`initialize` in a list of messages"));
     }
-    let wants = wants(method, params)?;
+    let wants = wants(method, params, version)?;
     let handles = handles(value)?;
     let asks_task = params.is_some_and(|params| params.contains_key("task"));
     Ok(Message { id, version, method: Some(method.to_owned()), wants, handles, asks_task })
@@ -316,7 +351,7 @@ fn is_method(text: &str) -> bool {
 }
 
 /// What a method with these parameters asks for.
-fn wants(method: &str, params: Option<&Map<String, Value>>) -> Result<Vec<Wanted>, Fault> {
+fn wants(method: &str, params: Option<&Map<String, Value>>, version: Version) -> Result<Vec<Wanted>, Fault> {
     let member = |name: &str| params.and_then(|params| params.get(name));
     let text = |name: &str, wrong: &'static str| {
         let text = member(name).and_then(Value::as_str).filter(|text| text.len() <= limits::RESOURCE_BYTES);
@@ -331,6 +366,7 @@ fn wants(method: &str, params: Option<&Map<String, Value>>) -> Result<Vec<Wanted
     Ok(match method {
         "tools/call" => vec![Wanted::Tool { name: text("name", "a call of no tool")?, arguments: arguments()? }],
         "prompts/get" => vec![Wanted::Prompt { name: text("name", "no prompt is named")?, arguments: arguments()? }],
+        method if version.lacks(method) => vec![itself()],
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
             vec![Wanted::Resource(text("uri", "no resource is named")?)]
         }
@@ -412,7 +448,7 @@ mod tests {
     use serde_json::json;
 
     fn of(body: &Value) -> Result<Body, Fault> {
-        read(body.to_string().as_bytes(), &[(b"mcp-protocol-version", b"2025-11-25")])
+        read(body.to_string().as_bytes(), &[(b"mcp-protocol-version", b"2025-11-25")]).map_err(|faulty| faulty.fault)
     }
 
     #[test]

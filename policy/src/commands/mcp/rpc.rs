@@ -9,6 +9,9 @@ pub(crate) fn error(id: Option<Value>, code: i64, message: &str, data: &Value) -
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}}).to_string()
 }
 
+/// Of JSON-RPC 2.0 §5.1: `Method not found`.
+pub(crate) const METHOD_NOT_FOUND: i64 = -32_601;
+
 /// The code of a denial: outside of what JSON-RPC and MCP keep for themselves (−32768 to −32000), one for each HTTP status. The
 /// reason itself is in `data`.
 pub(crate) fn code(reason: Reason) -> i64 {

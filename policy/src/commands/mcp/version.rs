@@ -2,6 +2,7 @@
 
 use super::message::Fault;
 use crate::http::head::{Headers, values};
+use crate::primitives::limits;
 
 /// A version of the protocol over Streamable HTTP. That of 2024-11-05 is over another transport, and is none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +47,18 @@ impl Version {
     /// no such header (Streamable HTTP of 2025-06-18, "Protocol Version Header").
     pub(crate) fn of_head(headers: &Headers<'_>) -> Result<Option<Self>, Fault> {
         let Some(value) = one(headers, "mcp-protocol-version")? else { return Ok(None) };
-        let name = std::str::from_utf8(value).map_err(|_| Fault::Version)?;
-        Self::from_name(name).map(Some).ok_or(Fault::Version)
+        Self::named(value).map(Some)
+    }
+
+    /// The version of this name, or what to say to whoever named it.
+    pub(crate) fn named(name: &[u8]) -> Result<Self, Fault> {
+        let told = || String::from_utf8_lossy(name).chars().take(limits::IDENTIFIER_BYTES).collect();
+        std::str::from_utf8(name).ok().and_then(Self::from_name).ok_or_else(|| Fault::Version(told()))
+    }
+
+    /// Is this one of the methods of before that it no longer has, in favour of `subscriptions/listen`?
+    pub(crate) fn lacks(self, method: &str) -> bool {
+        self.is_sessionless() && matches!(method, "resources/subscribe" | "resources/unsubscribe")
     }
 }
 
