@@ -51,6 +51,9 @@ pub struct Outcome {
     /// Bytes of the body that went upstream, where they were counted; not part of the contract's output.
     #[serde(skip)]
     pub upstream_bytes: Option<u64>,
+    /// The body that the client got; not part of the contract's output.
+    #[serde(skip)]
+    pub response_body: Option<String>,
     /// Why the filter reset a stream that it had let through; not part of the contract's output.
     #[serde(skip)]
     pub cut: Option<String>,
@@ -75,6 +78,7 @@ impl Outcome {
             trap: None,
             client_reason: None,
             upstream_bytes: None,
+            response_body: None,
             cut: None,
             record: None,
         }

@@ -5,14 +5,15 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines, Read, Write},
     net::TcpStream,
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Ends the server with the test, by its own process id.
 struct Server {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
+    told: Lines<BufReader<ChildStderr>>,
 }
 
 impl Drop for Server {
@@ -31,14 +32,24 @@ struct Pasted {
     path: String,
 }
 
+fn binary(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
+    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).env_remove("CHAPERONE_WASM");
+    command
+}
+
 impl Server {
     fn demo() -> Self {
-        let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
-        command.args(["serve", "--demo"]).current_dir(workspace).env_remove("ORDERS_TOKEN").env_remove("CHAPERONE_WASM");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start(&["--demo"])
+    }
+
+    fn start(options: &[&str]) -> Self {
+        let mut command = binary(&["serve"]);
+        command.args(options).env_remove("ORDERS_TOKEN").env("TICKETS_TOKEN", "the-tickets-credential");
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, out }
+        let told = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, out, told }
     }
 
     fn pasted(&mut self) -> Vec<Pasted> {
@@ -130,4 +141,51 @@ fn a_taken_port_and_a_wrong_upstream_are_told() {
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address}")));
     assert_eq!(serve(&["--demo", "--upstream", "ftp://x"]).status.code(), Some(2));
     assert_eq!(serve(&[]).status.code(), Some(2), "no policy");
+}
+
+/// Only where heads are held can a request be judged by its body, as the wiring that ships has it.
+#[test]
+fn a_command_in_a_body_is_judged() {
+    const POLICY: &str = "examples/mcp-agent/policy.yaml";
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key.jwk");
+    let key = key.to_str().unwrap();
+    assert!(binary(&["token", "keygen", "--out", key]).stdout(Stdio::null()).status().unwrap().success());
+    let mint =
+        ["--iss", "https://broker.example", "--aud", "tickets", "--sub", "agent-7", "--sid", "s-1", "--type", "session+jwt"];
+    let minted = binary(&["token", "mint", "--key", key]).args(mint).output().unwrap();
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let mut server = Server::start(&["--policy", POLICY, "--key", key]);
+    let line =
+        server.told.by_ref().map(Result::unwrap).find(|line| line.contains("listening")).expect("it says where it listens");
+    let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+    let call = |tool: &str| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"id":"t-1"}}}}}}"#
+        );
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = "POST /mcp HTTP/1.1\r\ncontent-type: application/json\r\naccept: application/json\r\nmcp-protocol-version: 2025-11-25\r\nconnection: close";
+        write!(
+            socket,
+            "{head}\r\nhost: {address}\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+            token.trim(),
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    // The keys are fetched with the first ticks.
+    let patience = Instant::now() + Duration::from_secs(20);
+    let mut allowed = call("read_ticket");
+    while allowed.starts_with("HTTP/1.1 503") && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(100));
+        allowed = call("read_ticket");
+    }
+    // The echo's answer is no message of the protocol's, and shows what it was sent.
+    assert!(allowed.contains("x-chaperone-decision"), "{allowed}");
+    let denied = call("delete_ticket");
+    assert!(denied.contains("command_not_granted") && !denied.contains("x-chaperone-decision"), "{denied}");
 }

@@ -2,9 +2,10 @@
 
 use super::read::{Errors, Node, unix_seconds, unknown_name};
 use jiff::Timestamp;
+use serde_json::Value;
 
 const VERDICTS: [&str; 4] = ["allow", "deny", "observed", "cut"];
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "allow",
     "deny",
     "observed",
@@ -16,6 +17,7 @@ const KNOWN: [&str; 11] = [
     "upstream",
     "upstream_bytes",
     "response",
+    "response_body",
 ];
 
 /// What must be decided.
@@ -37,6 +39,8 @@ pub struct Expect {
     pub upstream_bytes: Option<u64>,
     /// Fields of the filter's own reply.
     pub response: Vec<HeaderExpect>,
+    /// What the client gets: a text as it is, or else what the body is as JSON.
+    pub response_body: Option<Value>,
 }
 
 /// The decision that is expected.
@@ -86,6 +90,7 @@ impl Expect {
             upstream: members.get("upstream").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
             upstream_bytes: members.get("upstream_bytes").and_then(|node| node.whole_number(errors, 0, u64::MAX)),
             response: members.get("response").map_or(Some(Vec::new()), |node| headers(node, at, errors))?,
+            response_body: members.get("response_body").map(|node| node.value.clone()),
         })
     }
 }

@@ -64,6 +64,15 @@ pub fn check(expect: &Expect, outcome: &Outcome) -> Vec<Mismatch> {
     if let Some(bytes) = expect.upstream_bytes {
         same("upstream_bytes", &bytes.to_string(), outcome.upstream_bytes.map(|bytes| bytes.to_string()).as_deref());
     }
+    if let Some(body) = &expect.response_body {
+        let seen = outcome.response_body.as_deref();
+        let is_that = |seen: &str| serde_json::from_str::<serde_json::Value>(seen).is_ok_and(|seen| seen == *body);
+        match body.as_str() {
+            Some(text) => same("response_body", text, seen),
+            None if seen.is_some_and(is_that) => {}
+            None => same("response_body", &body.to_string(), seen),
+        }
+    }
     if let Some(session) = &expect.session {
         same("session", session, outcome.session.as_deref());
     }

@@ -293,6 +293,8 @@ struct Expect {
     upstream_bytes: Option<u64>,
     /// Headers of the answer; null: absent.
     response: Option<BTreeMap<String, Value>>,
+    /// The body that the client gets: a text as it is, or what it is as JSON.
+    response_body: Option<Value>,
 }
 
 fn one_verdict(schema: &mut Schema) {

@@ -153,7 +153,15 @@ impl Serve {
             None => self.published(document.value())?,
         };
         let (clusters, _) = Site::clusters(published, Clock::real());
-        let vm = VmOptions { vm_id: "chaperone".into(), environment, log: wasm::log(), clusters, ..VmOptions::default() };
+        let vm = VmOptions {
+            vm_id: "chaperone".into(),
+            environment,
+            log: wasm::log(),
+            clusters,
+            // As the wiring that ships has it: `allow_on_headers_stop_iteration`.
+            hold_headers_alone: true,
+            ..VmOptions::default()
+        };
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
         let pool = self.serving(&module, vm, plugin, &policy)?;

@@ -175,7 +175,10 @@ impl Filter {
 /// What an exchange says, once it is over, by the filter's own record.
 pub(crate) fn outcome(exchange: &Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
-    Outcome { record, ..without_record(exchange) }
+    let own = exchange.local_reply.as_ref().map(|reply| &reply.body);
+    let body = own.or(exchange.response.as_ref().map(|response| &response.body));
+    let response_body = body.map(|body| String::from_utf8_lossy(body).into_owned());
+    Outcome { record, response_body, ..without_record(exchange) }
 }
 
 fn without_record(exchange: &Exchange) -> Outcome {
@@ -193,6 +196,7 @@ fn without_record(exchange: &Exchange) -> Outcome {
         upstream_headers: forwarded.map(|request| text(&request.headers)),
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
         upstream_bytes: Some(forwarded.map_or(0, |request| request.body.len() as u64)),
+        response_body: None,
         cut: None,
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
         client_reason: local.and_then(|reply| client_reason(&reply.body)),

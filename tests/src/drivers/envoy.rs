@@ -142,6 +142,7 @@ impl Driver {
             upstream_headers: received.as_ref().map(upstream_fields),
             upstream_bytes: Some(received.as_ref().map_or(0, |received| received.body_len as u64)),
             client_reason: own.then(|| client_reason(answer.body.as_bytes())).flatten(),
+            response_body: Some(answer.body),
             response_headers: own.then_some(answer.fields),
             ..Outcome::undecided(0)
         }

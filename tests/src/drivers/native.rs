@@ -118,6 +118,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             let response = denial.response();
             outcome.upstream_bytes = Some(0);
             outcome.status = Some(response.status);
+            outcome.response_body = Some(response.body.clone());
             let grpc = response.grpc_status.map(|status| ("grpc-status".to_owned(), status.to_string()));
             outcome.response_headers = Some(response.headers.iter().cloned().chain(grpc).collect());
             outcome.client_reason = client_reason(response.body.as_bytes());
