@@ -14,9 +14,10 @@ use std::{
 };
 
 /// Each example and its requests.
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 6] = [
     ("agent-orders", "order.jsonl"),
     ("elevated-engineer", "night.jsonl"),
+    ("mcp-agent", "desk.jsonl"),
     ("service-account", "day.jsonl"),
     ("third-party-support", "shift.jsonl"),
     ("vendor-support", "ticket.jsonl"),
