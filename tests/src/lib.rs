@@ -29,6 +29,7 @@ pub mod mtls;
 pub mod open;
 pub mod pages;
 pub mod pair;
+pub mod peers;
 pub mod raw;
 pub mod scenario;
 pub mod stages;

@@ -85,6 +85,38 @@ pub(crate) fn native(keys: &Keys, cached: bool, extent: Extent) -> Vec<Value> {
     filters
 }
 
+/// The same for calls of MCP: Envoy's own parser of bodies, then `rbac` on method and tool besides the claims. The parser is told to
+/// refuse names that are there twice, as this filter does, and has room for the larger body.
+pub(crate) fn native_mcp(keys: &Keys) -> Vec<Value> {
+    const MCP: &str = "envoy.filters.http.mcp";
+    let said = |path: &[&str], value: &str| {
+        let path: Vec<Value> = path.iter().map(|key| json!({"key": key})).collect();
+        json!({"sourced_metadata": {"metadata_matcher": {"filter": MCP, "path": path, "value": is(value)}}})
+    };
+    let rules = [said(&["method"], "tools/call"), said(&["params", "name"], "search")];
+    let searches = json!({"agents-search": {"permissions": [{"and_rules": {"rules": rules}}], "principals": [agents()]}});
+    let parser = json!({
+        "name": MCP,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.mcp.v3.Mcp",
+            "traffic_mode": "REJECT_NO_MCP",
+            "max_request_body_size": 32768,
+            "reject_duplicate_keys": true,
+        },
+    });
+    let authenticate = native(keys, true, Extent::Least).swap_remove(0);
+    vec![authenticate, parser, rbac("ALLOW", &searches), whole_body()]
+}
+
+/// What comes before the router for requests with bodies: without it Envoy answers by itself before the body has come, and has to
+/// close the connection. All variants have it.
+pub(crate) fn whole_body() -> Value {
+    json!({
+        "name": "envoy.filters.http.buffer",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": 65536},
+    })
+}
+
 fn rbac(action: &str, policies: &Value) -> Value {
     json!({
         "name": "envoy.filters.http.rbac",

@@ -60,8 +60,8 @@ impl Figures {
 /// CPU over that of no filter: of the minima, then of the medians.
 fn added(all: &[Figures], row: Row) -> Option<(f64, f64)> {
     let find = |wanted| all.iter().find(|one| one.row == wanted);
-    let (this, none) = (find(row)?, find(Row::NoFilter)?);
-    (row != Row::NoFilter).then(|| (this.min() - none.min(), this.median() - none.median()))
+    let (this, none) = (find(row)?, find(row.bare())?);
+    (row != row.bare()).then(|| (this.min() - none.min(), this.median() - none.median()))
 }
 
 fn ratio(all: &[Figures], row: Row, native: Option<Row>) -> Option<(f64, f64)> {
@@ -79,7 +79,7 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
         "# What a request costs\n\n{}; {}; load average {} before and {} after; Envoy {}, one worker; chaperone.wasm {} bytes.\n\
          {} alternating rounds of {} requests ({} where each token is new), {} keep-alive connections of HTTP/1.1, direct response,\n\
          the same access log for all{}.\n\n\
-         CPU: microseconds of Envoy's process per request, user and kernel. Added: over no filter. Ratio: added over what native\n\
+         CPU: microseconds of Envoy's process per request, user and kernel. Added: over no filter, with the same body. Ratio: added over what native\n\
          adds, cached for warm and denied, uncached with the same algorithm for cold. Alike: over what native adds when it is made\n\
          to set the same headers and to write the same record. Each of the minimum, which other work on\n\
          the machine disturbs least, and of the median. p50, p99 and the last CPU: microseconds at {} requests a second.\n\n",

@@ -6,7 +6,7 @@ use crate::{
     tokens::Keys,
 };
 use chaperone_policy::Algorithm;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// One row of the table.
@@ -27,6 +27,17 @@ pub(crate) enum Row {
     /// The same of an earlier build of the filter, where one is named.
     WarmBefore,
     DeniedCommandBefore,
+    /// A `tools/call` of MCP in a body of this size.
+    CallNoFilter(Size),
+    CallNative(Size),
+    CallWarm(Size),
+}
+
+/// How large a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Kib1,
+    Kib16,
 }
 
 /// One Envoy. The denials share that of the warm row: they are its other answers.
@@ -42,10 +53,14 @@ pub(crate) enum Setup {
     ColdEs256,
     ColdRs256,
     Before,
+    /// No filter but one that waits for the whole body.
+    Body,
+    NativeMcp,
+    Mcp,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::NoFilter,
         Self::EmptyWasm,
         Self::NativeLeast,
@@ -60,6 +75,12 @@ impl Row {
         Self::DeniedNoToken,
         Self::WarmBefore,
         Self::DeniedCommandBefore,
+        Self::CallNoFilter(Size::Kib1),
+        Self::CallNative(Size::Kib1),
+        Self::CallWarm(Size::Kib1),
+        Self::CallNoFilter(Size::Kib16),
+        Self::CallNative(Size::Kib16),
+        Self::CallWarm(Size::Kib16),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -78,12 +99,21 @@ impl Row {
             Self::DeniedNoToken => "chaperone, denied: token_missing",
             Self::WarmBefore => "chaperone before, warm",
             Self::DeniedCommandBefore => "chaperone before, denied: command_not_granted",
+            Self::CallNoFilter(Size::Kib1) => "tools/call of 1 KiB, no filter",
+            Self::CallNative(Size::Kib1) => "tools/call of 1 KiB, native mcp, cached",
+            Self::CallWarm(Size::Kib1) => "tools/call of 1 KiB, chaperone, warm",
+            Self::CallNoFilter(Size::Kib16) => "tools/call of 16 KiB, no filter",
+            Self::CallNative(Size::Kib16) => "tools/call of 16 KiB, native mcp, cached",
+            Self::CallWarm(Size::Kib16) => "tools/call of 16 KiB, chaperone, warm",
         }
     }
 
     pub(crate) fn setup(self) -> Setup {
         match self {
             Self::NoFilter => Setup::NoFilter,
+            Self::CallNoFilter(_) => Setup::Body,
+            Self::CallNative(_) => Setup::NativeMcp,
+            Self::CallWarm(_) => Setup::Mcp,
             Self::EmptyWasm => Setup::EmptyWasm,
             Self::NativeLeast => Setup::NativeLeast,
             Self::NativeCached => Setup::NativeCached,
@@ -105,12 +135,27 @@ impl Row {
             | Self::NativeCached
             | Self::NativeRecorded
             | Self::NativeEs256
-            | Self::NativeRs256 => None,
+            | Self::NativeRs256
+            | Self::CallNoFilter(_)
+            | Self::CallNative(_) => None,
+            Self::CallWarm(size) => Some(Self::CallNative(size)),
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken | Self::WarmBefore | Self::DeniedCommandBefore => {
                 Some(Self::NativeCached)
             }
             Self::ColdEs256 => Some(Self::NativeEs256),
             Self::ColdRs256 => Some(Self::NativeRs256),
+        }
+    }
+
+    /// The same request without a filter: what a row adds is added to that.
+    pub(crate) fn bare(self) -> Self {
+        self.size().map_or(Self::NoFilter, Self::CallNoFilter)
+    }
+
+    fn size(self) -> Option<Size> {
+        match self {
+            Self::CallNoFilter(size) | Self::CallNative(size) | Self::CallWarm(size) => Some(size),
+            _ => None,
         }
     }
 
@@ -121,7 +166,7 @@ impl Row {
 
     /// All rows that this one is measured against.
     pub(crate) fn compared(self) -> Vec<Self> {
-        self.native().into_iter().chain(self.alike()).collect()
+        [self.bare()].into_iter().chain(self.native()).chain(self.alike()).collect()
     }
 
     /// The algorithm, where each request has a token that this Envoy has not seen.
@@ -138,16 +183,24 @@ impl Row {
             | Self::DeniedCommand
             | Self::DeniedNoToken
             | Self::WarmBefore
-            | Self::DeniedCommandBefore => None,
+            | Self::DeniedCommandBefore
+            | Self::CallNoFilter(_)
+            | Self::CallNative(_)
+            | Self::CallWarm(_) => None,
         }
     }
 
     pub(crate) fn expected(self) -> Expected {
         let (status, piece) = match self {
-            Self::NoFilter | Self::EmptyWasm | Self::NativeLeast | Self::NativeCached | Self::NativeEs256 | Self::NativeRs256 => {
-                (200, "\r\n\r\nok\n")
-            }
-            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 | Self::WarmBefore => {
+            Self::NoFilter
+            | Self::EmptyWasm
+            | Self::NativeLeast
+            | Self::NativeCached
+            | Self::NativeEs256
+            | Self::NativeRs256
+            | Self::CallNoFilter(_)
+            | Self::CallNative(_) => (200, "\r\n\r\nok\n"),
+            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 | Self::WarmBefore | Self::CallWarm(_) => {
                 (200, "x-chaperone-audit-id: ")
             }
             Self::DeniedCommand | Self::DeniedCommandBefore => (403, "command_not_granted"),
@@ -171,7 +224,39 @@ impl Row {
         if self == Self::DeniedNoToken {
             headers.pop();
         }
+        if let Some(body) = self.body() {
+            let of_call = |name| match name {
+                ":method" => Some("POST"),
+                ":path" => Some("/mcp"),
+                "accept" => Some("application/json, text/event-stream"),
+                _ => None,
+            };
+            for (name, value) in &mut headers {
+                if let Some(other) = of_call(*name) {
+                    *value = other.to_owned();
+                }
+            }
+            headers.extend([
+                ("content-type", "application/json".to_owned()),
+                ("content-length", body.len().to_string()),
+                ("mcp-protocol-version", "2025-11-25".to_owned()),
+            ]);
+        }
         headers
+    }
+
+    /// What a client of MCP sends: a call of a tool, with a text of the length that makes the body as large as it is to be.
+    fn body(self) -> Option<String> {
+        let call = |text: String| {
+            let arguments = json!({"query": text, "limit": 10});
+            json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search", "arguments": arguments}})
+                .to_string()
+        };
+        let length = match self.size()? {
+            Size::Kib1 => 1024,
+            Size::Kib16 => 16 * 1024,
+        };
+        Some(call("printer ".repeat(length / 8).split_at(length - call(String::new()).len()).0.to_owned()))
     }
 
     /// The same as bytes of HTTP/1.1.
@@ -183,6 +268,7 @@ impl Row {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
+        text.push_str(&self.body().unwrap_or_default());
         text.into_bytes()
     }
 }
@@ -201,6 +287,9 @@ impl Setup {
             Self::ColdEs256 => "cold-es256",
             Self::ColdRs256 => "cold-rs256",
             Self::Before => "before",
+            Self::Body => "body",
+            Self::NativeMcp => "native-mcp",
+            Self::Mcp => "mcp",
         }
     }
 
@@ -214,6 +303,9 @@ impl Setup {
             Self::NativeUncached => filters::native(keys, false, Extent::Whole),
             Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
             Self::Before => vec![filters::wasm("chaperone", before, &keys.policy())],
+            Self::NativeMcp => filters::native_mcp(keys),
+            Self::Body => vec![filters::whole_body()],
+            Self::Mcp => vec![filters::wasm("chaperone", chaperone, &keys.mcp_policy()), filters::whole_body()],
         })
     }
 
@@ -229,7 +321,10 @@ impl Setup {
             | Self::Warm
             | Self::ColdEs256
             | Self::ColdRs256
-            | Self::Before => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
+            | Self::Before
+            | Self::Body
+            | Self::NativeMcp
+            | Self::Mcp => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
         }
     }
 
@@ -237,14 +332,16 @@ impl Setup {
     /// was found, and that a cold one was not.
     pub(crate) fn proof(self, sent: u64) -> Vec<(&'static str, u64)> {
         match self {
-            Self::NoFilter | Self::EmptyWasm => vec![],
-            Self::NativeLeast => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", sent)],
+            Self::NoFilter | Self::EmptyWasm | Self::Body => vec![],
+            Self::NativeLeast | Self::NativeMcp => vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", sent)],
             // Two `rbac` filters: nothing revoked, something granted.
             Self::NativeCached | Self::NativeRecorded => {
                 vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)]
             }
             Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
-            Self::Warm | Self::Before => vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)],
+            Self::Warm | Self::Before | Self::Mcp => {
+                vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)]
+            }
             Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],
         }
     }

@@ -37,6 +37,15 @@ impl Keys {
         self.policy.to_string()
     }
 
+    /// The same issuer and grants with one tool of an MCP server as the only command.
+    pub(crate) fn mcp_policy(&self) -> String {
+        let mut policy = self.policy.clone();
+        policy["commands"] = json!({"orders.search": {"mcp": {"path": "/mcp", "tools": ["search"]}}});
+        policy["grants"] = json!([{"name": "agents-search", "when": {"subject": "agent-*"}, "allow": ["orders.search"]}]);
+        policy.as_object_mut().expect("a policy").remove("unmediated");
+        policy.to_string()
+    }
+
     pub(crate) fn jwks(&self) -> Value {
         self.policy["tokens"]["issuers"][0]["keys"]["jwks"].clone()
     }
