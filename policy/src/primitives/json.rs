@@ -171,6 +171,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
 /// A text without its case: upper first, so that `ſ` and the Kelvin sign are the letters that simple case folding makes of them, as
 /// Go's `encoding/json` does, and a final sigma is a sigma.
 pub(crate) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 

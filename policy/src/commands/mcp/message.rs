@@ -243,7 +243,7 @@ const OTHER_VERSION: Fault = Fault::Header("`MCP-Protocol-Version` is another ve
 
 /// The version that a message says itself to be in.
 fn said_version(message: &Value) -> Option<Result<Version, Fault>> {
-    let said = message.pointer(META_VERSION)?.as_str().unwrap_or_default();
+    let said = at(message, META_VERSION)?.as_str().unwrap_or_default();
     Some(Version::named(said.as_bytes()))
 }
 
@@ -279,7 +279,7 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
     };
     // The first message of the versions with sessions comes before any header: what it proposes is what it is in.
     let proposed =
-        || value.pointer("/params/protocolVersion").filter(|_| object.get("method").is_some_and(|method| method == "initialize"));
+        || at(value, "/params/protocolVersion").filter(|_| object.get("method").is_some_and(|method| method == "initialize"));
     let proposed = || Version::from_name(proposed()?.as_str()?).filter(|version| !version.is_sessionless());
     let version = announced.or(said).or_else(proposed).unwrap_or(Version::V2025_03_26);
     if version.is_sessionless() && announced.is_none() {
@@ -306,16 +306,23 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
     Ok(Message { id, version, method: Some(method.to_owned()), wants, handles, asks_task })
 }
 
+/// What is at a JSON pointer through objects (RFC 6901). `Value::pointer` makes two texts of each name on the way, and each message is
+/// asked for fifteen.
+fn at<'v>(message: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let mut names = pointer.split('/').skip(1);
+    names.try_fold(message, |value, name| if name.contains('~') { value.get(name.replace("~1", "/")) } else { value.get(name) })
+}
+
 /// What of a message the server gave out before.
 fn handles(message: &Value) -> Result<Vec<Handle>, Fault> {
-    let listened = match message.pointer(LISTENED) {
+    let listened = match at(message, LISTENED) {
         None => &[],
         Some(Value::Array(tasks)) => tasks.as_slice(),
         Some(_) => return Err(Fault::Message("`taskIds` is no list")),
     };
     let listened = listened.iter().enumerate();
     let listened = listened.map(|(index, found)| (Cow::Owned(format!("{LISTENED}/{index}")), HandleKind::Task, found));
-    let single = HANDLES.into_iter().filter_map(|(place, kind)| Some((Cow::Borrowed(place), kind, message.pointer(place)?)));
+    let single = HANDLES.into_iter().filter_map(|(place, kind)| Some((Cow::Borrowed(place), kind, at(message, place)?)));
     let found = single.chain(listened).map(|(place, kind, found)| match found.as_str() {
         Some(text) => Ok(Handle { kind, text: text.to_owned(), place }),
         None => Err(Fault::Message("a handle that is no text")),
@@ -327,7 +334,7 @@ fn handles(message: &Value) -> Result<Vec<Handle>, Fault> {
 /// `encoding/json` does) would read what nobody has judged. Where both are there, the body has been refused before.
 fn has_other_case(message: &Value) -> bool {
     READ.iter().any(|(place, known)| {
-        let object = message.pointer(place).and_then(Value::as_object);
+        let object = at(message, place).and_then(Value::as_object);
         let strange = object.into_iter().flat_map(Map::keys).filter(|name| !known.contains(&name.as_str()));
         strange.map(|name| fold(name)).any(|name| known.iter().any(|known| fold(known) == name))
     })
