@@ -256,6 +256,17 @@ impl Transfer {
         self.noted = self.noted.or(self.broken);
     }
 
+    /// As explanations show it.
+    pub(crate) fn seen(&self) -> CheckStep {
+        CheckStep::Transfer {
+            rules: self.limits.as_ref().map(Transfers::texts).unwrap_or_default(),
+            upload: self.upload.map(Sign::name),
+            ranged: self.ranged,
+            bytes: self.up.known(),
+            broken: self.broken.map(TransferRule::name),
+        }
+    }
+
     pub(crate) fn broken(&self) -> Option<TransferRule> {
         self.broken
     }
@@ -267,15 +278,8 @@ impl Transfer {
 
 /// `transfer_not_allowed`: no grant of the command lets this be carried.
 pub(crate) fn may_transfer(rules: &Rules, findings: &mut Findings, trace: &mut impl Trace) -> Result<(), Reason> {
-    let Transfer { upload, ranged, up, limits, broken, .. } = findings.transfer;
-    trace.saw(|| CheckStep::Transfer {
-        rules: limits.as_ref().map(Transfers::texts).unwrap_or_default(),
-        upload: upload.map(Sign::name),
-        ranged,
-        bytes: up.known(),
-        broken: broken.map(TransferRule::name),
-    });
-    if broken.is_none() {
+    trace.saw(|| findings.transfer.seen());
+    if findings.transfer.broken.is_none() {
         return Ok(());
     }
     findings.deny(Reason::TransferNotAllowed, rules)?;

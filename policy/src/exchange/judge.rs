@@ -392,7 +392,10 @@ fn charge(
     context: &Context<'_>,
     trace: &mut impl Trace,
 ) -> Result<(), Refused> {
-    admitted.take_bytes(context.newest, worker)?;
+    if let Err(stop) = admitted.take_bytes(context.newest, worker) {
+        trace.saw(|| admitted.carried().seen());
+        return Err(stop.into());
+    }
     if matches!(outcome, Outcome::Allowed) { charge_call(admitted, calls, worker, context, trace) } else { Ok(()) }
 }
 

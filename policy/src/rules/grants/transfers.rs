@@ -87,8 +87,11 @@ fn is_allowed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<bool> {
 fn session_bytes(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<u64> {
     let number = bytes(value, at, errors)?;
     if number > limits::SESSION_BYTES {
-        let help = format!("write at most {}; for no bound leave the member out", limits::SESSION_BYTES);
-        errors.add_with_help(at, "a total of so many bytes cannot be kept", help);
+        errors.add_with_help(
+            at,
+            "a total of so many bytes cannot be kept",
+            "write less than 2^48; for no bound leave the member out",
+        );
     }
     Some(number)
 }
