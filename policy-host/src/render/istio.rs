@@ -116,7 +116,7 @@ const CARRIED_BY_PLUGIN: &str = "\
 const CARRIED_BY_ENVOY_FILTER: &str = "\
 #  - The filter comes by an EnvoyFilter, as a command is decided by the body: a WasmPlugin has no allow_on_headers_stop_iteration, without
 #    which each such request is denied. The agent beside the proxy fetches the image, as it does for a WasmPlugin, without a pull secret.
-#  - It needs an Envoy of 1.36 or later in the proxy.";
+#  - The fields are those of Envoy 1.36 and later: an older one in the proxy takes none of it.";
 
 /// The filter by Istio's own object.
 fn wasm_plugin(
