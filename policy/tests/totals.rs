@@ -6,7 +6,7 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chaperone_policy::{Decision, End, Exchange, Head, LocalState, Policy, Reason, SharedState, Unavailable};
+use chaperone_policy::{Decision, End, Exchange, Given, Head, LocalState, Policy, Reason, SharedState, Unavailable, WholeBody};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::proxy::Proxy;
@@ -198,6 +198,54 @@ fn where_the_total_cannot_be_known_nothing_goes_on() {
         .unwrap();
     proxy.workers[0].share(state.clone());
     assert_eq!(up(&mut begun, &mut proxy, 0, &policy, 999), Some(Reason::InternalError));
+}
+
+#[test]
+fn what_is_cut_gives_back_at_once_what_it_had_ahead() {
+    let policy = compile(&both(80));
+    let mut proxy = Proxy::new(2);
+    let mut stream = open(&mut proxy, 0, &policy, "s-1");
+    assert_eq!(down(&mut stream, &mut proxy, 0, &policy, 1), None);
+    let mut second = open(&mut proxy, 1, &policy, "s-1");
+    assert_eq!(down(&mut second, &mut proxy, 1, &policy, 71), DENIED, "an eighth is taken by the other");
+    assert_eq!(down(&mut stream, &mut proxy, 0, &policy, 100), DENIED);
+    let mut third = open(&mut proxy, 1, &policy, "s-1");
+    assert_eq!(down(&mut third, &mut proxy, 1, &policy, 79), None);
+}
+
+#[test]
+fn a_body_that_is_waited_for_counts_as_soon_as_it_is_let_through() {
+    let message =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search", "arguments": {}}}).to_string();
+    let length = message.len() as u64;
+    let mut document = ruled(json!({"max_session_request_bytes": 2 * length}));
+    document["commands"]["search"] = json!({"mcp": {"path": "/mcp", "tools": ["search"]}});
+    document["grants"][0]["allow"] = json!(["search"]);
+    let policy = compile(&document);
+    let mut proxy = Proxy::new(1);
+    let mut call = |body: &str| {
+        let bearer = format!("Bearer {}", token(&claims()));
+        let fields = head("POST", "/mcp", &[("authorization", &bearer), ("content-type", "application/json")]);
+        let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let (mut exchange, now) = (Exchange::begin(Rc::clone(&policy)), proxy.now());
+        let head = Head { headers: &headers, body: true, ..Head::default() };
+        let worker = &mut proxy.workers[0];
+        assert!(matches!(exchange.request(&head, worker, &context(&policy, now)), Decision::Hold(_)));
+        exchange.request_bytes(body.len() as u64);
+        let given = Given::Body(WholeBody::of_ended(body.as_bytes()));
+        let decision = exchange.resume(&given, &headers, worker, &context(&policy, now));
+        // It is reset before anything else of it is seen.
+        exchange.finish(worker);
+        match decision {
+            Decision::Forward(_) => None,
+            Decision::Hold(need) => panic!("it waits for {need:?}"),
+            Decision::Refuse(denial) => Some(denial.reason()),
+        }
+    };
+    assert_eq!(call(&message), None);
+    // What is denied counts nothing.
+    assert_eq!(call(&message.replace("search", "delete")), Some(Reason::UnknownCommand));
+    assert_eq!((call(&message), call(&message)), (None, DENIED));
 }
 
 #[test]
