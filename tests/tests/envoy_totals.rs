@@ -40,7 +40,13 @@ async fn read(connection: &mut Connection, call: &Call) -> (usize, String) {
     (if denied { 0 } else { bytes }, audit_id)
 }
 
-fn long_answer(_: &Received) -> Answer {
+/// Of the length that the path names, or in pieces of which none says how many come.
+fn long_answer(received: &Received) -> Answer {
+    if let Some(length) =
+        received.path.rsplit('/').next().and_then(|name| name.parse::<usize>().ok()).filter(|length| *length > 9)
+    {
+        return Answer::ok("x".repeat(length)).header(JSON.0, JSON.1).header("content-length", length.to_string());
+    }
     let piece = "x".repeat(PIECE);
     Answer::pieces(&[&piece, &piece, &piece, &piece], Duration::from_millis(5), false).header(JSON.0, JSON.1)
 }
@@ -93,7 +99,16 @@ async fn streams_on_both_workers_together_get_no_more_than_their_session_may() {
     // Another session has a total of its own.
     for protocol in Protocol::ALL {
         let mut connection = Connection::open(mesh.envoy.address(), protocol).await.unwrap();
-        assert_eq!(read(&mut connection, &call("s-2")).await.0, 4 * PIECE);
+        let (bytes, audit_id) = read(&mut connection, &call("s-2")).await;
+        assert_eq!(bytes, 4 * PIECE);
+        mesh.log.record(&audit_id).await;
+    }
+    // What its streams had ahead is given back: to the last byte.
+    let rest = MOST - 2 * 4 * PIECE;
+    for (length, expected) in [(rest + 1, 0), (rest, rest), (10, 0)] {
+        let call = Call::get(&format!("/v1/orders/{length}")).bearer(&scenario.token("s-2"));
+        let mut connection = Connection::open(mesh.envoy.address(), Protocol::Http2).await.unwrap();
+        assert_eq!(read(&mut connection, &call).await.0, expected, "{length} bytes");
     }
     assert_eq!(mesh.envoy.traps(), 0);
 }

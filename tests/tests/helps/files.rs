@@ -188,7 +188,8 @@ fn of_aliases_and_templates() -> Vec<Row> {
 
 /// What waits for a body, where an object of the mesh cannot.
 fn of_a_body() -> Vec<Row> {
-    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {}}\n");
+    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {path: /mcp, tools: [search]}}\n");
+    let waits = waits.replace("allow: [orders.read]", "allow: [orders.read, tools]");
     let resource = ecds(&waits);
     let config = resource.split_once("  typed_config:\n").unwrap().1;
     let filter = format!(
