@@ -227,9 +227,16 @@ impl Stream {
     /// The stream is over: seals the record of what has none yet, where the access log finds it.
     pub(crate) fn log(&mut self, with: &mut With<'_>) {
         match self {
-            Self::Permitted(permitted) => permitted.log(with.metrics),
+            Self::Permitted(permitted) => permitted.log(with),
             Self::Held(_) => self.give_up(None, with),
             Self::Begun(..) | Self::Denied => {}
+        }
+    }
+
+    /// Nothing comes of it any more, whether it has been logged or not.
+    pub(crate) fn finish(&mut self, worker: &mut Worker) {
+        if let Self::Permitted(permitted) = self {
+            permitted.exchange.finish(worker);
         }
     }
 

@@ -335,7 +335,9 @@ impl Vm {
     }
 
     pub(crate) fn on_delete(&mut self, context: u32) {
-        if self.streams.remove(&context).is_some_and(|stream| stream.is_kept()) {
+        let gone = self.streams.remove(&context);
+        if let Some(mut stream) = gone.filter(Stream::is_kept) {
+            stream.finish(&mut self.worker);
             self.kept = self.kept.saturating_sub(1);
         }
         self.roots.remove(&context);

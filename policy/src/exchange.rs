@@ -175,7 +175,12 @@ impl Exchange {
         let Stage::Judged(judged) = &mut self.stage else { return None };
         if judged.cut.is_none() {
             worker.observe(context.now);
-            judged.cut = judged.admission.as_mut()?.reauthorize(context.newest, worker, moved).err();
+            let admission = judged.admission.as_mut()?;
+            let asked = admission.reauthorize(context.newest, worker, moved);
+            judged.cut = asked.and_then(|()| admission.carry(context.newest, worker)).err();
+            if judged.cut.is_some() {
+                admission.give_back_bytes(worker);
+            }
         }
         judged.cut.as_ref().map(|cut| cut.reason)
     }
@@ -188,6 +193,15 @@ impl Exchange {
         let reason = judged.cut.as_ref()?.reason;
         let grpc = judged.admission.as_ref().is_some_and(Admission::is_grpc);
         Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), grpc))
+    }
+
+    /// The stream is over: gives back what it has taken of its session's bytes and has not moved.
+    pub fn finish(&mut self, worker: &mut Worker) {
+        if let Stage::Judged(judged) = &mut self.stage
+            && let Some(admission) = &mut judged.admission
+        {
+            admission.give_back_bytes(worker);
+        }
     }
 
     /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have

@@ -468,6 +468,8 @@ fn rules_of_what_is_carried_are_read_one_by_one() {
         json!({"downloads": "allow"}),
         json!({"max_request_bytes": 1}),
         json!({"max_response_bytes": 9_007_199_254_740_992_u64}),
+        json!({"max_session_request_bytes": 281_474_976_710_655_u64}),
+        json!({"max_session_request_bytes": 1, "max_session_response_bytes": 7}),
         json!({"uploads": "deny", "downloads": "deny", "max_request_bytes": 65536.0, "max_response_bytes": 7}),
     ] {
         Policy::compile(ruled(good.clone()).to_string().as_bytes()).unwrap_or_else(|errors| panic!("{good}: {errors}"));
@@ -482,6 +484,8 @@ fn rules_of_what_is_carried_are_read_one_by_one() {
         (json!({"max_request_bytes": 0}), "/max_request_bytes"),
         (json!({"max_request_bytes": "64k"}), "/max_request_bytes"),
         (json!({"max_response_bytes": -1}), "/max_response_bytes"),
+        (json!({"max_session_request_bytes": 0}), "/max_session_request_bytes"),
+        (json!({"max_session_response_bytes": 281_474_976_710_656_u64}), "/max_session_response_bytes"),
         (json!({"max_response_bytes": 1.5}), "/max_response_bytes"),
         (json!({"uploads": "deny", "max_bytes": 1}), "/max_bytes"),
     ] {

@@ -179,6 +179,8 @@ fn broken() -> Vec<(String, Value)> {
         ("/grants/1/transfers/uploads", json!(false)),
         ("/grants/1/transfers/downloads", json!("no")),
         ("/grants/1/transfers/max_request_bytes", json!(0)),
+        ("/grants/1/transfers/max_session_request_bytes", json!(1_u64 << 48)),
+        ("/grants/1/transfers/max_session_response_bytes", json!(0)),
         ("/grants/1/transfers/max_response_bytes", json!("1MB")),
         ("/revoked/0", json!({"because": "x"})),
         ("/revoked/0/session", json!(7)),

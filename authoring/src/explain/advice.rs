@@ -127,6 +127,9 @@ fn carried(seen: Option<&CheckStep>) -> String {
         Some(CheckStep::Transfer { broken: Some("request_bytes"), .. }) => {
             "send fewer bytes, or raise `max_request_bytes` in the grant's `transfers`"
         }
+        Some(CheckStep::Transfer { broken: Some("session_request_bytes"), .. }) => {
+            "open a new session, or raise `max_session_request_bytes` in the grant's `transfers`"
+        }
         Some(CheckStep::Transfer { broken: Some("upload"), .. }) => {
             "send a call, such as one in JSON, and no file; or write `uploads: allow` in the grant's `transfers`"
         }

@@ -225,6 +225,16 @@ fn within(file: &Document, pointer: &str, outer: &Range<usize>, inner: &Finding,
     Some(from..if end_of_its == end_of_line { to } else { end_of_line })
 }
 
+/// The commands that are looked for in bodies, each with its kind: their heads are held until the body is whole.
+pub fn commands_in_bodies(policy: &Value) -> impl Iterator<Item = (&str, &'static str)> {
+    let commands = policy.get("commands").and_then(Value::as_object).into_iter().flatten();
+    commands.filter_map(|(name, matchers)| {
+        let all = matchers.as_array().map_or(std::slice::from_ref(matchers), Vec::as_slice);
+        let kind = ["mcp", "sql"].into_iter().find(|kind| all.iter().any(|matcher| matcher.get(kind).is_some()))?;
+        Some((name.as_str(), kind))
+    })
+}
+
 /// `NAME` of each `${env:NAME}` in the policy's credential.
 #[must_use]
 pub fn credential_variables(policy: &Value) -> Vec<String> {

@@ -182,9 +182,10 @@ impl Permitted {
     }
 
     /// The stream is over: seals its record where the access log finds it.
-    pub(super) fn log(&self, metrics: &mut Metrics) {
+    pub(super) fn log(&mut self, with: &mut With<'_>) {
+        self.exchange.finish(with.worker);
         if self.exchange.credential_came_back() {
-            metrics.was_echoed();
+            with.metrics.was_echoed();
         }
         // Without a response's head there was none, or one that the proxy made past the filters.
         let asked = || hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());

@@ -1,9 +1,10 @@
-//! Istio: a WasmPlugin, and beside it what keeps a worker that runs without the filter from letting anything through.
+//! Istio: a WasmPlugin, or an EnvoyFilter where heads have to be held, and beside it what keeps a worker that runs without the filter from letting anything through.
 //!
 //! One document (a `List`), so that `check` and `revoke` read it as they read a policy.
 
 use super::{Image, Rendered};
 use chaperone_authoring::source::quoted;
+use serde_json::json;
 use std::str::FromStr;
 
 /// Which proxy runs the filter.
@@ -64,7 +65,7 @@ pub struct IstioOptions {
 /// The manifests.
 ///
 /// # Errors
-/// When the kind of proxy cannot be found in that way.
+/// When the kind of proxy cannot be found in that way, or cannot run the filter as the policy needs it.
 pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, String> {
     let IstioOptions { attach, workload, namespace, image } = options;
     let target = selector_of(*attach, workload)?;
@@ -73,22 +74,22 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
         // Istio counts a gateway's traffic as CLIENT and a waypoint's as inbound: a match that is too narrow is no filter at all.
         Attach::Gateway | Attach::Waypoint => ("CLIENT_AND_SERVER", "all that passes: this proxy makes no calls of its own"),
     };
-    let variables = rendered.variables.iter().map(|name| {
-        format!(
-            "\n        - name: {}     # by name, from the proxy's own environment: a value written here could be read by everyone who reads the plugin\n          valueFrom: HOST",
-            quoted(name)
-        )
-    });
-    let variables: String = variables.collect();
-    let vm_config = if variables.is_empty() { String::new() } else { format!("\n    vmConfig:\n      env:{variables}") };
-    let Image { name: image, sha256 } = image;
+    if *attach == Attach::Waypoint && rendered.waits_for_bodies() {
+        return Err("a command of this policy is looked for in bodies, and a waypoint takes only WasmPlugins, which cannot hold a request for \
+                    its body: attach it to the sidecar or to a gateway"
+            .to_owned());
+    }
     let (name, namespace) = (rendered.object_name(), quoted(namespace));
     let backstop = backstop(rendered, *attach, &name, &namespace, &target);
+    let (carries, filter) = if rendered.waits_for_bodies() {
+        (CARRIED_BY_ENVOY_FILTER, envoy_filter(rendered, *attach, &name, &namespace, &target, image))
+    } else {
+        (CARRIED_BY_PLUGIN, wasm_plugin(rendered, (mode, why), &name, &namespace, &target, image))
+    };
     Ok(format!(
         r#"# The policy {policy} for a {proxy} of Istio. This project's tests check these objects against the published schemas, and run Envoy
 # itself, not Istio: try them on a staging mesh first.
-#  - pluginConfig is a Struct: numbers arrive as doubles, and YAML reads look-alike texts as something else: keep every id in quotes.
-#  - There is no allow_on_headers_stop_iteration here: no command may be decided by the body.
+{carries}
 #  - Set meshConfig.pathNormalization.normalization to NONE: the filter sees, refuses and records what Istio would repair.
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
 #  - Istio's clusters take any number of requests at once. A bound, such as 10,000, is the connectionPool of the service's
@@ -97,7 +98,45 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
 apiVersion: v1
 kind: List
 items:
-- apiVersion: extensions.istio.io/v1alpha1
+{filter}
+{backstop}"#,
+        policy = rendered.name,
+        proxy = match attach {
+            Attach::Sidecar => "sidecar",
+            Attach::Gateway => "gateway",
+            Attach::Waypoint => "waypoint",
+        },
+    ))
+}
+
+const CARRIED_BY_PLUGIN: &str = "\
+#  - pluginConfig is a Struct: numbers arrive as doubles, and YAML reads look-alike texts as something else: keep every id in quotes.
+#  - There is no allow_on_headers_stop_iteration here: no command may be decided by the body.";
+
+const CARRIED_BY_ENVOY_FILTER: &str = "\
+#  - The filter comes by an EnvoyFilter, as a command is decided by the body: a WasmPlugin has no allow_on_headers_stop_iteration, without
+#    which each such request is denied. The agent beside the proxy fetches the image, as it does for a WasmPlugin, without a pull secret.
+#  - The fields are those of Envoy 1.36 and later: an older one in the proxy takes none of it.";
+
+/// The filter by Istio's own object.
+fn wasm_plugin(
+    rendered: &Rendered,
+    (mode, why): (&str, &str),
+    name: &str,
+    namespace: &str,
+    target: &str,
+    Image { name: image, sha256 }: &Image,
+) -> String {
+    let variables = rendered.variables.iter().map(|name| {
+        format!(
+            "\n        - name: {}     # by name, from the proxy's own environment: a value written here could be read by everyone who reads the plugin\n          valueFrom: HOST",
+            quoted(name)
+        )
+    });
+    let variables: String = variables.collect();
+    let vm_config = if variables.is_empty() { String::new() } else { format!("\n    vmConfig:\n      env:{variables}") };
+    format!(
+        r#"- apiVersion: extensions.istio.io/v1alpha1
   kind: WasmPlugin
   metadata:
     name: {name}
@@ -114,18 +153,94 @@ items:
     match:
     - mode: {mode}   # {why}{vm_config}
     pluginConfig:
-      {policy_lines}
-{backstop}"#,
-        policy = rendered.name,
-        proxy = match attach {
-            Attach::Sidecar => "sidecar",
-            Attach::Gateway => "gateway",
-            Attach::Waypoint => "waypoint",
-        },
+      {policy_lines}"#,
         url = quoted(&format!("oci://{image}@sha256:{sha256}")),
         sha256 = quoted(sha256),
         policy_lines = rendered.lines(6),
-    ))
+    )
+}
+
+/// The filter by Envoy's own resources, which can say that heads are held. By ECDS, as a WasmPlugin's is: the agent beside the proxy
+/// fetches the image, and a change of the policy reaches open connections.
+fn envoy_filter(
+    rendered: &Rendered,
+    attach: Attach,
+    name: &str,
+    namespace: &str,
+    target: &str,
+    Image { name: image, sha256 }: &Image,
+) -> String {
+    format!(
+        r#"- apiVersion: networking.istio.io/v1alpha3
+  kind: EnvoyFilter
+  metadata:
+    name: {name}
+    namespace: {namespace}
+  spec:
+    {target}
+    configPatches:
+    - applyTo: EXTENSION_CONFIG
+      match: {{ context: {context} }}
+      patch:
+        operation: ADD
+        value:
+          name: {name}
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+            config:
+              name: {name}
+              root_id: chaperone
+              # 503 after a trap until the worker's VM is there again, at once at first and then after a back-off.
+              failure_policy: FAIL_RELOAD
+              reload_config:
+                backoff: {{ base_interval: 1s, max_interval: 10s }}
+              # Pause in request headers holds the headers only: the body is read before anything goes upstream.
+              allow_on_headers_stop_iteration: true
+              # A StringValue: a Struct turns integers into doubles.
+              configuration:
+                "@type": type.googleapis.com/google.protobuf.StringValue
+                value: |
+                  {policy}
+              vm_config:
+                vm_id: {name}
+                runtime: envoy.wasm.runtime.v8
+                # By name, from the proxy's own environment: a value written here could be read by everyone who reads the object.
+                environment_variables: {{ host_env_keys: {variables} }}
+                code:
+                  remote:
+                    http_uri: {{ uri: {url}, cluster: "_", timeout: 30s }}     # the agent's to fetch; the cluster is none
+                    sha256: {sha256}   # of the image, as a tag can be moved
+    - applyTo: HTTP_FILTER
+      match:
+        context: {context}
+        listener: {{ filterChain: {{ filter: {{ name: envoy.filters.network.http_connection_manager }} }} }}
+      patch:
+        operation: INSERT_FIRST     # before Istio's own authentication and authorization: nothing answers before the filter
+        value:
+          name: {name}
+          config_discovery:
+            config_source: {{ ads: {{}}, initial_fetch_timeout: 0s, resource_api_version: V3 }}     # nothing is served without it
+            type_urls: [type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm]"#,
+        context = context_of(attach),
+        target = workload_of(target),
+        policy = rendered.line(),
+        variables = json!(rendered.variables),
+        url = quoted(&format!("oci://{image}@sha256:{sha256}")),
+        sha256 = quoted(sha256),
+    )
+}
+
+/// Which listeners an EnvoyFilter is about.
+fn context_of(attach: Attach) -> &'static str {
+    match attach {
+        Attach::Sidecar => "SIDECAR_INBOUND",
+        Attach::Gateway | Attach::Waypoint => "GATEWAY",
+    }
+}
+
+/// EnvoyFilter calls it workloadSelector.labels; targetRefs are the same.
+fn workload_of(target: &str) -> String {
+    target.replace("selector:\n      matchLabels:", "workloadSelector:\n      labels:")
 }
 
 /// The member of a spec that finds the proxy.
@@ -155,12 +270,9 @@ fn selector_of(attach: Attach, workload: &Workload) -> Result<String, String> {
 fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, target: &str) -> String {
     let header = rendered.decision_header();
     let lifetime = rendered.lifetime().unwrap_or(900);
-    let context = match attach {
-        Attach::Sidecar => "SIDECAR_INBOUND",
-        Attach::Gateway => "GATEWAY",
-        Attach::Waypoint => {
-            return format!(
-                r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. An
+    if attach == Attach::Waypoint {
+        return format!(
+            r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. An
 # EnvoyFilter that takes a caller's own header off cannot be relied on at a waypoint: whoever knows of this and sends
 # {header} passes such a worker. Nor can one set timeouts there: where your Istio has ProxyConfig.connectionSettings, give the
 # waypoint's pods {{ httpRequestTimeout: 30s, httpRequestHeadersTimeout: 10s, httpStreamIdleTimeout: 300s, httpMaxConcurrentStreams: 100 }}.
@@ -177,11 +289,9 @@ fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, ta
       - key: "request.headers[{header}]"
         notValues: ["*"]
 "#
-            );
-        }
-    };
-    // EnvoyFilter calls it workloadSelector.labels; targetRefs are the same.
-    let target = target.replace("selector:\n      matchLabels:", "workloadSelector:\n      labels:");
+        );
+    }
+    let (context, target) = (context_of(attach), workload_of(target));
     format!(
         r#"# Nothing passes that the filter has not judged: Envoy runs a worker WITHOUT a wasm filter whose update failed on that worker. Then the
 # RBAC filter misses the header that only the filter sets; a caller's own is taken off before the first filter.

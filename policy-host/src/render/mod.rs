@@ -18,7 +18,7 @@ pub use names::{Name, Names, beside};
 
 use chaperone_authoring::{
     revoke::{entries, next_generation},
-    source::{Findings, PolicyDocument, credential_variables, printable, seconds},
+    source::{Findings, PolicyDocument, commands_in_bodies, credential_variables, printable, seconds},
 };
 use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;
@@ -89,6 +89,11 @@ impl Rendered {
     /// What the filter sets on whatever it lets through.
     fn decision_header(&self) -> String {
         format!("{}decision", self.prefix)
+    }
+
+    /// Is a command looked for in bodies? Then heads have to be held.
+    fn waits_for_bodies(&self) -> bool {
+        commands_in_bodies(&self.policy).next().is_some()
     }
 
     /// The longest session, in seconds.

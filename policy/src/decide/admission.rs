@@ -1,5 +1,7 @@
 //! Whether a stream that was let through may go on. Asked again for as long as it is open: by the newest policy, and by the time.
 
+mod totals;
+
 use std::rc::{Rc, Weak};
 
 use crate::decide::authenticate::reauthenticate;
@@ -12,7 +14,7 @@ use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
 use crate::state::session::{Authenticated, Session};
-use crate::state::sessions::{Ending, StateQuery, Stop};
+use crate::state::sessions::{Ending, StateQuery, Stop, StreamBytes};
 use crate::state::worker::Worker;
 
 /// What a permit rests on, for as long as its stream is open.
@@ -24,6 +26,8 @@ pub(crate) struct Admission {
     commands: Commands,
     /// What it carries, and may.
     transfer: Transfer,
+    /// What it has of its session's bytes, where the grant counts them.
+    bytes: Option<StreamBytes>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
     /// And the epoch of what had been fetched then.
@@ -103,7 +107,7 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, commands, transfer: findings.transfer, by, epoch, over, seat: None, asked: true }
+        Self { basis, bound, commands, transfer: findings.transfer, bytes: None, by, epoch, over, seat: None, asked: true }
     }
 
     /// Gives it its place among what is under way.

@@ -7,8 +7,9 @@ use crate::decide::check::Findings;
 use crate::decide::trace::{CheckStep, Trace};
 use crate::http::head::{Headers, Request, values};
 use crate::primitives::reason::Reason;
-use crate::rules::grants::Transfers;
+use crate::rules::grants::{SessionBytes, Transfers};
 use crate::rules::policy::Rules;
+use crate::state::sessions;
 
 /// The rule of a grant's `transfers` that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) enum TransferRule {
     Download,
     RequestBytes,
     ResponseBytes,
+    SessionRequestBytes,
+    SessionResponseBytes,
 }
 
 impl TransferRule {
@@ -27,6 +30,8 @@ impl TransferRule {
             Self::Download => "download",
             Self::RequestBytes => "request_bytes",
             Self::ResponseBytes => "response_bytes",
+            Self::SessionRequestBytes => "session_request_bytes",
+            Self::SessionResponseBytes => "session_response_bytes",
         }
     }
 }
@@ -65,6 +70,8 @@ struct Bytes {
     promised: Option<u64>,
     /// That have come.
     moved: u64,
+    /// Of these, what its session has been charged with: each once, whatever grant it is under by then.
+    charged: u64,
 }
 
 impl Bytes {
@@ -75,6 +82,11 @@ impl Bytes {
     /// As it says, or as they have come.
     fn known(self) -> u64 {
         self.promised.unwrap_or(0).max(self.moved)
+    }
+
+    /// What its session has to have left for it: what is still to come at least, of which `.1` has.
+    fn uncharged(self) -> (u64, u64) {
+        (self.known().saturating_sub(self.charged), self.moved.saturating_sub(self.charged))
     }
 
     fn promise(&mut self, length: &[u8]) {
@@ -141,7 +153,7 @@ impl Transfer {
     }
 
     /// Takes the head of a response that has a body, and says whether its bytes may follow as far as the grant of the moment
-    /// says.
+    /// says. Where the session's total has to be asked it says no.
     pub(crate) fn respond(&mut self, headers: &Headers<'_>) -> bool {
         let mut types = Types::default();
         let mut part = false;
@@ -162,7 +174,7 @@ impl Transfer {
         // What a proxy or a server says instead of an answer is a page, and nothing that was asked for.
         let instead = matches!(status.first(), Some(b'3' | b'4' | b'5'));
         self.download |= part || !types.is_one(|kind| is_answer(kind) || (instead && is_page(kind)));
-        self.broken_now().is_none()
+        self.broken_now().is_none() && (self.session_bytes().is_none() || self.down.uncharged().0 == 0)
     }
 
     pub(crate) fn request_bytes(&mut self, bytes: u64) {
@@ -179,7 +191,7 @@ impl Transfer {
 
     /// What of these rules it breaks by now.
     pub(crate) fn breaks(&self, rules: &Transfers) -> Option<TransferRule> {
-        let Transfers { uploads, downloads, max_request_bytes, max_response_bytes } = rules;
+        let Transfers { uploads, downloads, max_request_bytes, max_response_bytes, session: _ } = rules;
         let all = [
             (!uploads && self.uploads(), TransferRule::Upload),
             (!downloads && (self.ranged || (self.download && !self.down.are_none())), TransferRule::Download),
@@ -213,9 +225,46 @@ impl Transfer {
         self.broken = broken;
     }
 
+    /// The totals of the grant that allowed it.
+    pub(crate) fn session_bytes(&self) -> Option<SessionBytes> {
+        self.limits.and_then(|limits| limits.session)
+    }
+
+    /// What the session has to have left for it, each way: what it has not been charged with, of which the second has come.
+    pub(crate) fn uncharged(&self) -> [(TransferRule, sessions::Bytes, sessions::Bytes); 2] {
+        let [up, down] = [self.up.uncharged(), self.down.uncharged()];
+        let request = |request| sessions::Bytes { request, response: 0 };
+        let response = |response| sessions::Bytes { request: 0, response };
+        [
+            (TransferRule::SessionRequestBytes, request(up.0), request(up.1)),
+            (TransferRule::SessionResponseBytes, response(down.0), response(down.1)),
+        ]
+    }
+
+    /// The session has been charged with all that has come.
+    pub(crate) fn is_charged(&mut self) {
+        (self.up.charged, self.down.charged) = (self.up.moved, self.down.moved);
+    }
+
+    /// The session has not so much left.
+    pub(crate) fn outgrows(&mut self, rule: TransferRule) {
+        self.broken = Some(rule);
+    }
+
     /// What it breaks is only recorded.
     pub(crate) fn note(&mut self) {
         self.noted = self.noted.or(self.broken);
+    }
+
+    /// As explanations show it.
+    pub(crate) fn seen(&self) -> CheckStep {
+        CheckStep::Transfer {
+            rules: self.limits.as_ref().map(Transfers::texts).unwrap_or_default(),
+            upload: self.upload.map(Sign::name),
+            ranged: self.ranged,
+            bytes: self.up.known(),
+            broken: self.broken.map(TransferRule::name),
+        }
     }
 
     pub(crate) fn broken(&self) -> Option<TransferRule> {
@@ -229,15 +278,8 @@ impl Transfer {
 
 /// `transfer_not_allowed`: no grant of the command lets this be carried.
 pub(crate) fn may_transfer(rules: &Rules, findings: &mut Findings, trace: &mut impl Trace) -> Result<(), Reason> {
-    let Transfer { upload, ranged, up, limits, broken, .. } = findings.transfer;
-    trace.saw(|| CheckStep::Transfer {
-        rules: limits.as_ref().map(Transfers::texts).unwrap_or_default(),
-        upload: upload.map(Sign::name),
-        ranged,
-        bytes: up.known(),
-        broken: broken.map(TransferRule::name),
-    });
-    if broken.is_none() {
+    trace.saw(|| findings.transfer.seen());
+    if findings.transfer.broken.is_none() {
         return Ok(());
     }
     findings.deny(Reason::TransferNotAllowed, rules)?;

@@ -155,15 +155,16 @@ impl Exchange {
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
             let mut asked = overtaken.map_or_else(asked, Err);
             if asked.is_ok()
-                && matches!(outcome, Outcome::Allowed)
                 && let Err(Refused { stop: Stop { reason, ended_now }, retry_after: wait }) =
-                    charge_call(&admitted, findings.calls.as_deref(), worker, context, trace)
+                    charge(&mut admitted, outcome, findings.calls.as_deref(), worker, context, trace)
             {
                 named.credential = None;
-                let rules = context.newest.rules().filter(|rules| rules.observed.contains(&reason));
-                if rules.is_some() {
-                    findings.observed = Some(reason);
-                    outcome = Outcome::Observed(reason);
+                findings.transfer = *admitted.carried();
+                if only_notes(context.newest, reason) {
+                    if reason == Reason::TransferNotAllowed {
+                        admitted.transfer().note();
+                    }
+                    outcome = Outcome::Observed(*findings.observed.get_or_insert(reason));
                 } else {
                     findings.ended_now = ended_now;
                     count_denial(context.newest, worker, Err(reason), &mut findings);
@@ -178,9 +179,13 @@ impl Exchange {
                 }
             }
             match asked {
-                Ok(()) if matches!(outcome, Outcome::Denied(_)) => {}
-                Ok(()) => admission = Some(admitted.seated(findings.seat.take())),
+                Ok(()) if matches!(outcome, Outcome::Denied(_)) => admitted.give_back_bytes(worker),
+                Ok(()) => {
+                    admitted.spend_bytes();
+                    admission = Some(admitted.seated(findings.seat.take()));
+                }
                 Err(denied) => {
+                    admitted.give_back_bytes(worker);
                     outcome = Outcome::Denied(denied.reason);
                     named.credential = None;
                     cut = Some(denied);
@@ -232,7 +237,9 @@ impl Exchange {
             Stage::Judged(judged) => {
                 judged.outcome = denied;
                 judged.named.credential = None;
-                judged.admission = None;
+                if let Some(mut admission) = judged.admission.take() {
+                    admission.give_back_bytes(worker);
+                }
                 judged.watch = None;
                 judged.answers = None;
                 return Denial::new(reason, None, self.strip.prefix(), judged.stamp.audit_id.as_str(), false);
@@ -375,7 +382,29 @@ fn still_admits(
     Ok(())
 }
 
-/// Counts the call by the newest policy, which has agreed to it.
+/// Counts the bytes that are known by now and the call, by the newest policy, which has agreed to it. What goes on only because a
+/// denial is observed is no call.
+fn charge(
+    admitted: &mut Admission,
+    outcome: Outcome,
+    calls: Option<&Calls>,
+    worker: &mut Worker,
+    context: &Context<'_>,
+    trace: &mut impl Trace,
+) -> Result<(), Refused> {
+    if let Err(stop) = admitted.take_bytes(context.newest, worker) {
+        trace.saw(|| admitted.carried().seen());
+        return Err(stop.into());
+    }
+    if matches!(outcome, Outcome::Allowed) { charge_call(admitted, calls, worker, context, trace) } else { Ok(()) }
+}
+
+/// Does the policy only record what is counted too often?
+fn only_notes(policy: &Policy, reason: Reason) -> bool {
+    policy.rules().is_some_and(|rules| !rules.enforces() || rules.observed.contains(&reason))
+}
+
+/// Counts the call by the newest policy.
 fn charge_call(
     admission: &Admission,
     calls: Option<&Calls>,

@@ -205,9 +205,17 @@ pub const SESSION_MARKS: usize = 8;
 /// Grants by which the bytes of one session are counted, at 20 bytes each. One more is denied.
 pub const SESSION_TOTALS: usize = 4;
 
-/// What one stream takes of its session's bytes at a time: a write of what is shared for each 64 KiB, and not for each piece. What
-/// it has not used it gives back at its end; until then others may find less than there is.
+/// The largest total of a session's bytes that a grant can set: it is kept in six bytes.
+pub const SESSION_BYTES: u64 = (1 << 48) - 1;
+
+/// What one stream takes of its session's bytes at a time, where it does not say how long it is: a write of what is shared for each
+/// 64 KiB, and not for each piece. What it has not used it gives back at its end; until then others find less than there is, but no
+/// less than [`SESSION_BYTES_SHARE`] says.
 pub const SESSION_BYTES_STEP: u64 = 64 * 1024;
+
+/// Of what is left one stream takes no more ahead than one part in so many: a few that stay open keep nobody from what little there
+/// is.
+pub const SESSION_BYTES_SHARE: u64 = 8;
 
 /// Longest DPoP proof, in bytes: one by an RSA key of 4096 bits, whose modulus and signature are 683 characters each.
 pub const DPOP_PROOF_BYTES: usize = 4 * 1024;

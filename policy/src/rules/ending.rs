@@ -16,7 +16,7 @@ pub(crate) struct StateRules {
     pub(crate) idle_timeout: Option<u64>,
     pub(crate) denials: Option<Denials>,
     pub(crate) contexts: Contexts,
-    /// Some grant counts calls, or asks for one before another.
+    /// Some grant counts calls or bytes of a session, or asks for one call before another.
     pub(crate) usage: bool,
 }
 

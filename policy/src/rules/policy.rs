@@ -20,7 +20,7 @@ use crate::primitives::reason::Reason;
 use crate::rules::allowances::Allowances;
 use crate::rules::credential::Credential;
 use crate::rules::ending::StateRules;
-use crate::rules::grants::{self, Grants};
+use crate::rules::grants::{self, Grant, Grants};
 use crate::rules::issuers::{Issuer, Tokens};
 use crate::rules::revision::revision;
 use crate::rules::revocations::Revocations;
@@ -248,8 +248,8 @@ impl Rules {
             credential: credential.as_ref().map(|credential| credential.header.clone()),
         };
         let (policy_name, revision) = (policy_name?, revision(&value));
-        grants.iter_mut().for_each(|grant| grant.usage.identify(policy_name, &grant.name));
-        let usage = grants.iter().any(|grant| !grant.usage.is_empty());
+        grants.iter_mut().for_each(|grant| grant.identify(policy_name));
+        let usage = grants.iter().any(Grant::counts);
         let state = StateRules { idle_timeout: session.idle_timeout, usage, ..state.unwrap_or_default() };
         let rules = Self {
             name: policy_name.into(),

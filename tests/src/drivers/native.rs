@@ -89,6 +89,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
     exchange.request_bytes(request.body.len() as u64);
     let cut = exchange.recheck(worker, &context, true).and_then(|_| exchange.answer_of_cut(policy));
     let answer = cut.map_or(answer, Answer::Refuse);
+    exchange.finish(worker);
     let record = exchange.record(&End::default()).expect("a judged request has a record");
     let record: Value = serde_json::from_str(&record).expect("the record is JSON");
     let said = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).map(str::to_owned);

@@ -366,7 +366,7 @@ const ENDINGS: Table<20> = [
     ),
 ];
 
-const MANDATORY: Table<12> = [
+const MANDATORY: Table<13> = [
     ("", "write `version: 1`", "version: 1\n", "", "version: 1\n"),
     ("", "for example `name: orders`: audit headers and records show it", "name: orders\n", "", "name: orders\n"),
     ("", "write `session: {max_lifetime: 15m}`", "session: {max_lifetime: 1h}\n", "", "session: {max_lifetime: 15m}\n"),
@@ -432,5 +432,12 @@ const MANDATORY: Table<12> = [
         "    allow: [orders.read]\n",
         "    allow: [orders.read]\n    transfers: {max_response_bytes: 64k}\n",
         "    allow: [orders.read]\n    transfers: {max_response_bytes: 65536}\n",
+    ),
+    (
+        "/grants/0/transfers/max_session_response_bytes",
+        "write less than 2^48; for no bound leave the member out",
+        "    allow: [orders.read]\n",
+        "    allow: [orders.read]\n    transfers: {max_session_response_bytes: 281474976710656}\n",
+        "    allow: [orders.read]\n    transfers: {max_session_response_bytes: 281474976710655}\n",
     ),
 ];

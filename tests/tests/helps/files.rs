@@ -76,7 +76,7 @@ pub(crate) fn all() -> Vec<Row> {
     all.extend(rows(&plugin(KEYED), &ISTIO));
     all.extend(of_envoy());
     all.extend(of_a_list());
-    all.push(of_a_body());
+    all.extend(of_a_body());
     all.extend(of_several());
     all.extend(of_aliases_and_templates());
     let (anchor, alias) = ("/name", "/tokens/issuers/0/audiences/0");
@@ -187,8 +187,9 @@ fn of_aliases_and_templates() -> Vec<Row> {
 }
 
 /// What waits for a body, where an object of the mesh cannot.
-fn of_a_body() -> Row {
-    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {}}\n");
+fn of_a_body() -> Vec<Row> {
+    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {path: /mcp, tools: [search]}}\n");
+    let waits = waits.replace("allow: [orders.read]", "allow: [orders.read, tools]");
     let resource = ecds(&waits);
     let config = resource.split_once("  typed_config:\n").unwrap().1;
     let filter = format!(
@@ -197,9 +198,21 @@ fn of_a_body() -> Row {
     );
     let filter = filter
         .replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_RELOAD\n          allow_on_headers_stop_iteration: true");
-    let help = "deliver the filter by an EnvoyFilter with `allow_on_headers_stop_iteration: true`";
+    let help = "take the EnvoyFilter that `policy-host render istio` prints for it: with `allow_on_headers_stop_iteration: true`";
     let good = plugin(KEYED);
-    Row::new(&good, ("/commands/tools", help, &good, &plugin(&waits), &filter))
+    vec![
+        Row::new(&good, ("/commands/tools", help, &good, &plugin(&waits), &filter)),
+        Row::new(
+            &filter,
+            (
+                "/commands/tools",
+                "write `allow_on_headers_stop_iteration: true` beside its `configuration`",
+                "          allow_on_headers_stop_iteration: true\n",
+                "",
+                "          allow_on_headers_stop_iteration: true\n",
+            ),
+        ),
+    ]
 }
 
 /// Objects of a mesh that are delivered together.

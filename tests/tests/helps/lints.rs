@@ -226,13 +226,20 @@ const TABLE: Table<22> = [
     ),
 ];
 
-const GRANTS: Table<14> = [
+const GRANTS: Table<15> = [
     (
         "/grants/1/transfers",
         "take these commands out of `more`, or remove `more`",
         "    allow: [users.Get]\n",
         "    allow: [users.Get]\n    transfers: {uploads: deny}\n  - {name: more, when: {claims: {role: support}}, allow: [users.Get]}\n",
         "    allow: [users.Get]\n    transfers: {uploads: deny}\n  - {name: more, when: {claims: {role: support}}, allow: [orders.read]}\n",
+    ),
+    (
+        "/grants/1/transfers/max_response_bytes",
+        "write less than `max_session_response_bytes`, or remove it",
+        "    allow: [users.Get]\n",
+        "    allow: [users.Get]\n    transfers: {max_response_bytes: 70, max_session_response_bytes: 70}\n",
+        "    allow: [users.Get]\n    transfers: {max_response_bytes: 69, max_session_response_bytes: 70}\n",
     ),
     (
         "/grants/0/transfers/uploads",

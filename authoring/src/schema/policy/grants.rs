@@ -62,6 +62,10 @@ struct Transfers {
     max_request_bytes: Option<Bytes>,
     /// Most bytes of a response's body.
     max_response_bytes: Option<Bytes>,
+    /// Most bytes of all requests of a session under this grant.
+    max_session_request_bytes: Option<SessionBytes>,
+    /// Most bytes of all responses to a session under this grant.
+    max_session_response_bytes: Option<SessionBytes>,
 }
 
 #[derive(JsonSchema)]
@@ -71,6 +75,9 @@ enum Allowed {
     Deny,
     Allow,
 }
+
+#[derive(JsonSchema)]
+struct SessionBytes(#[schemars(range(min = 1, max = 281_474_976_710_655_u64))] u64);
 
 #[derive(JsonSchema)]
 struct Bytes(#[schemars(range(min = 1, max = 9_007_199_254_740_992_u64))] u64);

@@ -1,7 +1,7 @@
 //! Commands that nothing can reach, and commands that anybody can.
 
 use super::{Lint, Linter, Target, items, patterns};
-use crate::source::push_member;
+use crate::source::{commands_in_bodies, push_member};
 use chaperone_policy::{HostPattern, PathPattern, Pattern};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -94,21 +94,29 @@ impl Linter<'_> {
         }
     }
 
-    /// Istio's WasmPlugin has no `allow_on_headers_stop_iteration`, without which a filter cannot hold a request for its body.
+    /// Where a filter cannot hold a request for its body: Istio's WasmPlugin has no field for that, and Envoy's own plugin has to have
+    /// it set.
     fn decided_by_body(&mut self) {
-        if self.target != Target::Istio {
-            return;
-        }
-        for (name, matchers) in self.policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
-            let kinds = ["mcp", "sql"];
-            if let Some(kind) = kinds.into_iter().find(|kind| each(matchers).any(|(_, matcher)| matcher.get(kind).is_some())) {
-                self.warn(
-                    Lint::BodyUnavailable,
-                    &pointer_to(name),
-                    format!("`{name}` is decided by the body ({kind}), and a WasmPlugin cannot wait for one"),
-                    "deliver the filter by an EnvoyFilter with `allow_on_headers_stop_iteration: true`",
-                );
-            }
+        let policy = self.policy;
+        let carrier = self.document.carrier();
+        let plugin = self.document.plugin_pointer().filter(|_| carrier.pointer().ends_with("/configuration/value"));
+        let plugin = plugin.and_then(|plugin| carrier.file().value().pointer(&plugin));
+        let held = |plugin: &Value| {
+            let names = ["allow_on_headers_stop_iteration", "allowOnHeadersStopIteration"];
+            names.iter().any(|name| plugin.get(name) == Some(&Value::Bool(true)))
+        };
+        let (lacks, help) = match (plugin, self.target) {
+            (Some(plugin), _) if held(plugin) => return,
+            (Some(_), _) => ("this plugin does not", "write `allow_on_headers_stop_iteration: true` beside its `configuration`"),
+            (None, Target::Istio) => (
+                "a WasmPlugin cannot",
+                "take the EnvoyFilter that `policy-host render istio` prints for it: with `allow_on_headers_stop_iteration: true`",
+            ),
+            (None, Target::Envoy) => return,
+        };
+        for (name, kind) in commands_in_bodies(policy) {
+            let message = format!("`{name}` is decided by the body ({kind}), and {lacks} wait for one");
+            self.warn(Lint::BodyUnavailable, &pointer_to(name), message, help);
         }
     }
 }

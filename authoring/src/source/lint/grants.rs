@@ -6,6 +6,10 @@ use chaperone_policy::Pattern;
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeSet};
 
+/// What bounds one message, and what all of a session's.
+const TOTALS: [(&str, &str); 2] =
+    [("max_request_bytes", "max_session_request_bytes"), ("max_response_bytes", "max_session_response_bytes")];
+
 /// What of a grant decides whether it is used.
 struct Grant<'p> {
     pointer: String,
@@ -59,6 +63,7 @@ impl Linter<'_> {
             }
             self.lifetime(grant, lifetime);
             self.upgrades(grant);
+            self.totals(grant);
         }
         self.unneeded(&grants);
         self.never_matched();
@@ -128,6 +133,23 @@ impl Linter<'_> {
         );
     }
 
+    /// Bounds of one message that are no less than what a session may send or get in all.
+    fn totals(&mut self, grant: &Grant<'_>) {
+        let number = |name: &str| grant.transfers.and_then(|rules| rules.get(name)).and_then(Value::as_f64);
+        for (one, total) in TOTALS {
+            if let (Some(bytes), Some(all)) = (number(one), number(total))
+                && bytes >= all
+            {
+                self.warn(
+                    Lint::TransfersMoot,
+                    &format!("{}/transfers/{one}", grant.pointer),
+                    format!("it keeps nothing back: the session has no more than that in all (`{total}`)"),
+                    format!("write less than `{total}`, or remove it"),
+                );
+            }
+        }
+    }
+
     /// Grants without which the same would be allowed for as long.
     fn unneeded(&mut self, grants: &[Grant<'_>]) {
         let open = patterns(self.policy.get("unmediated"));
@@ -157,7 +179,9 @@ impl Linter<'_> {
                 continue;
             }
             let mut carrying = others.clone().filter(|(_, other)| other.transfers.is_none() && longer(other));
-            if let Some((_, other)) = carrying.next().filter(|_| grant.transfers.is_some()) {
+            // A total is of the grant that allows a request, whatever others would carry.
+            let only_of_one = grant.transfers.is_some_and(|rules| !TOTALS.iter().any(|(_, total)| rules.get(total).is_some()));
+            if let Some((_, other)) = carrying.next().filter(|_| only_of_one) {
                 self.warn(
                     Lint::TransfersMoot,
                     &format!("{}/transfers", grant.pointer),

@@ -58,7 +58,7 @@ lints! {
     LifetimeNotTightened = "lifetime_not_tightened",
     /// A grant's `max_lifetime` that another grant for the same makes moot.
     LifetimeMoot = "lifetime_moot",
-    /// A grant's `transfers` that another grant for the same, without any, makes moot.
+    /// A grant's `transfers` that another grant for the same, without any, makes moot; a bound that the session's total makes so.
     TransfersMoot = "transfers_moot",
     /// A grant that denies files, with a command that takes upgrades.
     UpgradeNotCarried = "upgrade_not_carried",

@@ -18,8 +18,10 @@ fn typed(kind: &str) -> Option<Sign> {
 fn download(fields: &[(&str, &str)]) -> bool {
     let all: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut transfer = of(&[], false);
-    transfer
-        .granted(Some(Transfers { uploads: true, downloads: false, max_request_bytes: None, max_response_bytes: None }), None);
+    transfer.granted(
+        Some(Transfers { uploads: true, downloads: false, max_request_bytes: None, max_response_bytes: None, session: None }),
+        None,
+    );
     let carried = transfer.respond(&all);
     !carried
 }
@@ -153,7 +155,8 @@ fn a_response_that_is_a_file_is_a_download() {
 
 #[test]
 fn bytes_are_bounded_by_what_is_promised_and_by_what_has_come() {
-    let limits = Transfers { uploads: true, downloads: true, max_request_bytes: Some(10), max_response_bytes: Some(20) };
+    let limits =
+        Transfers { uploads: true, downloads: true, max_request_bytes: Some(10), max_response_bytes: Some(20), session: None };
     let json = ("content-type", "application/json");
     let promised = |length: &str| of(&[json, ("content-length", length)], true).breaks(&limits);
     assert_eq!((promised("10"), promised("11")), (None, Some(TransferRule::RequestBytes)));
@@ -187,7 +190,7 @@ fn bytes_are_bounded_by_what_is_promised_and_by_what_has_come() {
 
 #[test]
 fn parts_of_files_and_upgrades_are_downloads_that_are_asked_for() {
-    let limits = Transfers { uploads: true, downloads: false, max_request_bytes: None, max_response_bytes: None };
+    let limits = Transfers { uploads: true, downloads: false, max_request_bytes: None, max_response_bytes: None, session: None };
     for (name, value) in [("Range", "bytes=0-9"), ("if-range", "\"x\""), ("upgrade", "websocket")] {
         assert_eq!(of(&[(name, value)], false).breaks(&limits), Some(TransferRule::Download), "{name}");
     }
@@ -197,7 +200,7 @@ fn parts_of_files_and_upgrades_are_downloads_that_are_asked_for() {
 
 #[test]
 fn what_says_that_nothing_follows_is_no_file_until_something_does() {
-    let rules = Transfers { uploads: false, downloads: false, max_request_bytes: None, max_response_bytes: None };
+    let rules = Transfers { uploads: false, downloads: false, max_request_bytes: None, max_response_bytes: None, session: None };
     let mut empty = of(&[("content-length", "0")], true);
     assert_eq!(empty.breaks(&rules), None);
     empty.request_bytes(1);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::condition::ClaimCondition;
 use self::index::Index;
-pub(crate) use self::transfers::Transfers;
+pub(crate) use self::transfers::{SessionBytes, Transfers};
 pub(crate) use self::usage::{AfterRule, CallRule, RuleId, UsageRules};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
@@ -77,6 +77,19 @@ impl Grant {
             // The grant is for who acts now, the outermost hop; whom it acts for are facts of the past (RFC 8693 §4.1).
             && agent.as_ref().is_none_or(|pattern| claims.agents.first().is_some_and(|agent| pattern.matches(agent)))
             && conditions.iter().all(|condition| condition.holds(all))
+    }
+
+    /// Names what is counted under it.
+    pub(crate) fn identify(&mut self, policy: &str) {
+        self.usage.identify(policy, &self.name);
+        if let Some(transfers) = &mut self.transfers {
+            transfers.identify(policy, &self.name);
+        }
+    }
+
+    /// Is anything counted under it, of a session?
+    pub(crate) fn counts(&self) -> bool {
+        !self.usage.is_empty() || self.transfers.is_some_and(|transfers| transfers.session.is_some())
     }
 
     pub(crate) fn allows(&self, command: CommandId) -> bool {

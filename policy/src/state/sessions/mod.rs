@@ -4,7 +4,6 @@
 //! All of it belongs to issuer and session, whichever policy asks: policies of one proxy that share count each other's denials and
 //! end each other's sessions.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "`transfers` of a grant cannot ask for it yet"))]
 mod bytes;
 mod entry;
 mod key;
@@ -32,10 +31,11 @@ use key::Key;
 use owed::Owed;
 use shard::Shard;
 
+pub(crate) use bytes::StreamBytes;
 pub(crate) use entry::Ending;
 pub(crate) use key::StateKey;
 pub use shared::{LocalState, SharedState, Unavailable};
-pub(crate) use usage::{Charge, Count, Excess, Marked, Needed};
+pub(crate) use usage::{Bytes, Charge, Count, Excess, Marked, Needed};
 
 /// Why a session may not go on, and whether it was ended just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,7 +301,12 @@ impl<'a> StateQuery<'a> {
     /// `None` when there is nothing to ask about a session, and while the policy only observes.
     pub(crate) fn of(rules: &'a Rules, session: &'a Session, sessions: &Sessions) -> Option<Self> {
         let ask = rules.enforces() && (rules.state.ask() || sessions.is_marked());
-        ask.then(|| Self { rules: &rules.state, lifetime: rules.longest_token(), claims: &session.claims, key: &session.key })
+        ask.then(|| Self::to_count(rules, session))
+    }
+
+    /// To count what a session moves, also while the policy only observes.
+    pub(crate) fn to_count(rules: &'a Rules, session: &'a Session) -> Self {
+        Self { rules: &rules.state, lifetime: rules.longest_token(), claims: &session.claims, key: &session.key }
     }
 
     /// How long an entry is needed from now on: as long as any token that is valid now, where the policy wants to know of every

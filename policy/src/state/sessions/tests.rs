@@ -12,11 +12,12 @@ use super::bytes::StreamBytes;
 use super::entry::Entry;
 use super::key::{Key, StateKey};
 use super::shard::Shard;
-use super::usage::{ByteLimits, Bytes};
+use super::usage::Bytes;
 use super::{Charge, Count, Id, LocalState, Sessions, SharedState, StateQuery, Stop, Unavailable};
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::ending::{Denials, StateRules};
+use crate::rules::grants::SessionBytes;
 use crate::token::claims::{ClaimPaths, Claims};
 
 const LIFETIME: u64 = 900;
@@ -372,39 +373,53 @@ fn of_two_workers_one_takes_the_last_call_wherever_the_other_comes_between() {
     assert!(runs > 50, "{runs}");
 }
 
+/// Of what does not say how long it is.
+fn carry(
+    stream: &mut StreamBytes,
+    worker: &mut Sessions,
+    query: &StateQuery<'_>,
+    most: &SessionBytes,
+    piece: Bytes,
+) -> Result<(), Stop> {
+    stream.take(worker, query, most, piece, true)?;
+    stream.spend(piece);
+    Ok(())
+}
+
 #[test]
 fn streams_of_a_session_never_move_more_than_it_may_and_give_back_what_they_have_not() {
     let step = limits::SESSION_BYTES_STEP;
     let shared = prepare(Setup::Empty);
     let (rules, claims, place) = (rules(1), claims("agent", "s"), StateKey::default());
     let query = query(&rules, &claims, &place);
-    let most = ByteLimits { rule: [6; 8], request: Some(3 * step), response: None };
+    let most = SessionBytes { rule: [6; 8], request: Some(30 * step), response: None };
     let mut workers = [worker(9, shared.clone()), worker(10, shared.clone())];
-    let mut streams = [StreamBytes::new(most), StreamBytes::new(most)];
+    let mut streams = [StreamBytes::under(most.rule), StreamBytes::under(most.rule)];
     let mut moved = 0;
     for turn in 0..10_000_usize {
         let piece = Bytes { request: 1000, response: 100_000 };
-        if streams[turn % 2].charge(&mut workers[turn % 2], &query, piece).is_ok() {
+        if carry(&mut streams[turn % 2], &mut workers[turn % 2], &query, &most, piece).is_ok() {
             moved += piece.request;
         }
     }
-    assert!((3 * step - 2 * 1000..=3 * step).contains(&moved), "{moved}");
+    assert!((30 * step - 2 * 1000..=30 * step).contains(&moved), "{moved}");
     let version = || spot().shards.map(|number| shared.get(&key_of(number)).unwrap().map(|(_, version)| version));
     let [first, second] = streams;
-    first.finish(&mut workers[0], &query);
-    second.finish(&mut workers[1], &query);
-    let rest = 3 * step - moved;
+    first.finish(&mut workers[0], &claims, &place);
+    second.finish(&mut workers[1], &claims, &place);
+    let rest = 30 * step - moved;
     let piece = |request| Bytes { request, response: 0 };
-    let mut last = StreamBytes::new(most);
-    assert_eq!(last.charge(&mut workers[0], &query, piece(rest + 1)).unwrap_err().reason, Reason::CallsExceeded);
-    last.charge(&mut workers[0], &query, piece(rest)).unwrap();
+    let mut last = StreamBytes::under(most.rule);
+    let one_more = carry(&mut last, &mut workers[0], &query, &most, piece(rest + 1));
+    assert_eq!(one_more.unwrap_err().reason, Reason::TransferNotAllowed);
+    carry(&mut last, &mut workers[0], &query, &most, piece(rest)).unwrap();
     // A piece of what was taken costs nothing, and a direction without a bound never does.
-    let fresh = ByteLimits { rule: [7; 8], ..most };
-    let mut stream = StreamBytes::new(fresh);
-    stream.charge(&mut workers[0], &query, piece(1)).unwrap();
+    let fresh = SessionBytes { rule: [7; 8], ..most };
+    let mut stream = StreamBytes::under(fresh.rule);
+    carry(&mut stream, &mut workers[0], &query, &fresh, piece(1)).unwrap();
     let before = version();
-    stream.charge(&mut workers[0], &query, Bytes { request: step - 1, response: 1 << 40 }).unwrap();
+    carry(&mut stream, &mut workers[0], &query, &fresh, Bytes { request: step - 1, response: 1 << 40 }).unwrap();
     assert_eq!(version(), before);
-    stream.charge(&mut workers[0], &query, piece(1)).unwrap();
+    carry(&mut stream, &mut workers[0], &query, &fresh, piece(1)).unwrap();
     assert_ne!(version(), before);
 }

@@ -3,7 +3,7 @@
 use super::entry::{Malformed, TIME, put_time, take, take_time};
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
-use crate::rules::grants::RuleId;
+use crate::rules::grants::{RuleId, SessionBytes};
 
 /// Calls that are to be let through, all of them or none.
 #[derive(Debug, Default)]
@@ -62,19 +62,10 @@ impl Excess {
         match self {
             Self::Calls(_) => Reason::CallsExceeded,
             Self::Order => Reason::CallOutOfOrder,
-            // Until what is carried has a reason of its own.
-            Self::Bytes => Reason::CallsExceeded,
+            Self::Bytes => Reason::TransferNotAllowed,
             Self::Room => Reason::Overloaded,
         }
     }
-}
-
-/// How many bytes a session may move under one grant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ByteLimits {
-    pub(crate) rule: RuleId,
-    pub(crate) request: Option<u64>,
-    pub(crate) response: Option<u64>,
 }
 
 /// Bytes in both directions.
@@ -209,15 +200,16 @@ impl Usage {
         after.fits().then_some(after).ok_or(Excess::Room)
     }
 
-    /// It with these bytes more under a grant, and how many that are: what is asked for, and more of a direction that asks for any,
-    /// up to [`limits::SESSION_BYTES_STEP`].
-    pub(super) fn taken(&self, most: &ByteLimits, asked: Bytes) -> Result<(Self, Bytes), Excess> {
+    /// It with these bytes more under a grant, and how many that are: what is asked for, and with `ahead` more of a direction that
+    /// asks for any, up to [`limits::SESSION_BYTES_STEP`].
+    pub(super) fn taken(&self, most: &SessionBytes, asked: Bytes, ahead: bool) -> Result<(Self, Bytes), Excess> {
         let mut after = self.clone();
         let used = after.totals.iter().find(|(rule, _)| *rule == most.rule).map(|(_, used)| *used).unwrap_or_default();
         let take = |most: Option<u64>, used: u64, asked: u64| {
             let Some(most) = most.filter(|_| asked > 0) else { return Ok(asked) };
             let free = most.saturating_sub(used);
-            if asked > free { Err(Excess::Bytes) } else { Ok(free.min(asked.max(limits::SESSION_BYTES_STEP))) }
+            let step = if ahead { limits::SESSION_BYTES_STEP.min(free / limits::SESSION_BYTES_SHARE) } else { 0 };
+            if asked > free { Err(Excess::Bytes) } else { Ok(asked.max(step)) }
         };
         let taken = Bytes {
             request: take(most.request, used.request, asked.request)?,

@@ -84,20 +84,25 @@ fn what_is_needed_was_called_before_and_lately() {
 }
 
 #[test]
-fn bytes_are_taken_in_steps_and_never_more_than_there_are() {
+fn bytes_are_taken_ahead_and_never_more_than_there_are() {
     let step = limits::SESSION_BYTES_STEP;
-    let most = ByteLimits { rule: [4; 8], request: Some(step + 10), response: None };
+    let most = SessionBytes { rule: [4; 8], request: Some(8 * step + 8), response: None };
     let asked = |request| Bytes { request, response: 7 };
-    let (usage, taken) = Usage::default().taken(&most, asked(1)).unwrap();
+    let (usage, taken) = Usage::default().taken(&most, asked(1), true).unwrap();
     assert_eq!(taken, Bytes { request: step, response: 7 });
-    assert_eq!(usage.taken(&most, asked(11)).unwrap_err(), Excess::Bytes);
-    let (usage, taken) = usage.taken(&most, asked(1)).unwrap();
-    assert_eq!(taken.request, 10);
-    assert_eq!(usage.taken(&most, asked(1)).unwrap_err(), Excess::Bytes);
-    assert!(usage.taken(&most, asked(0)).is_ok());
+    // What says how long it is takes that alone; of less than eight steps one stream takes an eighth ahead.
+    assert_eq!(usage.taken(&most, asked(1), false).unwrap().1.request, 1);
+    let (usage, taken) = usage.taken(&most, asked(1), true).unwrap();
+    assert_eq!(taken.request, 7 * step / 8 + 1);
+    let rest = 8 * step + 8 - step - taken.request;
+    assert_eq!(usage.taken(&most, asked(rest + 1), true).unwrap_err(), Excess::Bytes);
+    let (usage, taken) = usage.taken(&most, asked(rest), true).unwrap();
+    assert_eq!(taken.request, rest);
+    assert_eq!(usage.taken(&most, asked(1), true).unwrap_err(), Excess::Bytes);
+    assert!(usage.taken(&most, asked(0), true).is_ok());
     let usage = usage.given_back(&most.rule, Bytes { request: 5, response: 0 });
-    assert_eq!(usage.taken(&most, asked(6)).unwrap_err(), Excess::Bytes);
-    assert_eq!(usage.taken(&most, asked(5)).unwrap().1.request, 5);
+    assert_eq!(usage.taken(&most, asked(6), true).unwrap_err(), Excess::Bytes);
+    assert_eq!(usage.taken(&most, asked(5), true).unwrap().1.request, 5);
 }
 
 #[test]
@@ -112,9 +117,9 @@ fn more_than_there_is_room_for_is_refused_and_what_is_over_makes_room() {
 #[test]
 fn what_is_written_is_read_and_other_bytes_are_refused() {
     let charge = Charge { marks: vec![Marked { command: [3; 8], timed: true }], ..calls(2, 9, Some(1000)) };
-    let most = ByteLimits { rule: [4; 8], request: Some(100), response: Some(100) };
+    let most = SessionBytes { rule: [4; 8], request: Some(100), response: Some(100) };
     let usage = Usage::default().charged(&charge, 77_777).unwrap();
-    let (usage, _) = usage.taken(&most, Bytes { request: 1, response: 2 }).unwrap();
+    let (usage, _) = usage.taken(&most, Bytes { request: 1, response: 2 }, false).unwrap();
     let mut bytes = Vec::new();
     usage.write(&mut bytes);
     assert_eq!((bytes.len(), Usage::size_of(&bytes).unwrap()), (usage.size(), usage.size()));
