@@ -120,7 +120,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             outcome.status = Some(response.status);
             let grpc = response.grpc_status.map(|status| ("grpc-status".to_owned(), status.to_string()));
             outcome.response_headers = Some(response.headers.iter().cloned().chain(grpc).collect());
-            outcome.client_reason = client_reason(response.body.as_bytes());
+            outcome.client_reason = client_reason(&response.body);
         }
     }
     outcome
