@@ -144,7 +144,11 @@ pub(crate) fn check(
     findings.command = route.filter(|route| route.endpoint().is_none()).map(|route| route.command);
     let command = findings.command.and_then(|command| rules.commands.get(command.0 as usize));
     let unmediated = command.is_some_and(|command| command.unmediated);
-    trace.saw(|| CheckStep::Lookup { command: command.map(|command| command.name.to_string()), unmediated });
+    trace.saw(|| CheckStep::Lookup {
+        command: command.map(|command| command.name.to_string()),
+        form: request.rpc.map(Rpc::word),
+        unmediated,
+    });
     let unreadable = findings.endpoint.and_then(|_| unreadable(head.headers, rules.allowances.body_bytes));
     findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request), unreadable };
     findings.transfer = Transfer::of(head.headers, &request, head.body);

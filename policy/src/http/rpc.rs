@@ -88,12 +88,29 @@ impl Rpc {
         }
     }
 
+    /// Its word in a policy.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcWeb(_) => "grpc_web",
+            Self::GrpcWebText(_) => "grpc_web_text",
+            Self::ConnectUnary | Self::ConnectStream(_) => "connect",
+            Self::ConnectGet => "connect_get",
+        }
+    }
+
     /// The form in which an answer is understood. What is of the type of gRPC the proxy answers so by itself, whatever else it is.
     pub(crate) fn spoken(headers: &Headers<'_>) -> Option<Self> {
         let mut fields = headers.iter();
         let seems_grpc = fields.any(|(name, value)| name.eq_ignore_ascii_case(b"content-type") && is_grpc(value));
         if seems_grpc { Some(Self::Grpc) } else { Self::read(headers) }
     }
+}
+
+/// Is a body of this type base64 throughout, as that of gRPC-Web can be?
+pub(crate) fn is_base64(content_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"application/grpc-web-text";
+    content_type.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
 }
 
 fn of_kind(kind: &[u8]) -> Option<Rpc> {
