@@ -80,8 +80,9 @@ fn pages_may_send_and_read_what_their_form_of_calls_has() {
     let path = folder.path().join("policy.yaml");
     let policy = fs::read_to_string(POLICY).unwrap();
     let call = |forms: &str| {
-        let call = format!("commands:\n  call: {{grpc: {{service: s.S, methods: [M]{forms}}}}}\n");
-        fs::write(&path, policy.replacen("commands:\n", &call, 1)).unwrap();
+        let call = format!("  call: {{grpc: {{service: s.S, methods: [M]{forms}}}}}\n  health: ");
+        let (before, after) = policy.split_once("  health: ").unwrap();
+        fs::write(&path, format!("{before}{call}{after}")).unwrap();
         let manager = manager(&text(path.to_str().unwrap(), &["--cors", "https://app.example"]));
         let cors = &manager["route_config"]["virtual_hosts"][0]["typed_per_filter_config"]["envoy.filters.http.cors"];
         ["allow_headers", "expose_headers"].map(|name| cors[name].as_str().unwrap().to_owned())

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_policy::{Context, Decision, Exchange, Head, Policy, Reason, Response, Timestamp, Worker};
+use chaperone_policy::{Context, Decision, Exchange, Given, Head, Policy, Reason, Response, Timestamp, WholeBody, Worker};
 use serde_json::{Value, json};
 use support::{Marked, NOW, ask, claims, compile, document, head, token, with, worker};
 
@@ -316,4 +316,23 @@ fn what_needs_no_session_is_cut_in_its_form_too() {
         let denial = exchange.answer_of_cut(&closed).unwrap();
         assert!(told(word, fields, denial.response()).2.starts_with("token_missing: "), "{fields:?}");
     }
+}
+
+#[test]
+fn an_endpoint_of_another_protocol_answers_in_that() {
+    let mut open = with(document(), "/commands/tools", json!({"mcp": {"path": "/mcp", "tools": ["search"]}}));
+    open["grants"][0]["allow"] = json!(["tools"]);
+    let open = compile(&open);
+    let mut worker = worker();
+    let fields = authorized(&[("content-type", "application/json"), VERSION], &token(&claims()));
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (mut exchange, decision) = begin(&open, &mut worker, "POST", "/mcp", &fields, true);
+    assert!(matches!(decision, Decision::Hold(_)), "{decision:?}");
+    let body = WholeBody::of_ended(br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"rm"}}"#);
+    let context = Context { now: Timestamp::from_seconds(NOW), newest: &open, verifier: &Marked };
+    let head = head("POST", "/mcp", &fields);
+    let head: Vec<(&[u8], &[u8])> = head.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let Decision::Refuse(denial) = exchange.resume(&Given::Body(body), &head, &mut worker, &context) else { panic!("denied") };
+    let told: Value = serde_json::from_slice(&denial.response().body).unwrap();
+    assert_eq!((&told["id"], &told["error"]["data"]["reason"]), (&json!(7), &json!("unknown_command")), "{told}");
 }
