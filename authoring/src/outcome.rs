@@ -1,5 +1,7 @@
 //! What was decided about one request: a line of `replay`'s output, and what every driver of cases reports.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -85,14 +87,27 @@ impl Outcome {
     }
 }
 
-/// The reason that the client is told: in an RFC 9457 problem, in the data of a JSON-RPC error (or of the first of several), or, for
-/// gRPC, at the beginning of the status message.
+/// The reason that the client is told: in an RFC 9457 problem, in the data of a JSON-RPC error (or of the first of several), or at the
+/// beginning of the message of gRPC's status or of an error of Connect, in a frame or in base64 where its form has them so.
 #[must_use]
 pub fn client_reason(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
+    // The first byte of a frame of trailers, three quarters of which the encoding shows.
+    if let Some(trailers) = STANDARD.decode(body).ok().filter(|decoded| decoded.first() == Some(&0x80)) {
+        return client_reason(&trailers);
+    }
+    let text = String::from_utf8_lossy(body);
+    let text = match body.first() {
+        Some(0x80) => text.split("grpc-message: ").nth(1)?,
+        Some(0x02) => text.get(text.find('{')?..)?,
+        Some(_) | None => &text,
+    };
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(errors)) => client_reason(errors.first()?.to_string().as_bytes()),
-        Ok(told) => told.get("reason").or_else(|| told.pointer("/error/data/reason"))?.as_str().map(str::to_owned),
+        Ok(told) => {
+            let message = ["/message", "/error/message"].into_iter().find_map(|pointer| told.pointer(pointer)?.as_str());
+            let named = ["/reason", "/error/data/reason"].into_iter().find_map(|pointer| told.pointer(pointer)?.as_str());
+            named.or_else(|| message?.split_once(": ").map(|(code, _)| code)).map(str::to_owned)
+        }
         Err(_) => text.split_once(": ").map(|(code, _)| code.to_owned()),
     }
 }
@@ -102,12 +117,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clients_reason_is_found_in_both_forms() {
+    fn the_clients_reason_is_found_in_every_form() {
         assert_eq!(client_reason(br#"{"status":401,"reason":"token_rejected"}"#).as_deref(), Some("token_rejected"));
         assert_eq!(client_reason(b"expired: the session has ended").as_deref(), Some("expired"));
         let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m","data":{"reason":"handle_foreign"}}}"#;
         assert_eq!(client_reason(error.as_bytes()).as_deref(), Some("handle_foreign"));
         assert_eq!(client_reason(format!("[{error}]").as_bytes()).as_deref(), Some("handle_foreign"));
+        let of_connect = br#"{"code":"unauthenticated","message":"idle: not used"}"#;
+        assert_eq!(client_reason(of_connect).as_deref(), Some("idle"));
+        let end = br#"{"error":{"code":"unauthenticated","message":"idle: not used"}}"#;
+        assert_eq!(client_reason(&[&[2, 0, 0, 0, 0xff][..], end].concat()).as_deref(), Some("idle"));
+        let trailers = b"\x80\0\0\0\x2agrpc-status: 16\r\ngrpc-message: idle: not used\r\n";
+        assert_eq!(client_reason(trailers).as_deref(), Some("idle"));
+        assert_eq!(client_reason(STANDARD.encode(trailers).as_bytes()).as_deref(), Some("idle"));
         assert_eq!(client_reason(b""), None);
         assert_eq!(client_reason(b"{}"), None);
     }

@@ -251,7 +251,7 @@ pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<
 pub(crate) fn send_http_response(
     status: u16,
     details: &str,
-    body: &str,
+    body: &[u8],
     headers: &[u8],
     grpc_status: Option<u32>,
 ) -> Result<(), Failed> {

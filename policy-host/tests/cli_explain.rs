@@ -111,6 +111,14 @@ fn a_command_that_is_not_granted_and_the_grant_that_was_nearest() {
 }
 
 #[test]
+fn a_form_of_calls_that_no_command_takes_is_named() {
+    let mut request = request("POST", "/users.v1.Users/Get", Some(claims(json!({}))));
+    request["headers"] = json!([["content-type", "application/grpc-web+proto"]]);
+    let refused = shown(&request, 1);
+    assert!(refused.contains("none, called as grpc_web\n") && refused.contains("unknown_command"), "{refused}");
+}
+
+#[test]
 fn programs_get_every_check_with_its_verdict() {
     let output = explain(&["--format", "json"], &request("DELETE", "/v1/orders/7", Some(claims(json!({})))).to_string());
     assert_eq!(output.status.code(), Some(1));

@@ -75,6 +75,30 @@ fn headers_are_those_that_the_policy_reads_and_sets() {
 }
 
 #[test]
+fn pages_may_send_and_read_what_their_form_of_calls_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let policy = fs::read_to_string(POLICY).unwrap();
+    let call = |forms: &str| {
+        let call = format!("  call: {{grpc: {{service: s.S, methods: [M]{forms}}}}}\n  health: ");
+        let (before, after) = policy.split_once("  health: ").unwrap();
+        fs::write(&path, format!("{before}{call}{after}")).unwrap();
+        let manager = manager(&text(path.to_str().unwrap(), &["--cors", "https://app.example"]));
+        let cors = &manager["route_config"]["virtual_hosts"][0]["typed_per_filter_config"]["envoy.filters.http.cors"];
+        ["allow_headers", "expose_headers"].map(|name| cors[name].as_str().unwrap().to_owned())
+    };
+    let plain = ["authorization, content-type", "x-chaperone-audit-id, www-authenticate"];
+    assert_eq!(call(""), plain);
+    assert_eq!(call(", forms: [grpc]"), plain);
+    let [headers, exposed] = call(", forms: [grpc, grpc_web_text]");
+    assert_eq!(headers, "authorization, content-type, grpc-timeout, x-grpc-web, x-user-agent");
+    assert_eq!(exposed, format!("{}, grpc-status, grpc-message, grpc-status-details-bin", plain[1]));
+    let [headers, exposed] = call(", forms: [connect_get]");
+    assert_eq!(headers, "authorization, connect-protocol-version, connect-timeout-ms, content-type, x-user-agent");
+    assert_eq!(exposed, plain[1]);
+}
+
+#[test]
 fn without_it_nothing_changes_and_certificates_are_asked_for_by_name() {
     let plain = text(POLICY, &[]);
     assert!(!plain.contains("cors"), "{plain}");

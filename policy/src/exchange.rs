@@ -191,8 +191,8 @@ impl Exchange {
     pub fn answer_of_cut(&self, newest: &Policy) -> Option<Denial> {
         let Stage::Judged(judged) = &self.stage else { return None };
         let reason = judged.cut.as_ref()?.reason;
-        let grpc = judged.admission.as_ref().is_some_and(Admission::is_grpc);
-        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), grpc))
+        let spoken = judged.admission.as_ref().and_then(Admission::spoken);
+        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), spoken))
     }
 
     /// The stream is over: gives back what it has taken of its session's bytes and has not moved.

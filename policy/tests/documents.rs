@@ -265,6 +265,8 @@ fn commands_that_could_be_the_same_request_are_named() {
         (hosted("*.one.example"), hosted("*.ONE.example")),
         (hosted("*.one.example"), http(json!(["GET"]), "/h")),
         (grpc.clone(), http(json!(["GET"]), "/s.S/M")),
+        // A method is one command, whatever forms it is called in.
+        (grpc.clone(), json!({"grpc": {"service": "s.S", "methods": ["M"], "forms": ["connect"]}})),
     ] {
         let found = two(first.clone(), second.clone());
         let said = ["could also be the command `a`", "the command `a` spells a part of this path with other escapes"];

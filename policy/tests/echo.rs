@@ -26,7 +26,11 @@ fn bearer() -> String {
 
 /// An exchange of a request that was let through.
 fn permitted(policy: &Rc<Policy>, path: &str) -> (Exchange, Edits) {
-    let fields = head("GET", path, &[("authorization", &bearer()), ("accept-encoding", "gzip"), ("range", "bytes=0-9")]);
+    let fields = head(
+        "GET",
+        path,
+        &[("authorization", &bearer()), ("accept-encoding", "gzip"), ("connect-accept-encoding", "br"), ("range", "bytes=0-9")],
+    );
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let now = Timestamp::from_seconds(NOW);
@@ -103,7 +107,7 @@ fn a_body_with_it_is_cut_under_the_option() {
     let (mut exchange, edits) = permitted(&policy, "/v1/orders");
     // Not coded, and not in ranges.
     assert!(edits.set().any(|field| field == (b"accept-encoding".as_slice(), b"identity".as_slice())));
-    assert!(removed(&edits).contains(&"range".to_owned()));
+    assert!(["range", "connect-accept-encoding"].iter().all(|name| removed(&edits).contains(&(*name).to_owned())), "{edits:?}");
     assert!(exchange.reads_response());
     assert_eq!(exchange.response_body(b"{\"got\":\"Bearer upstream", false), Passage::Hold);
     assert_eq!(exchange.response_body(b"{\"got\":\"Bearer upstream-secret\"}", true), Passage::Cut);
@@ -117,12 +121,24 @@ fn a_body_with_it_is_cut_under_the_option() {
         (&json!("credential_echoed"), &json!("allow"))
     );
 
-    for name in [b"content-encoding".as_slice(), b"Content-Encoding", b"grpc-encoding"] {
+    for (name, value) in [
+        ("content-encoding", "gzip"),
+        ("Content-Encoding", "gzip"),
+        ("grpc-encoding", "gzip"),
+        ("connect-content-encoding", "br"),
+        // Base64 throughout.
+        ("content-type", "application/grpc-web-text"),
+        ("Content-Type", " Application/gRPC-Web-Text+proto"),
+    ] {
         let (mut exchange, _) = permitted(&policy, "/v1/orders");
-        assert!(!exchange.can_read_response(&[(b":status", b"200"), (name, b"gzip")]));
+        assert!(!exchange.can_read_response(&[(b":status", b"200"), (name.as_bytes(), value.as_bytes())]), "{name}: {value}");
         let denial = exchange.answer_of_cut(&policy).unwrap();
         assert_eq!((denial.reason(), denial.response().status), (Reason::CredentialEchoed, 502));
         assert_eq!(self::record(&exchange)["status_detail"], "the response is coded, and cannot be read");
+    }
+    for (name, value) in [("connect-content-encoding", "identity"), ("content-type", "application/grpc-web+proto")] {
+        let (mut exchange, _) = permitted(&policy, "/v1/orders");
+        assert!(exchange.can_read_response(&[(b":status", b"200"), (name.as_bytes(), value.as_bytes())]), "{name}: {value}");
     }
     let (mut exchange, edits) = permitted(&self::policy(json!({"echoed_credential": "remove"})), "/v1/orders");
     assert!(exchange.can_read_response(&[(b"content-encoding", b"gzip")]), "who does not read need not be able to");

@@ -193,7 +193,7 @@ fn compare(native: &Native, ran: &Ran) -> Result<(), String> {
             let expected = denial.response();
             let headers = expected.headers.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()));
             same("denial", Some(&headers.collect()), Some(&reply.headers))?;
-            let (core, filter) = (expected.body.as_bytes(), reply.body.as_slice());
+            let (core, filter) = (expected.body.as_slice(), reply.body.as_slice());
             if reply.status != u32::from(expected.status) || reply.details != expected.details || core.len() != filter.len() {
                 return Err(format!("the core denies with {expected:?}, the filter with {reply:?}"));
             }

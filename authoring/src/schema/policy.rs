@@ -190,7 +190,7 @@ enum TokenCommands {
 enum Matcher {
     /// By method, path and, where it matters, host.
     Http(Http),
-    /// A gRPC method.
+    /// A method of a service of gRPC or Connect.
     Grpc(Grpc),
     /// What is asked for in the body, at an endpoint of the Model Context Protocol.
     Mcp(Mcp),
@@ -294,6 +294,26 @@ struct Grpc {
     /// The service's methods.
     #[schemars(length(min = 1))]
     methods: Vec<Name>,
+    /// In which forms they are called; native gRPC alone without it. Every other form of these methods is refused.
+    #[schemars(length(min = 1))]
+    forms: Option<Vec<CallForm>>,
+}
+
+/// A form of calls.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum CallForm {
+    /// `application/grpc`
+    Grpc,
+    /// `application/grpc-web`
+    GrpcWeb,
+    /// `application/grpc-web-text`, in base64.
+    GrpcWebText,
+    /// POST of Connect: `application/proto` and `application/json` with `connect-protocol-version: 1`, `application/connect+proto` and
+    /// `application/connect+json`.
+    Connect,
+    /// GET of Connect, with the message in the query: `?connect=v1&encoding=…&message=…`
+    ConnectGet,
 }
 
 /// A conjunction: all that is named must hold.

@@ -232,8 +232,9 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
     match seen {
         CheckStep::Request { method, authority, path } => ("request", format!("{method} {path} at {authority}")),
         CheckStep::Path { canonical } => ("path", canonical.clone()),
-        CheckStep::Lookup { command, unmediated } => {
-            ("which command", format!("{}{}", or_none(command), if *unmediated { ", unmediated" } else { "" }))
+        CheckStep::Lookup { command, form, unmediated } => {
+            let form = form.map_or_else(String::new, |form| format!(", called as {form}"));
+            ("which command", format!("{}{form}{}", or_none(command), if *unmediated { ", unmediated" } else { "" }))
         }
         CheckStep::Token { places } => {
             let place = |place: &chaperone_policy::TokenLocation| {

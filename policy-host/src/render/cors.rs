@@ -139,7 +139,7 @@ impl Cors {
             origins = origins.concat(),
             methods = list(methods(&rendered.policy)),
             headers = list(headers(&rendered.policy)),
-            exposed = quoted(&format!("{}audit-id, www-authenticate", rendered.prefix)),
+            exposed = quoted(&exposed(&rendered.policy, &rendered.prefix)),
         )
     }
 }
@@ -150,16 +150,33 @@ fn commands(policy: &Value) -> impl Iterator<Item = &Value> {
     all.flat_map(|command| command.as_array().map_or_else(|| std::slice::from_ref(command), Vec::as_slice))
 }
 
-/// What a page may use: gRPC is always POST.
+/// Does a command take calls in one of these forms?
+fn has_form(command: &Value, words: &[&str]) -> bool {
+    let forms = command.pointer("/grpc/forms").and_then(Value::as_array);
+    forms.into_iter().flatten().any(|form| form.as_str().is_some_and(|form| words.contains(&form)))
+}
+
+const GRPC_WEB: &[&str] = &["grpc_web", "grpc_web_text"];
+const CONNECT: &[&str] = &["connect", "connect_get"];
+
+/// What a page may use: calls of methods of services are POST, but for one form of Connect.
 fn methods(policy: &Value) -> BTreeSet<String> {
     let of_command = |command: &Value| -> Vec<String> {
         let methods = command.pointer("/http/methods").and_then(Value::as_array);
         match methods {
             Some(methods) => methods.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            None if has_form(command, &["connect_get"]) => vec!["GET".to_owned(), "POST".to_owned()],
             None => vec!["POST".to_owned()],
         }
     };
     commands(policy).flat_map(of_command).collect()
+}
+
+/// What a page may read of an answer: who asks, and the status of a call that has no body (connectrpc.com/docs/cors).
+fn exposed(policy: &Value, prefix: &str) -> String {
+    let own = format!("{prefix}audit-id, www-authenticate");
+    let is_web = commands(policy).any(|command| has_form(command, GRPC_WEB));
+    if is_web { format!("{own}, grpc-status, grpc-message, grpc-status-details-bin") } else { own }
 }
 
 /// What brings the session, and what is no plain form.
@@ -175,6 +192,15 @@ fn headers(policy: &Value) -> BTreeSet<String> {
         headers.insert("dpop".to_owned());
     }
     headers.insert("content-type".to_owned());
+    // What clients of these forms send by themselves (connectrpc.com/docs/cors).
+    for (words, sent) in [
+        (GRPC_WEB, ["grpc-timeout", "x-grpc-web", "x-user-agent"]),
+        (CONNECT, ["connect-protocol-version", "connect-timeout-ms", "x-user-agent"]),
+    ] {
+        if commands(policy).any(|command| has_form(command, words)) {
+            headers.extend(sent.map(str::to_owned));
+        }
+    }
     headers
 }
 
@@ -213,6 +239,17 @@ mod tests {
             let error = bad.parse::<Origin>().unwrap_err();
             assert!(error.contains(said), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn a_page_gets_where_a_command_takes_it() {
+        let methods = |forms| {
+            let call = serde_json::json!({"grpc": {"service": "s.S", "methods": ["M"], "forms": forms}});
+            let found = methods(&serde_json::json!({"commands": {"call": [call]}}));
+            found.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(methods(["grpc_web", "connect"]), "POST");
+        assert_eq!(methods(["grpc_web", "connect_get"]), "GET POST");
     }
 
     #[test]

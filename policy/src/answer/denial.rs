@@ -1,5 +1,8 @@
-//! What a denied client is told: RFC 6750 challenges, RFC 9457 problem details, gRPC status.
+//! What a denied client is told: RFC 6750 challenges, and in the form that it speaks RFC 9457 problem details, a gRPC status, or an
+//! error of Connect.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::commands::mcp::message::{Fault, Faulty, Id};
@@ -8,6 +11,7 @@ use crate::commands::mcp::version::Version;
 use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
+use crate::http::rpc::Rpc;
 use crate::primitives::reason::{Challenge, Reason};
 use crate::rules::policy::Rules;
 use crate::token::keys::Algorithm;
@@ -17,6 +21,8 @@ use crate::token::keys::Algorithm;
 pub struct Denial {
     reason: Reason,
     response: Response,
+    /// The body is problem details.
+    is_problem: bool,
 }
 
 /// The answer to a denied request.
@@ -30,12 +36,12 @@ pub struct Response {
     pub details: String,
     /// Header fields, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Problem details in JSON, or the message of a gRPC status.
-    pub body: String,
+    /// Problem details in JSON, the message of a gRPC status, or what another form of calls has in their place.
+    pub body: Vec<u8>,
 }
 
 impl Denial {
-    pub(crate) fn new(reason: Reason, rules: Option<&Rules>, prefix: &str, audit_id: &str, grpc: bool) -> Self {
+    pub(crate) fn new(reason: Reason, rules: Option<&Rules>, prefix: &str, audit_id: &str, spoken: Option<Rpc>) -> Self {
         let mut headers =
             vec![(format!("{prefix}audit-id"), audit_id.to_owned()), ("cache-control".to_owned(), "no-store".to_owned())];
         if let Some(challenge) = challenge(reason, rules) {
@@ -44,27 +50,14 @@ impl Denial {
         if reason == Reason::Overloaded {
             headers.push(("retry-after".to_owned(), "1".to_owned()));
         }
-        let body = if grpc {
-            format!("{}: {}", reason.client_code(), reason.client_title())
-        } else {
-            headers.push(("content-type".to_owned(), "application/problem+json".to_owned()));
-            serde_json::json!({
-                "type": format!("urn:chaperone:reason:{}", reason.client_code()),
-                "title": reason.client_title(),
-                "status": reason.status(),
-                "reason": reason.client_code(),
-                "audit_id": audit_id,
-            })
-            .to_string()
+        let Told { status, grpc_status, kind, body } = match spoken {
+            Some(rpc) => Told::to(rpc, reason),
+            None => Told::problem(reason, audit_id),
         };
-        let response = Response {
-            status: reason.status(),
-            grpc_status: grpc.then(|| reason.grpc_status()),
-            details: format!("chaperone{{{}}}", reason.code()),
-            headers,
-            body,
-        };
-        Self { reason, response }
+        headers.extend(kind.map(|kind| ("content-type".to_owned(), kind.to_owned())));
+        let details = format!("chaperone{{{}}}", reason.code());
+        let response = Response { status, grpc_status, details, headers, body };
+        Self { reason, response, is_problem: spoken.is_none() }
     }
 
     /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
@@ -77,12 +70,12 @@ impl Denial {
         if let Some((_, challenge)) = self.response.headers.iter_mut().find(|(name, _)| name == "www-authenticate") {
             challenge.push_str(&format!(", scope=\"{command}\""));
         }
-        if self.response.grpc_status.is_none()
-            && let Ok(Value::Object(mut body)) = serde_json::from_str(&self.response.body)
+        if self.is_problem
+            && let Ok(Value::Object(mut body)) = serde_json::from_slice(&self.response.body)
         {
             body.insert("command".to_owned(), command.into());
             body.insert("authorization_details".to_owned(), json!([{"type": "chaperone", "actions": [command]}]));
-            self.response.body = Value::Object(body).to_string();
+            self.response.body = Value::Object(body).to_string().into();
         }
         self
     }
@@ -98,7 +91,7 @@ impl Denial {
             (None, None) => return self,
         };
         let is_older = calls.is_some_and(|calls| !calls.version.is_sessionless());
-        let mut data: Value = serde_json::from_str(&self.response.body).unwrap_or_default();
+        let mut data: Value = serde_json::from_slice(&self.response.body).unwrap_or_default();
         if let Some(data) = data.as_object_mut() {
             ["type", "title", "status"].iter().for_each(|name| drop(data.remove(*name)));
             if let Some(violation) = &findings.violation {
@@ -123,9 +116,9 @@ impl Denial {
         if let Some(calls) = calls.filter(|calls| calls.batch) {
             let ids = calls.messages.iter().filter(|called| called.method.is_some()).filter_map(|called| called.id.as_ref());
             let errors: Vec<String> = ids.map(|id| rpc::error(Some(id.to_json()), code, &message, &data)).collect();
-            self.response.body = format!("[{}]", errors.join(","));
+            self.response.body = format!("[{}]", errors.join(",")).into();
         } else {
-            self.response.body = rpc::error(id.map(Id::to_json), code, &message, &data);
+            self.response.body = rpc::error(id.map(Id::to_json), code, &message, &data).into();
         }
         let is_message = calls.is_some_and(|calls| calls.messages.iter().any(|called| called.is_message()));
         if is_older && is_message && matches!(self.response.status, 403 | 404) {
@@ -153,6 +146,82 @@ impl Denial {
     #[must_use]
     pub fn response(&self) -> &Response {
         &self.response
+    }
+}
+
+/// A denial in one form.
+struct Told {
+    status: u16,
+    grpc_status: Option<u32>,
+    /// Its content type, where the proxy does not set that.
+    kind: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+impl Told {
+    /// RFC 9457.
+    fn problem(reason: Reason, audit_id: &str) -> Self {
+        let body = json!({
+            "type": format!("urn:chaperone:reason:{}", reason.client_code()),
+            "title": reason.client_title(),
+            "status": reason.status(),
+            "reason": reason.client_code(),
+            "audit_id": audit_id,
+        });
+        Self { status: reason.status(), grpc_status: None, kind: Some("application/problem+json"), body: body.to_string().into() }
+    }
+
+    fn to(rpc: Rpc, reason: Reason) -> Self {
+        let message = format!("{}: {}", reason.client_code(), reason.client_title());
+        // What is in the body has the status 200: clients look no further at another one.
+        let in_body = |kind, body| Self { status: 200, grpc_status: None, kind: Some(kind), body };
+        match rpc {
+            // The proxy makes trailers of these.
+            Rpc::Grpc => {
+                Self { status: reason.status(), grpc_status: Some(reason.grpc_status()), kind: None, body: message.into() }
+            }
+            Rpc::GrpcWeb(kind) => in_body(kind, web_trailers(reason, &message)),
+            Rpc::GrpcWebText(kind) => in_body(kind, STANDARD.encode(web_trailers(reason, &message)).into()),
+            // "Errors are sent with a non-200 HTTP-Status. In those cases, Unary-Content-Type must be application/json."
+            Rpc::ConnectUnary | Rpc::ConnectGet => {
+                let (status, code) = connect_error(reason);
+                let body = json!({"code": code, "message": message}).to_string().into();
+                Self { status, grpc_status: None, kind: Some("application/json"), body }
+            }
+            // "Streaming responses always have an HTTP status of 200 OK", and the error is in the EndStreamResponse.
+            Rpc::ConnectStream(kind) => {
+                let end = json!({"error": {"code": connect_error(reason).1, "message": message}});
+                in_body(kind, frame(END_STREAM, end.to_string().as_bytes()))
+            }
+        }
+    }
+}
+
+/// The flag of a frame of trailers: the most significant bit of the first byte (gRPC-Web, "Message framing").
+const TRAILERS: u8 = 0x80;
+
+/// That of an EndStreamResponse: the second least significant one (Connect, "Streaming-Request").
+const END_STREAM: u8 = 0x02;
+
+/// A length-prefixed message (gRPC over HTTP2, "Length-Prefixed-Message"; Connect, "Enveloped-Message").
+fn frame(flags: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[flags], &length[..], message].concat()
+}
+
+/// "Key-value pairs encoded as a HTTP/1 headers block (without the terminating newline)", in the body and not among the header
+/// fields: of an answer without a body Envoy takes the content type off, and clients ask for it.
+fn web_trailers(reason: Reason, message: &str) -> Vec<u8> {
+    frame(TRAILERS, format!("grpc-status: {}\r\ngrpc-message: {message}\r\n", reason.grpc_status()).as_bytes())
+}
+
+/// HTTP status and code of an error (Connect, "Error Codes").
+fn connect_error(reason: Reason) -> (u16, &'static str) {
+    match reason.grpc_status() {
+        3 => (400, "invalid_argument"),
+        16 => (401, "unauthenticated"),
+        7 => (403, "permission_denied"),
+        _ => (503, "unavailable"),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::commands::router::{CommandId, Conflict, Form, Part, Route, Router};
 use crate::document::{At, Errors, Object, boolean, each, name, one_of, string, text};
 use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Spellings};
+use crate::http::rpc::Forms;
 use crate::primitives::limits;
 
 /// A command by name.
@@ -232,13 +233,27 @@ fn read_grpc(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId
     let service = object.required("service", "for example `service: users.v1.Users`", errors, name);
     let methods =
         object.required("methods", "for example `methods: [Get]`", errors, |value, at, errors| each(value, at, errors, name));
+    let named = object.optional("forms", errors, |value, at, errors| each(value, at, errors, read_form));
     object.finish(errors);
     let service = service?;
+    let mut forms = Forms::default();
+    named.unwrap_or_else(|| vec![Forms::GRPC]).into_iter().for_each(|form| forms.add(form));
     let route = |method: &str| {
-        let route = Route { command, form: Form::Grpc, hosts: Vec::new(), permit: Spellings::default() };
+        let route = Route { command, form: Form::Grpc(forms), hosts: Vec::new(), permit: Spellings::default() };
         (grpc_path(service, method), route)
     };
     Some(methods?.into_iter().map(route).collect())
+}
+
+fn read_form(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Forms> {
+    const WORDS: &[(&str, Forms)] = &[
+        ("grpc", Forms::GRPC),
+        ("grpc_web", Forms::GRPC_WEB),
+        ("grpc_web_text", Forms::GRPC_WEB_TEXT),
+        ("connect", Forms::CONNECT),
+        ("connect_get", Forms::CONNECT_GET),
+    ];
+    one_of(value, at, errors, WORDS)
 }
 
 /// The path of a gRPC method; names need no escapes.

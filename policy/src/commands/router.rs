@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::commands::mcp::endpoint::EndpointId;
 use crate::http::host::HostPattern;
 use crate::http::path::{CanonicalPath, Segment, Spellings};
+use crate::http::rpc::Forms;
 
 /// A command's place in the policy's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,9 +52,9 @@ pub(crate) enum Form {
         /// What the policy says of a body, if it says anything.
         body: Option<bool>,
     },
-    /// POST with a gRPC content type. The route takes every method of its path, so that gRPC-Web, Connect and its GET form
-    /// cannot reach the same method as some wider HTTP command.
-    Grpc,
+    /// A call in one of these forms. The route takes every method of its path, so that none of the others reaches the same method
+    /// of the service as some wider HTTP command.
+    Grpc(Forms),
     /// The command is in the body. The route takes every method of its path, as that of gRPC does.
     Mcp(EndpointId),
 }
@@ -62,7 +63,7 @@ impl Route {
     fn takes_method(&self, method: &[u8]) -> bool {
         match &self.form {
             Form::Http { methods, .. } => methods.iter().any(|known| known.as_bytes() == method),
-            Form::Grpc | Form::Mcp(_) => true,
+            Form::Grpc(_) | Form::Mcp(_) => true,
         }
     }
 
@@ -88,7 +89,7 @@ impl Route {
             (Form::Http { methods: mine, .. }, Form::Http { methods: theirs, .. }) => {
                 mine.iter().any(|method| theirs.contains(method))
             }
-            (Form::Grpc | Form::Mcp(_), _) | (Form::Http { .. }, Form::Grpc | Form::Mcp(_)) => true,
+            (Form::Grpc(_) | Form::Mcp(_), _) | (Form::Http { .. }, Form::Grpc(_) | Form::Mcp(_)) => true,
         };
         // One command may have a path twice, but not once by its head and once by its body.
         let same = self.command == other.command && self.endpoint() == other.endpoint();
@@ -101,11 +102,19 @@ impl Route {
         methods && hosts && !same
     }
 
+    /// The forms that it takes, where it is one of this command's for a method of a service.
+    fn forms_of(&mut self, command: CommandId) -> Option<&mut Forms> {
+        match &mut self.form {
+            Form::Grpc(forms) if self.command == command => Some(forms),
+            Form::Grpc(_) | Form::Http { .. } | Form::Mcp(_) => None,
+        }
+    }
+
     /// The endpoint at which its commands are found.
     pub(crate) fn endpoint(&self) -> Option<EndpointId> {
         match self.form {
             Form::Mcp(endpoint) => Some(endpoint),
-            Form::Http { .. } | Form::Grpc => None,
+            Form::Http { .. } | Form::Grpc(_) => None,
         }
     }
 }
@@ -174,6 +183,13 @@ impl Router {
                     return Ok(());
                 }
             };
+        }
+        // Matchers of one command add up: a second route of the same path would never be asked.
+        if let Form::Grpc(more) = route.form
+            && let Some(forms) = node.here.iter_mut().find_map(|known| known.forms_of(route.command))
+        {
+            forms.add(more);
+            return Ok(());
         }
         node.here.push(route);
         Ok(())

@@ -8,6 +8,7 @@ use crate::decide::authenticate::reauthenticate;
 use crate::decide::binding;
 use crate::decide::check::{Findings, authorize_command, has_status, is_live, may_use};
 use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
+use crate::http::rpc::Rpc;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
@@ -204,9 +205,9 @@ impl Admission {
         &mut self.transfer
     }
 
-    /// Does its caller speak gRPC?
-    pub(crate) fn is_grpc(&self) -> bool {
-        self.transfer.is_grpc()
+    /// The form in which its caller understands an answer.
+    pub(crate) fn spoken(&self) -> Option<Rpc> {
+        self.transfer.spoken()
     }
 
     /// What of that would have been cut, had the policy not only observed.

@@ -17,6 +17,7 @@ use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
 use crate::http::credentials::token;
 use crate::http::head::{Head, Headers, Request, values};
 use crate::http::path::CanonicalPath;
+use crate::http::rpc::Rpc;
 use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
@@ -143,9 +144,14 @@ pub(crate) fn check(
     findings.command = route.filter(|route| route.endpoint().is_none()).map(|route| route.command);
     let command = findings.command.and_then(|command| rules.commands.get(command.0 as usize));
     let unmediated = command.is_some_and(|command| command.unmediated);
-    trace.saw(|| CheckStep::Lookup { command: command.map(|command| command.name.to_string()), unmediated });
+    trace.saw(|| CheckStep::Lookup {
+        command: command.map(|command| command.name.to_string()),
+        form: request.rpc.map(Rpc::word),
+        unmediated,
+    });
     let unreadable = findings.endpoint.and_then(|_| unreadable(head.headers, rules.allowances.body_bytes));
     findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request), unreadable };
+    findings.transfer = Transfer::of(head.headers, &request, head.body);
     if unmediated {
         findings.unmediated = true;
         may_have_body(findings.body, trace)?;
@@ -155,7 +161,6 @@ pub(crate) fn check(
         return rooms.into_iter().try_for_each(|room| has_room(room, trace)).map(|()| None);
     }
 
-    findings.transfer = Transfer::of(head.headers, &request, head.body);
     trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
     let token = token(head.headers, &rules.tokens.sources)?;
     let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
@@ -387,8 +392,8 @@ fn may_have_body(Body { there, accepted, .. }: Body, trace: &mut impl Trace) -> 
 fn accepts_body(route: Option<&Route>, unmediated: bool, request: &Request<'_>) -> bool {
     route.is_none_or(|route| match route.form {
         Form::Http { body, .. } => body.unwrap_or(!unmediated || request.upgrade),
-        // A message is in the body.
-        Form::Grpc => true,
+        // A message is in the body, but where it is in the query.
+        Form::Grpc(_) => request.rpc != Some(Rpc::ConnectGet),
         Form::Mcp(_) => request.method == b"POST",
     })
 }
@@ -456,11 +461,11 @@ pub(crate) fn may_use(rules: &Rules, session: &Session, command: &str, latest: T
     is_listed(rules, session, &command.1.name) && is_granted(rules, session, &[command], latest, &mut Findings::default()).is_ok()
 }
 
-/// Is the request's form that of the route? gRPC-Web and Connect are not gRPC, and an upgrade leaves HTTP behind.
+/// Is the request's form that of the route, or one of those? An upgrade leaves HTTP behind.
 fn has_form(route: &Route, request: &Request<'_>) -> bool {
     match route.form {
         Form::Http { upgrade, .. } => upgrade || !request.upgrade,
-        Form::Grpc => request.method == b"POST" && request.grpc && !request.upgrade,
+        Form::Grpc(forms) => request.rpc.is_some_and(|rpc| forms.take(rpc)) && !request.upgrade,
         Form::Mcp(_) => matches!(request.method, b"POST" | b"GET" | b"DELETE") && !request.upgrade,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::http::edits::Edits;
 use crate::http::head::Headers;
+use crate::http::rpc;
 use crate::primitives::coded::{Found, find};
 use crate::primitives::limits;
 use crate::rules::credential::{Credential, Filled, Secret};
@@ -67,10 +68,13 @@ impl Watch {
 
     /// Can nothing be found in the body that follows this head, because it is coded?
     pub(crate) fn cannot_read(&self, headers: &Headers<'_>) -> bool {
+        // Those of HTTP, gRPC and Connect.
+        const CODINGS: [&[u8]; 3] = [b"content-encoding", b"grpc-encoding", b"connect-content-encoding"];
         let coded = |(name, value): &(&[u8], &[u8])| {
-            let names_coding =
-                [b"content-encoding".as_slice(), b"grpc-encoding"].iter().any(|one| name.eq_ignore_ascii_case(one));
-            names_coding && !value.trim_ascii().is_empty() && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
+            let value = value.trim_ascii();
+            let names_coding = CODINGS.iter().any(|one| name.eq_ignore_ascii_case(one));
+            let is_coded = names_coding && !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+            is_coded || (name.eq_ignore_ascii_case(b"content-type") && rpc::is_base64(value))
         };
         self.reads_bodies() && headers.iter().any(coded)
     }

@@ -55,6 +55,9 @@ pub enum CheckStep {
     Lookup {
         /// Its name.
         command: Option<String>,
+        /// The form in which a method of a service is called, as policies name it; a command may not take it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        form: Option<&'static str>,
         /// It needs no session.
         unmediated: bool,
     },

@@ -6,6 +6,7 @@
 use crate::decide::check::Findings;
 use crate::decide::trace::{CheckStep, Trace};
 use crate::http::head::{Headers, Request, values};
+use crate::http::rpc::Rpc;
 use crate::primitives::reason::Reason;
 use crate::rules::grants::{SessionBytes, Transfers};
 use crate::rules::policy::Rules;
@@ -105,7 +106,8 @@ pub(crate) struct Transfer {
     upload: Option<Sign>,
     /// A part of a response is asked for, as resumed downloads do.
     ranged: bool,
-    grpc: bool,
+    /// In which form the caller understands an answer.
+    spoken: Option<Rpc>,
     /// Its method is HEAD, whose response has no body (RFC 9110 §9.3.2).
     of_head: bool,
     download: bool,
@@ -122,7 +124,7 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// By a request's head. `body`: something follows it.
     pub(crate) fn of(headers: &Headers<'_>, request: &Request<'_>, body: bool) -> Self {
-        let mut transfer = Self { grpc: request.grpc, of_head: request.method == b"HEAD", ..Self::default() };
+        let mut transfer = Self { spoken: Rpc::spoken(headers), of_head: request.method == b"HEAD", ..Self::default() };
         let mut types = Types::default();
         let (mut disposition, mut resumable, mut coded) = (false, false, false);
         for (name, value) in headers {
@@ -185,8 +187,8 @@ impl Transfer {
         self.down.moved = self.down.moved.saturating_add(bytes);
     }
 
-    pub(crate) fn is_grpc(&self) -> bool {
-        self.grpc
+    pub(crate) fn spoken(&self) -> Option<Rpc> {
+        self.spoken
     }
 
     /// What of these rules it breaks by now.

@@ -15,7 +15,8 @@ use crate::decide::need::{Given, Need};
 use crate::decide::trace::Trace;
 use crate::decide::usage;
 use crate::http::edits::Edits;
-use crate::http::head::{Head, Headers, Request};
+use crate::http::head::{Head, Headers};
+use crate::http::rpc::Rpc;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::credential::Filled;
@@ -200,8 +201,10 @@ impl Exchange {
             Outcome::Denied(reason) => {
                 // By which policy it was denied.
                 let rules = if cut.is_some() { context.newest.rules() } else { policy.rules() };
-                let grpc = Request::seems_grpc(headers);
-                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, grpc).retry_after(retry_after);
+                // What an endpoint has read is answered in its own protocol, whatever else the head says.
+                let is_read = findings.calls.is_some() || findings.faulty.is_some();
+                let spoken = Rpc::spoken(headers).filter(|_| !is_read);
+                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, spoken).retry_after(retry_after);
                 Decision::Refuse(denial.naming(named.command.as_deref()).told_in_json_rpc(&findings))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
@@ -242,12 +245,12 @@ impl Exchange {
                 }
                 judged.watch = None;
                 judged.answers = None;
-                return Denial::new(reason, None, self.strip.prefix(), judged.stamp.audit_id.as_str(), false);
+                return Denial::new(reason, None, self.strip.prefix(), judged.stamp.audit_id.as_str(), None);
             }
         };
         let named = Named::of(rules, &findings, denied);
         let stamp = worker.next_stamp();
-        let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), false);
+        let denial = Denial::new(reason, None, self.strip.prefix(), stamp.audit_id.as_str(), None);
         let Findings { authenticated, bound, ends, ended_now, transfer, .. } = findings;
         let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);

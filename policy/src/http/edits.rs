@@ -188,7 +188,14 @@ impl Edits {
     /// Has the target answer in a form that can be searched: without a coding, and not in ranges, which a caller could choose so
     /// that each shows a part of what is sought.
     pub(crate) fn ask_uncoded(&mut self, headers: &Headers<'_>) {
-        for name in ["accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "range", "if-range"] {
+        for name in [
+            "accept-encoding",
+            "grpc-accept-encoding",
+            "connect-accept-encoding",
+            "sec-websocket-extensions",
+            "range",
+            "if-range",
+        ] {
             self.strip_named(headers, name);
         }
         // Without the field any coding would be welcome (RFC 9110 §12.5.3).

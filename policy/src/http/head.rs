@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::http::host::host_of;
 use crate::http::peer::Peer;
+use crate::http::rpc::Rpc;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 
@@ -31,7 +32,8 @@ pub(crate) struct Request<'h> {
     /// Lower case, without port; empty when the request names none.
     pub(crate) host: Cow<'h, str>,
     pub(crate) upgrade: bool,
-    pub(crate) grpc: bool,
+    /// The form in which it calls a method of a service, if it does.
+    pub(crate) rpc: Option<Rpc>,
 }
 
 /// The values of every header with this name, in any case.
@@ -40,7 +42,7 @@ pub(crate) fn values<'h>(headers: &'h Headers<'h>, name: &'h str) -> impl Iterat
 }
 
 /// The only value; `Err` when there are several.
-fn single<'h>(headers: &'h Headers<'h>, name: &'h str) -> Result<Option<&'h [u8]>, Reason> {
+pub(crate) fn single<'h>(headers: &'h Headers<'h>, name: &'h str) -> Result<Option<&'h [u8]>, Reason> {
     let mut found = values(headers, name);
     match (found.next(), found.next()) {
         (value, None) => Ok(value),
@@ -70,26 +72,11 @@ impl<'h> Request<'h> {
             (None, None) => Cow::Borrowed(""),
         };
         let upgrade = values(headers, "upgrade").next().is_some() || values(headers, ":protocol").next().is_some();
-        let grpc = single(headers, "content-type").is_ok_and(|kind| kind.is_some_and(is_grpc));
-        Ok(Self { method, path, host, upgrade, grpc })
-    }
-
-    /// For denials of heads that could not be read: does the caller speak gRPC?
-    pub(crate) fn seems_grpc(headers: &Headers<'_>) -> bool {
-        headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(b"content-type") && is_grpc(value))
+        Ok(Self { method, path, host, upgrade, rpc: Rpc::read(headers) })
     }
 }
 
 /// A token of RFC 9110 §5.6.2, and upper case as every registered method is: `get` is no `GET`.
 fn is_method(method: &[u8]) -> bool {
     !method.is_empty() && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
-}
-
-/// `application/grpc`, alone or with a message format (`+proto`) or parameters; gRPC-Web is another protocol.
-fn is_grpc(content_type: &[u8]) -> bool {
-    const NAME: &[u8] = b"application/grpc";
-    match content_type.split_at_checked(NAME.len()) {
-        Some((name, rest)) => name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';')),
-        None => false,
-    }
 }

@@ -8,3 +8,4 @@ pub(crate) mod names;
 pub(crate) mod origin;
 pub(crate) mod path;
 pub(crate) mod peer;
+pub(crate) mod rpc;

@@ -155,7 +155,7 @@ pub fn ask_from(
         Decision::Refuse(denial) => {
             assert_eq!(reason.as_deref(), Some(denial.reason().code()));
             let response = denial.response();
-            let denied = (response.status, response.headers.clone(), response.body.clone());
+            let denied = (response.status, response.headers.clone(), String::from_utf8_lossy(&response.body).into_owned());
             Answer { reason, forwarded: None, denied: Some(denied), record }
         }
     }

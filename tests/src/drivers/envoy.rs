@@ -141,8 +141,8 @@ impl Driver {
             session: said("/actor/session/uid"),
             upstream_headers: received.as_ref().map(upstream_fields),
             upstream_bytes: Some(received.as_ref().map_or(0, |received| received.body_len as u64)),
-            client_reason: own.then(|| client_reason(answer.body.as_bytes())).flatten(),
-            response_body: Some(answer.body),
+            client_reason: own.then(|| client_reason(&answer.body)).flatten(),
+            response_body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
             response_headers: own.then_some(answer.fields),
             ..Outcome::undecided(0)
         }
@@ -172,8 +172,8 @@ impl Driver {
         let fields: Vec<(String, String)> =
             reply.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         // A gRPC denial says its message in a field; its HTTP status is 200 by that protocol, and the denial's is on record.
-        let message = reply.header("grpc-message").map(str::to_owned);
-        let body = message.unwrap_or_else(|| reply.text());
+        let message = reply.header("grpc-message").map(|message| message.as_bytes().to_vec());
+        let body = message.unwrap_or_else(|| reply.body.to_vec());
         let status = match reply.grpc_status() {
             Some(16) => 401,
             Some(7) => 403,
@@ -189,14 +189,14 @@ impl Driver {
 struct Answered {
     status: u16,
     fields: Vec<(String, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Answered {
     fn of_raw(reply: &raw::RawReply) -> Self {
         let (head, body) = reply.text.split_once("\r\n\r\n").unwrap_or((&reply.text, ""));
         let field = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
-        Self { status: reply.status, fields: head.lines().skip(1).filter_map(field).collect(), body: body.to_owned() }
+        Self { status: reply.status, fields: head.lines().skip(1).filter_map(field).collect(), body: body.as_bytes().to_vec() }
     }
 
     fn field(&self, name: &str) -> Option<&str> {

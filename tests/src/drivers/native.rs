@@ -119,10 +119,10 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             let response = denial.response();
             outcome.upstream_bytes = Some(0);
             outcome.status = Some(response.status);
-            outcome.response_body = Some(response.body.clone());
+            outcome.response_body = Some(String::from_utf8_lossy(&response.body).into_owned());
             let grpc = response.grpc_status.map(|status| ("grpc-status".to_owned(), status.to_string()));
             outcome.response_headers = Some(response.headers.iter().cloned().chain(grpc).collect());
-            outcome.client_reason = client_reason(response.body.as_bytes());
+            outcome.client_reason = client_reason(&response.body);
         }
     }
     outcome

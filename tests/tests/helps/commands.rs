@@ -64,7 +64,7 @@ const OTHERS: [(&str, &str, &str, &str, &str); 8] = [
     ("/commands/health/htpp", "did you mean `http`?", HEALTH, "health: {htpp: {methods: [GET], path: /healthz}}", HEALTH),
 ];
 
-const TABLE: [(&str, &str, &str, &str, &str); 21] = [
+const TABLE: [(&str, &str, &str, &str, &str); 24] = [
     (
         "/commands/health",
         "write several matchers as a list",
@@ -94,6 +94,27 @@ const TABLE: [(&str, &str, &str, &str, &str); 21] = [
         "{service: users.v1.Users, methods",
     ),
     ("/commands/users.Get/grpc", "for example `methods: [Get]`", ", methods: [Get]", "", ", methods: [Get]"),
+    (
+        "/commands/users.Get/grpc/forms/0",
+        "did you mean `grpc_web`?",
+        "methods: [Get]",
+        "methods: [Get], forms: [grpc-web]",
+        "methods: [Get], forms: [grpc_web]",
+    ),
+    (
+        "/commands/users.Get/grpc/forms/0",
+        "known here: grpc, grpc_web, grpc_web_text, connect, connect_get",
+        "methods: [Get]",
+        "methods: [Get], forms: [json]",
+        "methods: [Get], forms: [connect]",
+    ),
+    (
+        "/commands/users.Get/grpc/forms",
+        "leave the member out, or say what it holds",
+        "methods: [Get]",
+        "methods: [Get], forms: []",
+        "methods: [Get]",
+    ),
     (
         "/commands/health/http/methods/0",
         "methods are case-sensitive (RFC 9110 §9.1): write `GET`",

@@ -145,11 +145,12 @@ fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
     value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// The methods of a command that do more than read: a gRPC call is a POST.
+/// The methods of a command that do more than read: a gRPC call is a POST, but where only Connect's GET is named.
 fn unsafe_methods(command: &Value) -> Vec<String> {
     let mut methods = Vec::new();
     for (_, matcher) in each(command) {
-        if matcher.get("grpc").is_some() {
+        let named: Vec<&str> = strings(matcher.pointer("/grpc/forms")).collect();
+        if matcher.get("grpc").is_some() && (named.is_empty() || named.iter().any(|form| *form != "connect_get")) {
             methods.push("gRPC calls".to_owned());
         }
         let listed = strings(matcher.pointer("/http/methods"));

@@ -417,7 +417,7 @@ fn what_follows_from_an_error_is_not_a_second_mistake() {
 
 #[test]
 fn a_pattern_is_asked_about_for_all_that_it_names() {
-    let text = "commands:\n  a.read: {http: {methods: [GET], path: /a}}\n  a.write: {http: {methods: [PUT, POST], path: /a}}\n  b.Hook: {grpc: {service: a, methods: [B]}}\nunmediated: [\"a.*\", b.Hook]\n";
+    let text = "commands:\n  a.read: {http: {methods: [GET], path: /a}}\n  a.write: {http: {methods: [PUT, POST], path: /a}}\n  b.Hook: {grpc: {service: a, methods: [B]}}\n  b.Look: {grpc: {service: a, methods: [C], forms: [connect_get]}}\nunmediated: [\"a.*\", b.Hook, b.Look]\n";
     let policy = PolicyDocument::find(Document::parse("p.yaml", text.into()).unwrap()).unwrap();
     let found = policy.warnings(None, now());
     let messages: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
