@@ -17,75 +17,42 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from steps import Steps, headers
 
 
-async def pages(method, member):
-    found, cursor = [], None
-    while True:
-        page = await method(cursor=cursor)
-        found += [getattr(entry, "uri_template", None) or str(getattr(entry, "uri", entry.name)) for entry in getattr(page, member)]
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
+class Peer:
+    def __init__(self, client):
+        self.client = client
 
+    async def page(self, kind, cursor):
+        match kind:
+            case "tools":
+                page = await self.client.list_tools(cursor=cursor)
+                names = [entry.name for entry in page.tools]
+            case "prompts":
+                page = await self.client.list_prompts(cursor=cursor)
+                names = [entry.name for entry in page.prompts]
+            case "resources":
+                page = await self.client.list_resources(cursor=cursor)
+                names = [str(entry.uri) for entry in page.resources]
+            case "templates":
+                page = await self.client.list_resource_templates(cursor=cursor)
+                names = [entry.uri_template for entry in page.resource_templates]
+        return names, page.next_cursor
 
-def said(result):
-    return {"is_error": bool(result.is_error), "text": [block.text for block in result.content]}
+    async def call(self, tool, arguments, **options):
+        result = await self.client.call_tool(tool, arguments, **options)
+        return {"is_error": bool(result.is_error), "text": [block.text for block in result.content]}
 
-
-async def everything(client, steps):
-    await steps.take("tools", lambda: pages(client.list_tools, "tools"))
-    await steps.take("prompts", lambda: pages(client.list_prompts, "prompts"))
-    await steps.take("resources", lambda: pages(client.list_resources, "resources"))
-    await steps.take("templates", lambda: pages(client.list_resource_templates, "resource_templates"))
-    await call(client, steps, "search", {"query": "printer", "limit": 3})
-    await call(client, steps, "read_ticket", {"id": "t-7"})
-    await call(client, steps, "delete_ticket", {"id": "t-7"})
-    await call(client, steps, "close_ticket", {"id": "t-8"})
-
-    async def slow():
-        told = []
-
-        async def progress(done, total, message):
-            told.append([done, total])
-
-        result = said(await client.call_tool("slow", {}, progress_callback=progress))
-        return result | {"progress": told}
-
-    await steps.take("slow", slow)
-
-    async def summarize():
-        prompt = await client.get_prompt("summarize", {"text": "A long text."})
-        return [message.content.text for message in prompt.messages]
-
-    await steps.take("summarize", summarize)
-
-    async def read():
-        page = await client.read_resource("docs://handbook/refunds")
-        return [content.text for content in page.contents]
-
-    await steps.take("read", read)
-    if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
-
+    async def last(self, steps):
         async def listen():
-            async with client.listen(resource_subscriptions=["docs://handbook/deleted"]) as events:
-                await client.call_tool("delete_ticket", {"id": "t-9"})
+            async with self.client.listen(resource_subscriptions=["docs://handbook/deleted"]) as events:
+                await self.client.call_tool("delete_ticket", {"id": "t-9"})
                 async for event in events:
                     return event.uri
 
-        await steps.take("listen", listen)
-    else:
-        await steps.take("ping", lambda: ignored(client.send_ping()))
+        async def ping():
+            await self.client.send_ping()
 
-
-async def ignored(awaitable):
-    await awaitable
-
-
-async def call(client, steps, tool, arguments):
-    await steps.take(tool, lambda: use(client, tool, arguments))
-
-
-async def use(client, tool, arguments):
-    return said(await client.call_tool(tool, arguments))
+        modern = self.client.protocol_version in MODERN_PROTOCOL_VERSIONS
+        await (steps.take("listen", listen) if modern else steps.take("ping", ping))
 
 
 async def run(url, era, calls):
@@ -100,9 +67,7 @@ async def run(url, era, calls):
             transport = streamable_http_client(url, http_client=http)
             async with Client(transport, mode=era, elicitation_callback=confirm) as client:
                 steps.report["version"] = client.protocol_version
-                if not calls:
-                    await everything(client, steps)
-                await steps.take_calls(calls, lambda tool, arguments: use(client, tool, arguments))
+                await steps.use(Peer(client), calls)
     except BaseException as error:
         steps.tell(error)
     else:

@@ -9,6 +9,23 @@ import anyio
 PATIENCE = 10.0
 
 
+CALLS = [
+    ("search", {"query": "printer", "limit": 3}),
+    ("read_ticket", {"id": "t-7"}),
+    ("delete_ticket", {"id": "t-7"}),
+    ("close_ticket", {"id": "t-8"}),
+]
+
+
+async def pages(peer, kind):
+    found, cursor = [], None
+    while True:
+        names, cursor = await peer.page(kind, cursor)
+        found += names
+        if cursor is None:
+            return found
+
+
 class Steps:
     def __init__(self):
         self.report = {"wire": []}
@@ -26,11 +43,40 @@ class Steps:
         """Each request and its status, as it was on the wire: the streams among them, of which a client says nothing itself."""
         self.report["wire"].append([response.request.method, response.status_code, response.headers.get("content-type")])
 
-    async def take_calls(self, calls, call):
-        """Of each `TOOL={"an": "argument"}` the outcome, under its number."""
+    async def use(self, peer, calls):
+        """Each call, `TOOL={"an": "argument"}`, under its number; without one, everything that `server.py` has."""
         for number, text in enumerate(calls, 1):
             tool, _, arguments = text.partition("=")
-            await self.take(f"{number} {tool}", lambda: call(tool, json.loads(arguments or "{}")))
+            await self.take(f"{number} {tool}", lambda: peer.call(tool, json.loads(arguments or "{}")))
+        if not calls:
+            await self.everything(peer)
+
+    async def everything(self, peer):
+        for kind in ("tools", "prompts", "resources", "templates"):
+            await self.take(kind, lambda: pages(peer, kind))
+        for tool, arguments in CALLS:
+            await self.take(tool, lambda: peer.call(tool, arguments))
+
+        async def slow():
+            told = []
+
+            async def progress(done, total, message):
+                told.append([done, total])
+
+            return await peer.call("slow", {}, progress_callback=progress) | {"progress": told}
+
+        async def summarize():
+            prompt = await peer.client.get_prompt("summarize", {"text": "A long text."})
+            return [message.content.text for message in prompt.messages]
+
+        async def read():
+            page = await peer.client.read_resource("docs://handbook/refunds")
+            return [content.text for content in page.contents]
+
+        await self.take("slow", slow)
+        await self.take("summarize", summarize)
+        await self.take("read", read)
+        await peer.last(self)
 
     def tell(self, ended=None):
         """Prints the report; a group of one error is that one."""
