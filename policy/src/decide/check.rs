@@ -269,7 +269,7 @@ fn calls_are_missing(
             }
         }
     } else {
-        Calls::of_head(endpoint, method, headers).map_err(Faulty::from)
+        Calls::of_head(endpoint, method, headers)
     };
     match read {
         Ok(calls) => {

@@ -155,7 +155,20 @@ impl Row {
     fn size(self) -> Option<Size> {
         match self {
             Self::CallNoFilter(size) | Self::CallNative(size) | Self::CallWarm(size) => Some(size),
-            _ => None,
+            Self::NoFilter
+            | Self::EmptyWasm
+            | Self::NativeLeast
+            | Self::NativeCached
+            | Self::NativeRecorded
+            | Self::NativeEs256
+            | Self::NativeRs256
+            | Self::Warm
+            | Self::ColdEs256
+            | Self::ColdRs256
+            | Self::DeniedCommand
+            | Self::DeniedNoToken
+            | Self::WarmBefore
+            | Self::DeniedCommandBefore => None,
         }
     }
 
