@@ -89,6 +89,7 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
     Ok(format!(
         r#"# The policy {policy} for a {proxy} of Istio. This project's tests check these objects against the published schemas, and run Envoy
 # itself, not Istio: try them on a staging mesh first.
+#  - The objects are named after the policy: where two workloads of a namespace have one each, give the policies names that differ.
 {carries}
 #  - Set meshConfig.pathNormalization.normalization to NONE: the filter sees, refuses and records what Istio would repair.
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
@@ -115,7 +116,7 @@ const CARRIED_BY_PLUGIN: &str = "\
 
 const CARRIED_BY_ENVOY_FILTER: &str = "\
 #  - The filter comes by an EnvoyFilter, as a command is decided by the body: a WasmPlugin has no allow_on_headers_stop_iteration, without
-#    which each such request is denied. The agent beside the proxy fetches the image, as it does for a WasmPlugin, without a pull secret.
+#    which each such request is denied. A WasmPlugin of this name, from before, is to be deleted. The agent beside the proxy fetches the image, as it does for a WasmPlugin, without a pull secret.
 #  - The fields are those of Envoy 1.36 and later: an older one in the proxy takes none of it.";
 
 /// The filter by Istio's own object.

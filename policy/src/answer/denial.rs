@@ -12,6 +12,7 @@ use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
 use crate::http::rpc::Rpc;
+use crate::primitives::limits;
 use crate::primitives::reason::{Challenge, Reason};
 use crate::rules::policy::Rules;
 use crate::token::keys::Algorithm;
@@ -95,7 +96,9 @@ impl Denial {
         if let Some(data) = data.as_object_mut() {
             ["type", "title", "status"].iter().for_each(|name| drop(data.remove(*name)));
             if let Some(violation) = &findings.violation {
-                data.insert("argument".to_owned(), violation.pointer.as_str().into());
+                // The caller's own words, of any length, once for each message of a batch.
+                let argument: String = violation.pointer.chars().take(limits::IDENTIFIER_BYTES).collect();
+                data.insert("argument".to_owned(), argument.into());
                 data.insert("rule".to_owned(), violation.rule.as_str().into());
             }
             if let Some(Fault::Version(requested)) = faulty.map(|faulty| &faulty.fault) {

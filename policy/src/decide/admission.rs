@@ -15,7 +15,7 @@ use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
 use crate::state::session::{Authenticated, Session};
-use crate::state::sessions::{Ending, StateQuery, Stop, StreamBytes};
+use crate::state::sessions::{Ending, StateQuery, Stop};
 use crate::state::worker::Worker;
 
 /// What a permit rests on, for as long as its stream is open.
@@ -28,7 +28,7 @@ pub(crate) struct Admission {
     /// What it carries, and may.
     transfer: Transfer,
     /// What it has of its session's bytes, where the grant counts them.
-    bytes: Option<StreamBytes>,
+    taken: Option<totals::Taken>,
     /// The policy by which it was last found good, but for the time.
     by: Weak<Policy>,
     /// And the epoch of what had been fetched then.
@@ -108,7 +108,7 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, commands, transfer: findings.transfer, bytes: None, by, epoch, over, seat: None, asked: true }
+        Self { basis, bound, commands, transfer: findings.transfer, taken: None, by, epoch, over, seat: None, asked: true }
     }
 
     /// Gives it its place among what is under way.

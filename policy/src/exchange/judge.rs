@@ -155,27 +155,29 @@ impl Exchange {
             let mut admitted = Admission::of(&policy, &findings, observed, commands);
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
             let mut asked = overtaken.map_or_else(asked, Err);
-            if asked.is_ok()
-                && let Err(Refused { stop: Stop { reason, ended_now }, retry_after: wait }) =
-                    charge(&mut admitted, outcome, findings.calls.as_deref(), worker, context, trace)
-            {
-                named.credential = None;
-                findings.transfer = *admitted.carried();
-                if only_notes(context.newest, reason) {
-                    if reason == Reason::TransferNotAllowed {
-                        admitted.transfer().note();
+            if asked.is_ok() {
+                let counted = charge(&mut admitted, findings.calls.as_deref(), worker, context, trace);
+                if !matches!(counted, Ok(None)) {
+                    findings.transfer = *admitted.carried();
+                }
+                match counted {
+                    Ok(None) => {}
+                    Ok(Some(reason)) => {
+                        named.credential = None;
+                        outcome = Outcome::Observed(*findings.observed.get_or_insert(reason));
                     }
-                    outcome = Outcome::Observed(*findings.observed.get_or_insert(reason));
-                } else {
-                    findings.ended_now = ended_now;
-                    count_denial(context.newest, worker, Err(reason), &mut findings);
-                    retry_after = wait;
-                    outcome = Outcome::Denied(reason);
-                    if !context.newest.is_same(&policy) {
-                        asked = Err(Cut {
-                            ended_now: findings.ended_now,
-                            ..context.newest.rules().map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason))
-                        });
+                    Err(Refused { stop: Stop { reason, ended_now }, retry_after: wait }) => {
+                        named.credential = None;
+                        findings.ended_now = ended_now;
+                        count_denial(context.newest, worker, Err(reason), &mut findings);
+                        retry_after = wait;
+                        outcome = Outcome::Denied(reason);
+                        if !context.newest.is_same(&policy) {
+                            asked = Err(Cut {
+                                ended_now: findings.ended_now,
+                                ..context.newest.rules().map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason))
+                            });
+                        }
                     }
                 }
             }
@@ -385,21 +387,30 @@ fn still_admits(
     Ok(())
 }
 
-/// Counts the bytes that are known by now and the call, by the newest policy, which has agreed to it. What goes on only because a
-/// denial is observed is no call.
+/// Counts the bytes that are known by now and the call, by the newest policy, which has agreed to it; tells what of that it only
+/// records. What goes on because another denial is observed is a call like any.
 fn charge(
     admitted: &mut Admission,
-    outcome: Outcome,
     calls: Option<&Calls>,
     worker: &mut Worker,
     context: &Context<'_>,
     trace: &mut impl Trace,
-) -> Result<(), Refused> {
-    if let Err(stop) = admitted.take_bytes(context.newest, worker) {
+) -> Result<Option<Reason>, Refused> {
+    let newest = context.newest;
+    let mut noted = None;
+    if let Err(stop) = admitted.take_bytes(newest, worker) {
         trace.saw(|| admitted.carried().seen());
-        return Err(stop.into());
+        if !only_notes(newest, stop.reason) {
+            return Err(stop.into());
+        }
+        admitted.transfer().note();
+        noted = Some(stop.reason);
     }
-    if matches!(outcome, Outcome::Allowed) { charge_call(admitted, calls, worker, context, trace) } else { Ok(()) }
+    match charge_call(admitted, calls, worker, context, trace) {
+        Err(refused) if !only_notes(newest, refused.stop.reason) => Err(refused),
+        Err(refused) => Ok(noted.or(Some(refused.stop.reason))),
+        Ok(()) => Ok(noted),
+    }
 }
 
 /// Does the policy only record what is counted too often?

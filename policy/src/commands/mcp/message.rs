@@ -277,14 +277,15 @@ fn message(value: &Value, announced: Option<Version>, batch: bool) -> Result<Mes
         (Some(Ok(said)), Some(announced)) if said != announced => return Err(OTHER_VERSION),
         (said, _) => said.transpose()?,
     };
+    // Before 2026-07-28 that member says nothing, and since then it is not alone.
+    if announced.is_none() && said.is_some_and(|said| said != Version::V2025_03_26) {
+        return Err(Fault::Header("a version that the body names is named in the head as well"));
+    }
     // The first message of the versions with sessions comes before any header: what it proposes is what it is in.
     let proposed =
         || at(value, "/params/protocolVersion").filter(|_| object.get("method").is_some_and(|method| method == "initialize"));
     let proposed = || Version::from_name(proposed()?.as_str()?).filter(|version| !version.is_sessionless());
     let version = announced.or(said).or_else(proposed).unwrap_or(Version::V2025_03_26);
-    if version.is_sessionless() && announced.is_none() {
-        return Err(Fault::Header("version 2026-07-28 is named both in the head and in the body"));
-    }
     if version.is_sessionless() && said.is_none() && has_method && id.is_some() {
         return Err(Fault::Params("version 2026-07-28 is named both in the head and in the body"));
     }

@@ -1,10 +1,20 @@
 //! What a stream takes of the bytes that its session may move in all, before any of them goes on.
 
+use std::rc::Rc;
+
 use super::{Admission, Authenticated, Basis, Cut};
 use crate::primitives::reason::Reason;
 use crate::rules::policy::Policy;
+use crate::state::session::Session;
 use crate::state::sessions::{Bytes, StateQuery, Stop, StreamBytes};
 use crate::state::worker::Worker;
+
+/// Bytes, and the session from whose total they are: the stream can come to be another's, when a policy says by another claim whose.
+#[derive(Debug)]
+pub(super) struct Taken {
+    of: Rc<Session>,
+    bytes: StreamBytes,
+}
 
 impl Admission {
     /// Takes what has come and has not gone on yet, and what is to come as far as it says: `transfer_not_allowed` where the session
@@ -29,14 +39,20 @@ impl Admission {
     /// Takes it, and moves nothing yet.
     pub(crate) fn take_bytes(&mut self, newest: &Policy, worker: &mut Worker) -> Result<(), Stop> {
         let most = self.transfer.session_bytes();
-        let changes = self.bytes.as_ref().map(StreamBytes::rule) != most.map(|most| most.rule);
-        if changes {
+        let session = match &self.basis {
+            Basis::Session(Authenticated { session, .. }) => Some(Rc::clone(session)),
+            Basis::Unmediated | Basis::Observed(_) => None,
+        };
+        let stays = |taken: &mut Taken| {
+            most.is_some_and(|most| most.rule == taken.bytes.rule())
+                && session.as_ref().is_some_and(|session| Rc::ptr_eq(session, &taken.of))
+        };
+        if self.taken.as_mut().is_some_and(|taken| !stays(taken)) {
             self.give_back_bytes(worker);
         }
-        let (Some(most), Some(rules), Basis::Session(Authenticated { session, .. })) = (most, newest.rules(), &self.basis) else {
-            return Ok(());
-        };
-        let bytes = self.bytes.get_or_insert_with(|| StreamBytes::under(most.rule));
+        let (Some(most), Some(rules), Some(session)) = (most, newest.rules(), &session) else { return Ok(()) };
+        let Taken { bytes, .. } =
+            self.taken.get_or_insert_with(|| Taken { of: Rc::clone(session), bytes: StreamBytes::under(most.rule) });
         let query = StateQuery::to_count(rules, session);
         for (rule, needed, moved) in self.transfer.uncharged() {
             // Of what says how long it is nothing more will come.
@@ -56,7 +72,7 @@ impl Admission {
 
     /// What has come goes on now.
     pub(crate) fn spend_bytes(&mut self) {
-        if let Some(bytes) = &mut self.bytes {
+        if let Some(Taken { bytes, .. }) = &mut self.taken {
             let [(.., request), (.., response)] = self.transfer.uncharged();
             bytes.spend(Bytes { request: request.request, response: response.response });
             self.transfer.is_charged();
@@ -65,8 +81,8 @@ impl Admission {
 
     /// Gives back what it has taken and not moved.
     pub(crate) fn give_back_bytes(&mut self, worker: &mut Worker) {
-        if let (Some(bytes), Basis::Session(Authenticated { session, .. })) = (self.bytes.take(), &self.basis) {
-            bytes.finish(&mut worker.sessions, &session.claims, &session.key);
+        if let Some(Taken { of, bytes }) = self.taken.take() {
+            bytes.finish(&mut worker.sessions, &of.claims, &of.key);
         }
     }
 }
