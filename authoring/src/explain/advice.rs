@@ -63,6 +63,11 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         }
         Reason::SessionEnded => "open a new session: `end_session_when` ended this one for the rest of its lifetime",
         Reason::Idle => "open a new session, or use it more often than `session.idle_timeout`",
+        Reason::UnknownCommand if let Some(CheckStep::Lookup { form: Some(form), .. }) = last => {
+            return format!(
+                "add `{form}` to the `forms` of a `grpc` command for this method, or give the request a name under `commands`"
+            );
+        }
         Reason::UnknownCommand => "give the request a name under `commands`, with its method, host and path",
         Reason::BodyTooLarge => {
             return format!(

@@ -114,8 +114,13 @@ impl Linter<'_> {
             ),
             (None, Target::Envoy) => return,
         };
-        for (name, kind) in commands_in_bodies(policy) {
-            let message = format!("`{name}` is decided by the body ({kind}), and {lacks} wait for one");
+        let mut found = commands_in_bodies(policy).into_iter();
+        if let Some((name, kind)) = found.next() {
+            let others = match found.count() {
+                0 => String::new(),
+                count => format!(", as {count} more,"),
+            };
+            let message = format!("`{name}`{others} is decided by the body ({kind}), and {lacks} wait for one");
             self.warn(Lint::BodyUnavailable, &pointer_to(name), message, help);
         }
     }
