@@ -382,6 +382,12 @@ async fn what_is_no_request_of_the_protocol_is_told_by_its_code() {
             assert!(told["error"]["data"]["supported"].as_array().unwrap().contains(&json!(old)), "{told}");
         }
     }
+    // What is told of an argument is of the caller's length in no answer, of which a batch has many.
+    let long = message("tools/call", &json!({"name": "search", "arguments": {"query": "x", "/".repeat(2000): 1}}));
+    let batch: Vec<Value> = (2..30).map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).chain([long]).collect();
+    let call = Call::new("POST", "/mcp").bearer(&token).header("content-type", "application/json").body(json!(batch).to_string());
+    let text = mesh.send(&call, Protocol::Http2).await.text();
+    assert!(text.contains("arguments_not_allowed") && text.len() < 29 * 600, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
