@@ -195,7 +195,7 @@ fn what_is_shipped_raises_nothing() {
             // With commands in bodies it is another object than a policy's author would take without being told.
             let in_bodies = fs::read_to_string(&policy).unwrap().contains("mcp:");
             let said = text(&istio.stderr);
-            assert_eq!((istio.status.code(), said.as_str().is_empty()), (Some(i32::from(in_bodies)), !in_bodies), "{said}");
+            assert_eq!((istio.status.code(), said.is_empty()), (Some(i32::from(in_bodies)), !in_bodies), "{said}");
             assert!(!in_bodies || said.contains("body_unavailable") && said.contains("1 warning\n"), "{said}");
             checked += 1;
         }

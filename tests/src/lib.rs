@@ -24,6 +24,7 @@ pub mod guests;
 pub mod install;
 pub mod json_schema;
 pub mod load;
+pub mod mcp;
 pub mod mesh;
 pub mod mtls;
 pub mod open;

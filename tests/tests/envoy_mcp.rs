@@ -1,14 +1,11 @@
-//! In a real Envoy: commands in bodies at an endpoint of the Model Context Protocol, lists that show what a session may use, and what
-//! a server gives to one session.
+//! In a real Envoy: commands in bodies at an endpoint of the Model Context Protocol, and lists that show what a session may use.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
-    client::{Call, Protocol, Reply},
-    mesh::Mesh,
+    client::{Call, Protocol},
+    mcp::{mesh, message, names, policy, post, told},
     raw,
     scenario::{CREDENTIAL, Scenario},
-    upstream::{Answer, Received, Upstream},
-    wasm,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -18,137 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-fn policy(scenario: &Scenario) -> Value {
-    let mut policy = scenario.policy();
-    let commands = policy["commands"].as_object_mut().unwrap();
-    let mut add = |name: &str, mut mcp: Value| {
-        mcp["path"] = json!("/mcp");
-        commands.insert(name.into(), json!({ "mcp": mcp }));
-    };
-    let methods = json!([
-        "initialize",
-        "ping",
-        "tools/list",
-        "prompts/list",
-        "resources/list",
-        "resources/templates/list",
-        "tasks/get",
-        "subscriptions/listen",
-        "notifications/*",
-        "GET",
-        "DELETE"
-    ]);
-    add("mcp.base", json!({"methods": methods, "answers": true}));
-    let arguments = json!({"type": "object", "properties": {"query": {"type": "string"}, "limit": {"type": "integer", "maximum": 100}},
-        "required": ["query"], "additionalProperties": false});
-    add("tools.search", json!({"tools": ["search"], "arguments": arguments, "narrow": true}));
-    add("tools.read", json!({"tools": ["read_*"]}));
-    add("tools.delete", json!({"tools": ["delete_ticket"]}));
-    add("docs", json!({"resources": ["docs://handbook/**"], "prompts": ["summarize"]}));
-    policy["grants"][0]["allow"] = json!(["mcp.base", "tools.search", "tools.read", "docs", "orders.list"]);
-    policy["limits"] = json!({"body_bytes": 8192});
-    policy
-}
-
-const ALL_TOOLS: [&str; 4] = ["search", "read_ticket", "delete_ticket", "shell"];
-
-fn answer_to(message: &Value) -> Value {
-    let tool = |name: &str| {
-        json!({"name": name, "description": name, "inputSchema": {"type": "object", "properties": {
-            "query": {"type": "string", "description": "what to look for"}, "limit": {"type": "integer", "minimum": 1},
-            "as_user": {"type": "string"}}, "required": ["limit"]}})
-    };
-    let result = match message["method"].as_str().unwrap_or_default() {
-        "tools/list" => json!({"tools": ALL_TOOLS.map(tool), "nextCursor": "2", "cacheScope": "public"}),
-        "prompts/list" => json!({"prompts": [{"name": "summarize"}, {"name": "other"}]}),
-        "resources/list" => {
-            json!({"resources": [{"uri": "docs://handbook/a", "name": "a"}, {"uri": "file:///etc/passwd", "name": "b"}]})
-        }
-        "resources/templates/list" => {
-            json!({"resourceTemplates": [{"uriTemplate": "docs://handbook/{page}"}, {"uriTemplate": "file:///{+path}"}]})
-        }
-        "tasks/get" => json!({"taskId": message["params"]["taskId"], "status": "working"}),
-        "subscriptions/listen" => {
-            return json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
-                "params": {"notifications": message["params"]["notifications"]}});
-        }
-        "tools/call" if message["params"].get("task").is_some() => json!({"task": {"taskId": "task-1", "status": "working"}}),
-        "tools/call" if message["params"].get("_meta").is_some() && message["params"].get("requestState").is_none() => {
-            json!({"resultType": "input_required", "requestState": "opaque state"})
-        }
-        _ => json!({"content": [{"type": "text", "text": "done"}], "echo": message["params"]}),
-    };
-    json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
-}
-
-/// A server that answers as the request's field `x-answer` says.
-async fn server() -> Upstream {
-    Upstream::answering(|received| {
-        let message: Value = serde_json::from_slice(&received.body).unwrap_or_default();
-        let text = answer_to(&message).to_string();
-        let json = |text: &str| Answer::ok(text.to_owned()).header("content-type", "application/json");
-        let answer = match received.header("x-answer") {
-            Some("events") => {
-                let (front, back) = text.split_at(text.len() / 2);
-                let note = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"working"}}"#;
-                let pieces = [
-                    &format!(": hello\r\n\r\ndata: {note}\n\nevent: message\nid: 7\nda"),
-                    &format!("ta: {front}"),
-                    &format!("{back}\n"),
-                    &"\n".to_owned(),
-                ];
-                let pieces: Vec<&str> = pieces.iter().map(|piece| piece.as_str()).collect();
-                Answer::pieces(&pieces, Duration::from_millis(20), false).header("content-type", "text/event-stream")
-            }
-            Some("pieces") => {
-                let (front, back) = text.split_at(text.len() / 2);
-                Answer::pieces(&[front, back], Duration::from_millis(30), false).header("content-type", "application/json")
-            }
-            Some("trailers") => json(&text).trailer("x-sum", "1"),
-            Some("broken") => json(text.trim_end_matches('}')),
-            Some("coded") => json(&text).header("content-encoding", "gzip"),
-            Some("text") => Answer::ok(text).header("content-type", "text/plain"),
-            Some("large") => json(&text.replace("done", &"x".repeat(3 << 20)).replace("what to look for", &"x".repeat(1 << 20))),
-            Some("failing") => json(&text).status(500),
-            _ => json(&text),
-        };
-        if message["method"] == "initialize" { answer.header("mcp-session-id", "session-of-the-server") } else { answer }
-    })
-    .await
-}
-
-async fn mesh(name: &str, scenario: &Scenario) -> Mesh {
-    Mesh::with(name, &policy(scenario), server().await, wasm::chaperone(), &[]).await
-}
-
-fn post(token: &str, body: &Value) -> Call {
-    let call = Call::new("POST", "/mcp").bearer(token).header("content-type", "application/json");
-    call.header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", "2025-11-25")
-        .body(body.to_string())
-}
-
-fn message(method: &str, params: &Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-}
-
-/// The message of an answer, whichever way it came.
-fn told(reply: &Reply) -> Value {
-    let text = reply.text();
-    match text.split("data: ").last().filter(|_| text.contains("data: ")) {
-        Some(event) => serde_json::from_str(event.trim_end()).unwrap_or_else(|_| panic!("{text}")),
-        None => serde_json::from_str(&text).unwrap_or_else(|_| panic!("{} {text}", reply.status)),
-    }
-}
-
-fn names(list: &Value, member: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|item| item[member].as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_what_the_session_may_use() {
     let scenario = Scenario::new();
-    let mesh = mesh("mcp-lists", &scenario).await;
+    let mesh = mesh("mcp-lists", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     for protocol in Protocol::ALL {
         for form in ["json", "pieces", "events"] {
@@ -191,7 +61,7 @@ async fn lists_show_what_the_session_may_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_cannot_be_read_is_not_passed() {
     let scenario = Scenario::new();
-    let mesh = mesh("mcp-unreadable", &scenario).await;
+    let mesh = mesh("mcp-unreadable", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     for protocol in Protocol::ALL {
         for form in ["broken", "coded", "text", "large"] {
@@ -220,106 +90,12 @@ async fn a_list_that_cannot_be_read_is_not_passed() {
     assert_eq!(mesh.envoy.traps(), 0);
 }
 
-/// The parts of a request that has reached the server.
-fn body_of(received: &Received) -> Value {
-    serde_json::from_slice(&received.body).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_server_gave_to_one_session_is_no_other_sessions() {
-    let scenario = Scenario::new();
-    let mesh = mesh("mcp-handles", &scenario).await;
-    let (mine, renewed) = (scenario.token("s-1"), scenario.token_with("s-1", json!({"jti": "2"})));
-    let theirs = scenario.token("s-2");
-    for protocol in Protocol::ALL {
-        let begun = mesh.send(&post(&mine, &message("initialize", &json!({}))), protocol).await;
-        let session = begun.header("mcp-session-id").unwrap().to_owned();
-        assert!(session.starts_with("session-of-the-server."), "{session}");
-        let ping = message("ping", &json!({}));
-        // On connections of their own, so that both workers are asked; a renewed token is the same session's.
-        for round in 0..6 {
-            let token = if round % 2 == 0 { &mine } else { &renewed };
-            let reply = mesh.send(&post(token, &ping).header("mcp-session-id", &session), protocol).await;
-            assert_eq!(reply.status, 200);
-            assert_eq!(mesh.upstream.last().all("mcp-session-id"), ["session-of-the-server"]);
-            let count = mesh.upstream.count();
-            let (reply, entry) = mesh.observe(&post(&theirs, &ping).header("mcp-session-id", &session), protocol).await;
-            assert_eq!((reply.status, entry.reason()), (200, "handle_foreign"));
-            assert_eq!(told(&reply)["error"]["data"]["reason"], "handle_foreign");
-            for call in [Call::get("/mcp"), Call::new("DELETE", "/mcp")] {
-                let (reply, entry) = mesh.observe(&call.bearer(&theirs).header("mcp-session-id", &session), protocol).await;
-                assert_eq!((reply.status, entry.reason()), (403, "handle_foreign"));
-            }
-            assert_eq!(mesh.upstream.count(), count, "nothing has gone upstream");
-        }
-        let gone = mesh.send(&Call::new("DELETE", "/mcp").bearer(&mine).header("mcp-session-id", &session), protocol).await;
-        assert_eq!(gone.status, 200);
-        assert_eq!(mesh.upstream.last().all("mcp-session-id"), ["session-of-the-server"]);
-        // Two of them, or one in another spelling.
-        let twice = post(&mine, &ping).header("mcp-session-id", &session).header("mcp-session-id", &session);
-        assert_eq!(mesh.send(&twice, protocol).await.status, 400);
-        let spelled = post(&mine, &ping).header("mcp_session_id", "session-of-the-server");
-        assert_eq!(mesh.send(&spelled, protocol).await.status, 200);
-        assert!(!mesh.upstream.last().headers.iter().any(|(name, _)| name == "mcp_session_id"));
-
-        for form in ["json", "events"] {
-            // A task.
-            let call = message("tools/call", &json!({"name": "read_ticket", "task": {"ttl": 60000}}));
-            let task = told(&mesh.send(&post(&mine, &call).header("x-answer", form), protocol).await);
-            let task = task["result"]["task"]["taskId"].clone();
-            assert!(task.as_str().unwrap().starts_with("task-1."), "{task}");
-            let get = message("tasks/get", &json!({"taskId": task}));
-            let reply = mesh.send(&post(&mine, &get).header("x-answer", form).trailer("x-sum", "1"), protocol).await;
-            assert_eq!(told(&reply)["result"]["taskId"], task, "as it was given out");
-            assert_eq!(body_of(&mesh.upstream.last())["params"]["taskId"], "task-1");
-            assert_eq!(mesh.upstream.last().header("x-chaperone-command"), Some("mcp.base"));
-            let (_, entry) = mesh.observe(&post(&theirs, &get), protocol).await;
-            assert_eq!(entry.reason(), "handle_foreign");
-            // Also where the head repeats it, and where a client wants to be told of it.
-            let listen = message("subscriptions/listen", &json!({"notifications": {"taskIds": [task]}}));
-            let kept = told(&mesh.send(&post(&mine, &listen).header("x-answer", form), protocol).await);
-            assert_eq!(kept["params"]["notifications"]["taskIds"], json!([task]), "as they were given out");
-            assert_eq!(body_of(&mesh.upstream.last())["params"]["notifications"]["taskIds"], json!(["task-1"]));
-            for foreign in [task.clone(), json!("task-1")] {
-                let listen = message("subscriptions/listen", &json!({"notifications": {"taskIds": [foreign]}}));
-                let (_, entry) = mesh.observe(&post(&theirs, &listen), protocol).await;
-                assert_eq!(entry.reason(), "handle_foreign");
-            }
-            let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
-            let get = message("tasks/get", &json!({"taskId": task, "_meta": meta}));
-            let call = Call::new("POST", "/mcp").bearer(&mine).header("content-type", "application/json");
-            let call =
-                call.header("mcp-protocol-version", "2026-07-28").header("mcp-method", "tasks/get").header("x-answer", form);
-            let reply = mesh.send(&call.header("mcp-name", task.as_str().unwrap()).body(get.to_string()), protocol).await;
-            assert_eq!(reply.status, 200, "{}", reply.text());
-            assert_eq!(mesh.upstream.last().all("mcp-name"), ["task-1"]);
-            // The state of a request that wants more input.
-            let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
-            let modern = |token: &str, params: Value| {
-                let call = Call::new("POST", "/mcp").bearer(token).header("content-type", "application/json");
-                let call = call.header("mcp-protocol-version", "2026-07-28").header("mcp-method", "tools/call");
-                call.header("mcp-name", "read_ticket").header("x-answer", form).body(message("tools/call", &params).to_string())
-            };
-            let asked = told(&mesh.send(&modern(&mine, json!({"name": "read_ticket", "_meta": meta})), protocol).await);
-            let state = asked["result"]["requestState"].clone();
-            assert!(state.as_str().unwrap().starts_with("opaque state."), "{state}");
-            let again = json!({"name": "read_ticket", "_meta": meta, "requestState": state, "inputResponses": {}});
-            let reply = mesh.send(&modern(&mine, again.clone()), protocol).await;
-            assert_eq!(reply.status, 200);
-            assert_eq!(body_of(&mesh.upstream.last())["params"]["requestState"], "opaque state");
-            let (reply, entry) = mesh.observe(&modern(&theirs, again), protocol).await;
-            assert_eq!((reply.status, entry.reason()), (403, "handle_foreign"));
-        }
-    }
-    assert_eq!(mesh.envoy.traps(), 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_is_an_error_that_a_client_can_live_with_and_on_record() {
     let scenario = Scenario::new();
     let mut policy = policy(&scenario);
     policy["tokens"]["resource_metadata"] = json!("https://orders.example/.well-known/oauth-protected-resource");
-    let mesh = Mesh::with("mcp-denials", &policy, server().await, wasm::chaperone(), &[]).await;
+    let mesh = mesh("mcp-denials", &policy).await;
     let token = scenario.token("s-1");
     let call = |name: &str, arguments: Value| message("tools/call", &json!({"name": name, "arguments": arguments}));
     for protocol in Protocol::ALL {
@@ -351,7 +127,7 @@ async fn a_denial_is_an_error_that_a_client_can_live_with_and_on_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_of_the_protocol_is_told_by_its_code() {
     let scenario = Scenario::new();
-    let mesh = mesh("mcp-codes", &scenario).await;
+    let mesh = mesh("mcp-codes", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     let said = |version: &str| json!({"io.modelcontextprotocol/protocolVersion": version});
     let read = |version: &str| json!({"uri": "docs://handbook/a", "_meta": said(version)});
@@ -393,7 +169,7 @@ async fn what_is_no_request_of_the_protocol_is_told_by_its_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_have_a_bound_and_an_end() {
     let scenario = Scenario::new();
-    let mesh = mesh("mcp-bodies", &scenario).await;
+    let mesh = mesh("mcp-bodies", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     let head = |more: &str| {
         format!(

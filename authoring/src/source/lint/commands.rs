@@ -114,7 +114,7 @@ impl Linter<'_> {
             ),
             (None, Target::Envoy) => return,
         };
-        let mut found = commands_in_bodies(policy).into_iter();
+        let mut found = commands_in_bodies(policy);
         if let Some((name, kind)) = found.next() {
             let others = match found.count() {
                 0 => String::new(),
