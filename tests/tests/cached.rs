@@ -86,8 +86,17 @@ fn plans() -> Vec<Plan> {
     let corpus = listed("tests/corpus").filter(|path| path.to_string_lossy().ends_with(".cases.yaml"));
     let files = corpus.chain(listed("examples").map(|dir| dir.join("cases.yaml")));
     let plans = files.map(|path| files::plan(&path, Clock::AsWritten).unwrap_or_else(|findings| panic!("{findings}")));
-    // Where what came before is meant to count (uses, denials, proofs, what was fetched), no order is like another.
-    let remembers = ["\"endpoint\":", "\"idle_timeout\":", "\"end_session_when\":", "\"dpop\":", "\"calls\":", "\"after\":"];
+    // Where what came before is meant to count (uses, denials, proofs, bytes, what was fetched), no order is like another.
+    let remembers = [
+        "\"endpoint\":",
+        "\"idle_timeout\":",
+        "\"end_session_when\":",
+        "\"dpop\":",
+        "\"calls\":",
+        "\"after\":",
+        "\"max_session_request_bytes\":",
+        "\"max_session_response_bytes\":",
+    ];
     let plans: Vec<Plan> = plans
         .filter(|plan| {
             let policy = String::from_utf8_lossy(&plan.policy_json);
