@@ -21,25 +21,11 @@ class Peer:
     def __init__(self, client):
         self.client = client
 
-    async def page(self, kind, cursor):
-        match kind:
-            case "tools":
-                page = await self.client.list_tools(cursor=cursor)
-                names = [entry.name for entry in page.tools]
-            case "prompts":
-                page = await self.client.list_prompts(cursor=cursor)
-                names = [entry.name for entry in page.prompts]
-            case "resources":
-                page = await self.client.list_resources(cursor=cursor)
-                names = [str(entry.uri) for entry in page.resources]
-            case "templates":
-                page = await self.client.list_resource_templates(cursor=cursor)
-                names = [entry.uri_template for entry in page.resource_templates]
-        return names, page.next_cursor
+    def cursor(self, cursor):
+        return {"cursor": cursor}
 
-    async def call(self, tool, arguments, **options):
-        result = await self.client.call_tool(tool, arguments, **options)
-        return {"is_error": bool(result.is_error), "text": [block.text for block in result.content]}
+    def style(self, name):
+        return name
 
     async def last(self, steps):
         async def listen():

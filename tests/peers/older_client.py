@@ -19,26 +19,12 @@ class Peer:
     def __init__(self, client):
         self.client = client
 
-    async def page(self, kind, cursor):
-        of = types.PaginatedRequestParams(cursor=cursor)
-        match kind:
-            case "tools":
-                page = await self.client.list_tools(params=of)
-                names = [entry.name for entry in page.tools]
-            case "prompts":
-                page = await self.client.list_prompts(params=of)
-                names = [entry.name for entry in page.prompts]
-            case "resources":
-                page = await self.client.list_resources(params=of)
-                names = [str(entry.uri) for entry in page.resources]
-            case "templates":
-                page = await self.client.list_resource_templates(params=of)
-                names = [entry.uriTemplate for entry in page.resourceTemplates]
-        return names, page.nextCursor
+    def cursor(self, cursor):
+        return {"params": types.PaginatedRequestParams(cursor=cursor)}
 
-    async def call(self, tool, arguments, **options):
-        result = await self.client.call_tool(tool, arguments, **options)
-        return {"is_error": bool(result.isError), "text": [block.text for block in result.content]}
+    def style(self, name):
+        first, *others = name.split("_")
+        return first + "".join(word.capitalize() for word in others)
 
     async def last(self, steps):
         async def ping():

@@ -9,6 +9,13 @@ import anyio
 PATIENCE = 10.0
 
 
+LISTS = {
+    "tools": ("list_tools", "tools", "name"),
+    "prompts": ("list_prompts", "prompts", "name"),
+    "resources": ("list_resources", "resources", "uri"),
+    "templates": ("list_resource_templates", "resource_templates", "uri_template"),
+}
+
 CALLS = [
     ("search", {"query": "printer", "limit": 3}),
     ("read_ticket", {"id": "t-7"}),
@@ -17,13 +24,20 @@ CALLS = [
 ]
 
 
-async def pages(peer, kind):
+async def pages(peer, method, member, named):
+    """All names of a list; `peer.cursor` makes a cursor into arguments, and `peer.style` a name into that of the SDK."""
     found, cursor = [], None
     while True:
-        names, cursor = await peer.page(kind, cursor)
-        found += names
+        page = await getattr(peer.client, method)(**peer.cursor(cursor))
+        found += [str(getattr(entry, peer.style(named))) for entry in getattr(page, peer.style(member))]
+        cursor = getattr(page, peer.style("next_cursor"))
         if cursor is None:
             return found
+
+
+async def called(peer, tool, arguments, **options):
+    result = await peer.client.call_tool(tool, arguments, **options)
+    return {"is_error": bool(getattr(result, peer.style("is_error"))), "text": [block.text for block in result.content]}
 
 
 class Steps:
@@ -47,15 +61,15 @@ class Steps:
         """Each call, `TOOL={"an": "argument"}`, under its number; without one, everything that `server.py` has."""
         for number, text in enumerate(calls, 1):
             tool, _, arguments = text.partition("=")
-            await self.take(f"{number} {tool}", lambda: peer.call(tool, json.loads(arguments or "{}")))
+            await self.take(f"{number} {tool}", lambda: called(peer, tool, json.loads(arguments or "{}")))
         if not calls:
             await self.everything(peer)
 
     async def everything(self, peer):
-        for kind in ("tools", "prompts", "resources", "templates"):
-            await self.take(kind, lambda: pages(peer, kind))
+        for kind, list_of in LISTS.items():
+            await self.take(kind, lambda: pages(peer, *list_of))
         for tool, arguments in CALLS:
-            await self.take(tool, lambda: peer.call(tool, arguments))
+            await self.take(tool, lambda: called(peer, tool, arguments))
 
         async def slow():
             told = []
@@ -63,7 +77,7 @@ class Steps:
             async def progress(done, total, message):
                 told.append([done, total])
 
-            return await peer.call("slow", {}, progress_callback=progress) | {"progress": told}
+            return await called(peer, "slow", {}, progress_callback=progress) | {"progress": told}
 
         async def summarize():
             prompt = await peer.client.get_prompt("summarize", {"text": "A long text."})

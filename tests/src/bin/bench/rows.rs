@@ -153,23 +153,8 @@ impl Row {
     }
 
     fn size(self) -> Option<Size> {
-        match self {
-            Self::CallNoFilter(size) | Self::CallNative(size) | Self::CallWarm(size) => Some(size),
-            Self::NoFilter
-            | Self::EmptyWasm
-            | Self::NativeLeast
-            | Self::NativeCached
-            | Self::NativeRecorded
-            | Self::NativeEs256
-            | Self::NativeRs256
-            | Self::Warm
-            | Self::ColdEs256
-            | Self::ColdRs256
-            | Self::DeniedCommand
-            | Self::DeniedNoToken
-            | Self::WarmBefore
-            | Self::DeniedCommandBefore => None,
-        }
+        let (Self::CallNoFilter(size) | Self::CallNative(size) | Self::CallWarm(size)) = self else { return None };
+        Some(size)
     }
 
     /// The native row that does for a request what this one does: headers for upstream, credential, record.
