@@ -174,6 +174,10 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failed> {
 
 /// The first `size` bytes of a buffer.
 pub(crate) fn get_buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Failed> {
+    if size == 0 {
+        // The host may have no buffer at all where nothing has come.
+        return Ok(Vec::new());
+    }
     // SAFETY: the out-pointers outlive the call.
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer as i32, 0, size, data, length) })
 }

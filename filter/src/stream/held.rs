@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Context, Decision, Denial, End, Exchange, Given, Lineage, Need, Timestamp, WholeBody};
+use chaperone_policy::{Context, Decision, Denial, End, Exchange, Given, Headers, Lineage, Need, Timestamp, WholeBody};
 
 use super::permitted::Permitted;
 use super::{With, apply, edit, refuse, seal};
@@ -60,30 +60,23 @@ impl Held {
             // one too many.
             let answered =
                 hostcalls::get_property("response\0code_details").is_ok_and(|said| said.is_some_and(|said| !said.is_empty()));
-            return if answered { self.was_answered(with) } else { self.resume(&Given::TooLarge, now(), with) };
+            return if answered {
+                let map = hostcalls::get_map(MapType::HttpRequestHeaders);
+                let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse).unwrap_or_default();
+                let code = hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
+                self.conclude(&Given::TooLarge, &headers, code, with);
+                Next::Answered
+            } else { self.resume(&Given::TooLarge, now(), with) };
         }
         if !self.ended {
             return Next::Waits(self);
         }
-        let body = if self.body == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpRequestBody, self.body) };
+        let body = hostcalls::get_buffer(BufferType::HttpRequestBody, self.body);
         match body {
             Ok(body) if body.len() == self.body => self.resume(&Given::Body(WholeBody::of_ended(&body)), now(), with),
             // Half of a body is none.
             Ok(_) | Err(Failed) => self.refuse(None, with),
         }
-    }
-
-    /// The proxy has answered it as too large: on record as what it would have been.
-    fn was_answered(mut self, with: &mut With<'_>) -> Next {
-        let map = hostcalls::get_map(MapType::HttpRequestHeaders);
-        let headers = map.as_deref().map_err(|failed| *failed).and_then(fields::parse).unwrap_or_default();
-        let newest = self.lineage.newest();
-        let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };
-        let _ = self.exchange.resume(&Given::TooLarge, &headers, with.worker, &context);
-        with.metrics.decided(self.exchange.reason());
-        let code = hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
-        seal(&self.exchange, &End { response_code: code, bytes_up: Some(self.head + self.body as u64), bytes_down: None });
-        Next::Answered
     }
 
     /// Has the proxy got more of the request than it shows? Then it holds the body with the head, and would show it only when the
@@ -146,12 +139,16 @@ impl Held {
         Next::Answered
     }
 
-    /// It will not be decided any more: the client has gone, or the proxy has answered it, with this status. On record all the
-    /// same.
-    pub(super) fn gave_up(mut self, status: Option<u16>, with: &mut With<'_>) {
+    /// The client has gone, or the proxy has answered it, with this status.
+    pub(super) fn gave_up(self, status: Option<u16>, with: &mut With<'_>) {
+        self.conclude(&Given::Gone, &[], status, with);
+    }
+
+    /// It will not be decided any more: on record as what it would have been.
+    fn conclude(mut self, given: &Given<'_>, headers: &Headers<'_>, status: Option<u16>, with: &mut With<'_>) {
         let newest = self.lineage.newest();
         let context = Context { now: with.worker.latest(), newest: &newest, verifier: with.crypto };
-        let _ = self.exchange.resume(&Given::Gone, &[], with.worker, &context);
+        let _ = self.exchange.resume(given, headers, with.worker, &context);
         with.metrics.decided(self.exchange.reason());
         seal(&self.exchange, &End { response_code: status, bytes_up: Some(self.head + self.body as u64), bytes_down: None });
     }

@@ -72,7 +72,7 @@ impl Permitted {
         if self.state != State::Open || !self.exchange.reads_response() {
             return true;
         }
-        let piece = if size == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpResponseBody, size) };
+        let piece = hostcalls::get_buffer(BufferType::HttpResponseBody, size);
         match piece.as_deref() {
             Ok(piece) if piece.len() == size => match self.exchange.response_body(piece, last) {
                 // What is cut is so by the question whether the stream may go on.
@@ -92,7 +92,7 @@ impl Permitted {
 
     /// Puts what may be shown of an answer into the place of what has come. False: it could not, and the stream is at its end.
     fn rewrite(&mut self, size: usize, last: bool, with: &mut With<'_>, now: Result<Timestamp, Failed>) -> bool {
-        let piece = if size == 0 { Ok(Vec::new()) } else { hostcalls::get_buffer(BufferType::HttpResponseBody, size) };
+        let piece = hostcalls::get_buffer(BufferType::HttpResponseBody, size);
         let newest = self.lineage.newest();
         if let (Ok(piece), Ok(now)) = (piece, now)
             && piece.len() == size

@@ -37,8 +37,14 @@ pub(crate) struct Admission {
     over: u64,
     /// Given back with it.
     seat: Option<Seat>,
-    /// It is known what is asked for.
-    asked: bool,
+}
+
+/// How much of a request is there to be judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Its session; what it asks for is in a body that has not come.
+    Session,
+    Commands,
 }
 
 /// Names of what a request asks for: one command nearly always.
@@ -108,7 +114,7 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, commands, transfer: findings.transfer, taken: None, by, epoch, over, seat: None, asked: true }
+        Self { basis, bound, commands, transfer: findings.transfer, taken: None, by, epoch, over, seat: None }
     }
 
     /// Gives it its place among what is under way.
@@ -143,10 +149,7 @@ impl Admission {
 
     /// As [`Self::reauthorize`], while it is not known yet what is asked for: whether the session may go on at all.
     pub(crate) fn stays_live(&mut self, newest: &Rc<Policy>, worker: &mut Worker) -> Result<(), Cut> {
-        self.asked = false;
-        let result = self.reauthorize(newest, worker, false);
-        self.asked = true;
-        result
+        self.ask(newest, worker, false, Known::Session)
     }
 
     /// The session, as the policy by which it was last found good sees it; `None` where it needs none.
@@ -170,6 +173,10 @@ impl Admission {
     /// May the stream go on under `newest`, at the latest instant that the worker has seen?
     /// `moved`: because a piece of it has come.
     pub(crate) fn reauthorize(&mut self, newest: &Rc<Policy>, worker: &mut Worker, moved: bool) -> Result<(), Cut> {
+        self.ask(newest, worker, moved, Known::Commands)
+    }
+
+    fn ask(&mut self, newest: &Rc<Policy>, worker: &mut Worker, moved: bool, known: Known) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
             return Err(Cut::of(Reason::NoPolicy));
         };
@@ -187,7 +194,7 @@ impl Admission {
         }
         let mut findings = Findings::carrying(self.transfer);
         let mut because = None;
-        let found = self.judge(newest, rules, worker, &mut findings, &mut because);
+        let found = self.judge(newest, rules, worker, known, &mut findings, &mut because);
         match found {
             Ok(()) => {
                 self.by = Rc::downgrade(newest);
@@ -221,7 +228,7 @@ impl Admission {
             return;
         }
         let mut findings = Findings::carrying(self.transfer);
-        match self.judge(newest, rules, worker, &mut findings, &mut None) {
+        match self.judge(newest, rules, worker, Known::Commands, &mut findings, &mut None) {
             Ok(()) | Err(Reason::TransferNotAllowed) => {
                 self.transfer = findings.transfer;
                 self.transfer.note();
@@ -255,15 +262,16 @@ impl Admission {
         newest: &Rc<Policy>,
         rules: &Rules,
         worker: &Worker,
+        known: Known,
         findings: &mut Findings,
         because: &mut Option<String>,
     ) -> Result<(), Reason> {
         // Gone from the policy is what it has no command for.
-        let known: Vec<_> = self.commands.names().iter().map_while(|name| rules.command(name)).collect();
-        let known = if known.len() == self.commands.names().len() { known.as_slice() } else { &[] };
+        let commands: Vec<_> = self.commands.names().iter().map_while(|name| rules.command(name)).collect();
+        let commands = if commands.len() == self.commands.names().len() { commands.as_slice() } else { &[] };
         match &mut self.basis {
             Basis::Observed(reason) => Err(*reason),
-            Basis::Unmediated => match known.first() {
+            Basis::Unmediated => match commands.first() {
                 Some((_, command)) if command.unmediated => Ok(()),
                 Some(_) => Err(Reason::TokenMissing),
                 None => Err(Reason::UnknownCommand),
@@ -280,8 +288,8 @@ impl Admission {
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
                 is_live(rules, &session, latest, latest, findings, &mut ())?;
                 has_status(rules, &session, worker, findings, &mut ())?;
-                if self.asked {
-                    authorize_command(rules, &session, known, latest, findings, &mut ())?;
+                if known == Known::Commands {
+                    authorize_command(rules, &session, commands, latest, findings, &mut ())?;
                     let carried = may_transfer(rules, findings, &mut ());
                     if carried.is_err() {
                         *because = findings.transfer.broken().map(|rule| rule.name().to_owned());

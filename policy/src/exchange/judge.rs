@@ -400,22 +400,17 @@ fn charge(
     let mut noted = None;
     if let Err(stop) = admitted.take_bytes(newest, worker) {
         trace.saw(|| admitted.carried().seen());
-        if !only_notes(newest, stop.reason) {
+        if !newest.only_notes(stop.reason) {
             return Err(stop.into());
         }
         admitted.transfer().note();
         noted = Some(stop.reason);
     }
     match charge_call(admitted, calls, worker, context, trace) {
-        Err(refused) if !only_notes(newest, refused.stop.reason) => Err(refused),
+        Err(refused) if !newest.only_notes(refused.stop.reason) => Err(refused),
         Err(refused) => Ok(noted.or(Some(refused.stop.reason))),
         Ok(()) => Ok(noted),
     }
-}
-
-/// Does the policy only record what is counted too often?
-fn only_notes(policy: &Policy, reason: Reason) -> bool {
-    policy.rules().is_some_and(|rules| !rules.enforces() || rules.observed.contains(&reason))
 }
 
 /// Counts the call by the newest policy.

@@ -143,6 +143,11 @@ impl Policy {
         self.rules.as_ref()
     }
 
+    /// Is what it denies for this reason only recorded?
+    pub(crate) fn only_notes(&self, reason: Reason) -> bool {
+        self.rules().is_some_and(|rules| !rules.enforces() || rules.observed.contains(&reason))
+    }
+
     /// What must go from messages; known also before the first good document.
     pub(crate) fn strip(&self) -> Rc<Strip> {
         Rc::clone(&self.strip)

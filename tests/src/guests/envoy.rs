@@ -112,6 +112,9 @@ async fn upstream() -> Upstream {
         if received.path == "/slow" {
             return Answer::pieces(&["late"], Duration::from_secs(5), false);
         }
+        if received.path == "/late" {
+            return Answer::pieces(&["", "late"], Duration::from_millis(300), false);
+        }
         let (pieces, trailers, open) = if received.header("x-row").is_some() {
             script::answer(&received.path)
         } else {

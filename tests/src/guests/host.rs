@@ -59,6 +59,7 @@ pub fn run(guest: &Guest) -> Transcript {
                 let path = request.headers.iter().find(|(name, _)| name == b":path").map(|(_, path)| path.as_slice());
                 match (request.cluster.as_str(), path) {
                     ("upstream", Some(b"/slow")) => CalloutAnswer::Response(callout_answer(), Duration::from_secs(5)),
+                    ("upstream", Some(b"/late")) => CalloutAnswer::Response(callout_answer(), Duration::from_millis(300)),
                     ("upstream", Some(_)) => CalloutAnswer::Response(callout_answer(), Duration::from_millis(1)),
                     ("nowhere", Some(_)) => CalloutAnswer::Unreachable(Duration::from_millis(1)),
                     _ => CalloutAnswer::NoCluster,

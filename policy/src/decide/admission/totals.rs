@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Admission, Authenticated, Basis, Cut};
+use super::{Admission, Cut};
 use crate::primitives::reason::Reason;
 use crate::rules::policy::Policy;
 use crate::state::session::Session;
@@ -21,13 +21,10 @@ impl Admission {
     /// has not so much left, and why it is not known what it has. Where that is only observed it is noted.
     pub(crate) fn carry(&mut self, newest: &Policy, worker: &mut Worker) -> Result<(), Cut> {
         if let Err(Stop { reason, ended_now }) = self.take_bytes(newest, worker) {
-            let rules = newest.rules();
-            if reason != Reason::TransferNotAllowed
-                || rules.is_some_and(|rules| rules.enforces() && !rules.observed.contains(&reason))
-            {
+            if reason != Reason::TransferNotAllowed || !newest.only_notes(reason) {
                 let because = self.transfer.broken().filter(|_| reason == Reason::TransferNotAllowed);
                 let because = because.map(|rule| rule.name().to_owned());
-                let cut = rules.map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason));
+                let cut = newest.rules().map_or_else(|| Cut::of(reason), |rules| Cut::by(rules, reason));
                 return Err(Cut { because, ended_now, ..cut });
             }
             self.transfer.note();
@@ -39,15 +36,15 @@ impl Admission {
     /// Takes it, and moves nothing yet.
     pub(crate) fn take_bytes(&mut self, newest: &Policy, worker: &mut Worker) -> Result<(), Stop> {
         let most = self.transfer.session_bytes();
-        let session = match &self.basis {
-            Basis::Session(Authenticated { session, .. }) => Some(Rc::clone(session)),
-            Basis::Unmediated | Basis::Observed(_) => None,
-        };
-        let stays = |taken: &mut Taken| {
+        if most.is_none() && self.taken.is_none() {
+            return Ok(());
+        }
+        let session = self.session().map(Rc::clone);
+        let stays = |taken: &Taken| {
             most.is_some_and(|most| most.rule == taken.bytes.rule())
                 && session.as_ref().is_some_and(|session| Rc::ptr_eq(session, &taken.of))
         };
-        if self.taken.as_mut().is_some_and(|taken| !stays(taken)) {
+        if self.taken.as_ref().is_some_and(|taken| !stays(taken)) {
             self.give_back_bytes(worker);
         }
         let (Some(most), Some(rules), Some(session)) = (most, newest.rules(), &session) else { return Ok(()) };
