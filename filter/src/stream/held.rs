@@ -66,7 +66,9 @@ impl Held {
                 let code = hostcalls::get_integer_property("response\0code").and_then(|code| u16::try_from(code).ok());
                 self.conclude(&Given::TooLarge, &headers, code, with);
                 Next::Answered
-            } else { self.resume(&Given::TooLarge, now(), with) };
+            } else {
+                self.resume(&Given::TooLarge, now(), with)
+            };
         }
         if !self.ended {
             return Next::Waits(self);
