@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use chaperone_policy::{Answer, Due, Policy, Report, Ticket, Timestamp, Worker};
+use chaperone_policy::{Answer, Due, Fetch, Policy, Report, Ticket, Timestamp, Worker};
 use rustc_hash::FxHashMap;
 
 use crate::crypto::HostCrypto;
@@ -22,15 +22,8 @@ impl Callouts {
         // The host tells nobody of a callout whose root context is gone.
         self.0.retain(|_, (ticket, _)| worker.awaits(*ticket));
         for fetch in fetches {
-            let headers = [
-                (":method", "GET"),
-                (":scheme", "https"),
-                (":authority", &*fetch.authority),
-                (":path", &*fetch.path),
-                ("accept", fetch.accept),
-            ];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            match hostcalls::dispatch_http_call(&fetch.cluster, &fields::serialise(&headers), fetch.timeout) {
+            let body = fetch.post.as_ref().map(|post| &*post.body).unwrap_or_default();
+            match hostcalls::dispatch_http_call(&fetch.cluster, &head(&fetch), body, fetch.timeout) {
                 Ok(token) => drop(self.0.insert(token, (fetch.ticket, fetch.most_bytes))),
                 Err(Failed) => worker.fetched(fetch.ticket, Answer::Nothing, now, crypto).iter().for_each(tell),
             }
@@ -49,6 +42,24 @@ impl Callouts {
         };
         worker.fetched(ticket, answer, now.unwrap_or(worker.latest()), crypto).iter().for_each(tell);
     }
+}
+
+/// The head of what is asked, serialised.
+fn head(fetch: &Fetch) -> Vec<u8> {
+    let method = if fetch.post.is_some() { "POST" } else { "GET" };
+    let head = [
+        (":method", method),
+        (":scheme", "https"),
+        (":authority", &*fetch.authority),
+        (":path", &*fetch.path),
+        ("accept", fetch.accept),
+    ];
+    let mut head: Vec<_> = head.map(|(name, value)| (name, value.as_bytes())).into();
+    if let Some(post) = &fetch.post {
+        head.push(("content-type", post.content_type.as_bytes()));
+        head.extend(post.authorization.as_deref().map(|value| ("authorization", value)));
+    }
+    fields::serialise(head.iter().copied())
 }
 
 /// Status and body; no body when it is too long to be read.

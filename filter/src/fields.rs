@@ -43,15 +43,15 @@ pub(crate) fn status(fields: &[Field<'_>]) -> Option<u16> {
 }
 
 /// Serialises a map for the host.
-pub(crate) fn serialise(fields: &[(String, String)]) -> Vec<u8> {
-    let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+pub(crate) fn serialise<'f>(fields: impl ExactSizeIterator<Item = (&'f str, &'f [u8])> + Clone) -> Vec<u8> {
+    let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
     let mut map = u32::try_from(fields.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-    for (name, value) in fields {
-        map.extend_from_slice(&size(name));
+    for (name, value) in fields.clone() {
+        map.extend_from_slice(&size(name.as_bytes()));
         map.extend_from_slice(&size(value));
     }
-    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
-        map.extend_from_slice(text.as_bytes());
+    for text in fields.flat_map(|(name, value)| [name.as_bytes(), value]) {
+        map.extend_from_slice(text);
         map.push(0);
     }
     map

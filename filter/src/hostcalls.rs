@@ -188,9 +188,9 @@ pub(crate) fn set_buffer(buffer: BufferType, size: usize, bytes: &[u8]) -> Resul
     ok(unsafe { proxy_set_buffer_bytes(buffer as i32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
-/// Sends a request without a body to a cluster; gives the token by which the host tells of the answer. `headers` serialised as
+/// Sends a request to a cluster; gives the token by which the host tells of the answer. `headers` serialised as
 /// in [`crate::fields`].
-pub(crate) fn dispatch_http_call(cluster: &str, headers: &[u8], timeout: Duration) -> Result<u32, Failed> {
+pub(crate) fn dispatch_http_call(cluster: &str, headers: &[u8], body: &[u8], timeout: Duration) -> Result<u32, Failed> {
     let timeout = u32::try_from(timeout.as_millis()).map_err(|_| Failed)?;
     let mut token = 0;
     // SAFETY: all of them outlive the call.
@@ -200,8 +200,8 @@ pub(crate) fn dispatch_http_call(cluster: &str, headers: &[u8], timeout: Duratio
             cluster.len(),
             headers.as_ptr(),
             headers.len(),
-            null(),
-            0,
+            body.as_ptr(),
+            body.len(),
             null(),
             0,
             timeout,

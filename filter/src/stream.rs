@@ -316,7 +316,7 @@ fn refuse(exchange: &Exchange, denial: &Denial, with: &mut With<'_>) {
 /// Where that fails the request stays held until it is cut, or the proxy's own timeout ends it.
 fn answer(denial: &Denial) -> Result<(), Failed> {
     let response = denial.response();
-    let headers = fields::serialise(&response.headers);
+    let headers = fields::serialise(response.headers.iter().map(|(name, value)| (&**name, value.as_bytes())));
     let sent = hostcalls::send_http_response(response.status, &response.details, &response.body, &headers, response.grpc_status);
     if sent.is_err() {
         hostcalls::log(LogLevel::Error, "chaperone: a denial could not be sent");

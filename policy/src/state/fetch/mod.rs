@@ -7,6 +7,7 @@ mod report;
 mod schedule;
 mod sources;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::primitives::limits;
@@ -15,7 +16,7 @@ use crate::rules::endpoint::{Endpoint, ListId, Target};
 pub use report::{Failure, Kind, News, Report};
 pub(crate) use sources::{Entry, Sources};
 
-/// A GET that is due: through a cluster of the proxy, never by a name that somebody resolves.
+/// A request that is due, a GET unless it has something to send: through a cluster of the proxy, never by a name that somebody resolves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// To be given back with the answer.
@@ -28,6 +29,8 @@ pub struct Fetch {
     pub path: String,
     /// `accept`.
     pub accept: &'static str,
+    /// What is sent.
+    pub post: Option<Post>,
     /// How long the answer may take, all in all.
     pub timeout: Duration,
     /// A longer body is not to be read: the answer is [`Answer::TooLarge`].
@@ -46,7 +49,33 @@ impl Fetch {
 
     fn of(ticket: Ticket, target: &Target, accept: &'static str, timeout: Duration, most_bytes: usize) -> Self {
         let Target { cluster, authority, path } = target;
-        Self { ticket, cluster: cluster.clone(), authority: authority.clone(), path: path.clone(), accept, timeout, most_bytes }
+        Self {
+            ticket,
+            cluster: cluster.clone(),
+            authority: authority.clone(),
+            path: path.clone(),
+            accept,
+            post: None,
+            timeout,
+            most_bytes,
+        }
+    }
+}
+
+/// What a POST sends. It may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Post {
+    /// `content-type`.
+    pub content_type: &'static str,
+    /// `authorization`, where the endpoint asks for one.
+    pub authorization: Option<Vec<u8>>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post").field("content_type", &self.content_type).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
