@@ -12,6 +12,9 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::AmbiguousRequest => {
             "send one method, one host and a path of one reading; what a command's captures may hold besides is its `permit`"
         }
+        Reason::DirectCredential => {
+            "send a session token alone: the target's own credential is not for callers (upstream.direct_credentials)"
+        }
         Reason::TokenMissing => "send a session token where the policy looks for one",
         Reason::TokenAmbiguous => "send one token, in one field",
         Reason::TokenMalformed => {
@@ -96,6 +99,7 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
         Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
         Reason::CommandNotGranted => return not_granted(command, nearest),
         Reason::TransferNotAllowed => return carried(last),
+        Reason::InteractiveUse => "call it from a program: the grant says `use: machine`, and the request has what browsers send",
         Reason::CallsExceeded => "wait until earlier calls count no more, or raise the count in `calls` of the grant",
         Reason::CallOutOfOrder => "call first what `after` of the grant asks for, in the same session",
         Reason::CredentialEchoed => "look at the target: it redirected to an address with its own credential in it",

@@ -49,6 +49,7 @@ mod tests {
             name: name.into(),
             allow: vec![allow.into()],
             max_lifetime: None,
+            machine: false,
             ended,
             conditions: holds.iter().map(condition).collect(),
         }

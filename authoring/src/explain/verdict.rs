@@ -51,6 +51,7 @@ fn would_deny(seen: &CheckStep) -> bool {
         CheckStep::Request { .. }
         | CheckStep::Path { .. }
         | CheckStep::Lookup { .. }
+        | CheckStep::Direct { .. }
         | CheckStep::Token { .. }
         | CheckStep::Form { .. }
         | CheckStep::Kind { .. }

@@ -3,11 +3,13 @@
 
 mod grants;
 mod tokens;
+mod upstream;
 
 use grants::Grant;
 use schemars::{JsonSchema, Schema};
 use std::collections::BTreeMap;
-use tokens::{HeaderName, Tokens};
+use tokens::Tokens;
+use upstream::Upstream;
 
 /// Who may send which request to the target behind a proxy, and until when. What is not granted is denied.
 #[derive(JsonSchema)]
@@ -341,37 +343,6 @@ fn names_something(schema: &mut Schema) {
     let selectors = ["session", "subject", "agent", "token", "issuer", "issued_before"];
     let any = selectors.into_iter().map(|name| serde_json::json!({"required": [name]}));
     schema.insert("anyOf".to_owned(), any.collect());
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Upstream {
-    /// The target's own credential.
-    credential: Option<Credential>,
-    /// What happens when the target sends the credential back: it is always removed from heads and trailers; `cut` reads bodies,
-    /// too, and cuts a response in which it is seen. `remove` without it.
-    echoed_credential: Option<Echoed>,
-    /// Does the session token go on to the target? No without it.
-    forward_token: Option<bool>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-enum Echoed {
-    /// Bodies pass unread.
-    Remove,
-    /// Bodies are read, asked for without a coding, and cut.
-    Cut,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Credential {
-    /// The header that it goes into.
-    header: HeaderName,
-    /// For example `Bearer ${env:ORDERS_TOKEN}`, from the proxy's environment; never a credential itself.
-    #[schemars(regex(pattern = r"\$\{env:[A-Za-z0-9_]+\}"))]
-    value: String,
 }
 
 #[derive(JsonSchema)]

@@ -235,10 +235,38 @@ pub fn commands_in_bodies(policy: &Value) -> impl Iterator<Item = (&str, &'stati
     })
 }
 
-/// `NAME` of each `${env:NAME}` in the policy's credential.
+/// The credentials of a policy and of its grants, each with its pointer.
+fn credentials(policy: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let grants = policy.get("grants").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let of_grants = grants.filter_map(|(index, grant)| Some((format!("/grants/{index}/credential"), grant.get("credential")?)));
+    let all =
+        policy.pointer("/upstream/credential").map(|one| ("/upstream/credential".to_owned(), one)).into_iter().chain(of_grants);
+    all.flat_map(|(pointer, one)| match one {
+        Value::Array(several) => {
+            several.iter().enumerate().map(|(index, one)| (format!("{pointer}/{index}"), one)).collect::<Vec<_>>()
+        }
+        one => vec![(pointer, one)],
+    })
+}
+
+/// `NAME` of each `${env:NAME}` in the policy's credentials, once.
 #[must_use]
 pub fn credential_variables(policy: &Value) -> Vec<String> {
-    let value = policy.pointer("/upstream/credential/value").and_then(Value::as_str).unwrap_or_default();
-    let names = value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
-    names.map(|(name, _)| name.to_owned()).collect()
+    places_of_variables(policy).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The same, with a pointer to where it stands.
+pub(super) fn places_of_variables(policy: &Value) -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for (pointer, credential) in credentials(policy) {
+        for text in ["/value", "/basic/user", "/basic/password"] {
+            let value = credential.pointer(text).and_then(Value::as_str).unwrap_or_default();
+            for (name, _) in value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}')) {
+                if variables.iter().all(|(known, _)| known != name) {
+                    variables.push((name.to_owned(), format!("{pointer}{text}")));
+                }
+            }
+        }
+    }
+    variables
 }

@@ -178,6 +178,7 @@ fn draw_grant(text: &mut String, grant: &GrantSeen, command: &str, paint: Paint)
     let why = match (allows, grant.ended) {
         (false, _) => format!("does not allow {command}"),
         (true, true) => "allows it, and has run out for this session".to_owned(),
+        (true, false) if grant.machine => "allows it to programs".to_owned(),
         (true, false) => "allows it".to_owned(),
     };
     let _ = writeln!(text, "      {} {}: {why}", paint.holds(holds), grant.name);
@@ -192,10 +193,11 @@ fn seen_as(seen: &[String]) -> String {
 }
 
 /// The checks by the names that people see, in their order.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "request",
     "path",
     "which command",
+    "direct",
     "token",
     "token's form",
     "token's kind",
@@ -337,12 +339,14 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             let none = if *required { "none, and the policy requires one" } else { "none, and the policy requires none" };
             ("token's list", if lists.is_empty() { none.to_owned() } else { lists.join("; ") })
         }
-        CheckStep::Grants { granted_by, ends } => (
+        CheckStep::Direct { kind } => ("direct", format!("{kind}: the target's own credential")),
+        CheckStep::Grants { granted_by, ends, browser } => (
             "grants",
-            match (granted_by, ends) {
-                (Some(grant), Some(ends)) => format!("{grant}, until {}", instant(*ends)),
-                (Some(grant), None) => grant.clone(),
-                (None, _) => "none allows it".to_owned(),
+            match (granted_by, ends, browser) {
+                (Some(grant), Some(ends), _) => format!("{grant}, until {}", instant(*ends)),
+                (Some(grant), None, _) => grant.clone(),
+                (None, _, Some(mark)) => format!("none allows it to a browser ({mark})"),
+                (None, _, None) => "none allows it".to_owned(),
             },
         ),
         CheckStep::Transfer { rules, upload, ranged, bytes, broken } => {

@@ -50,6 +50,9 @@ pub struct GrantSeen {
     pub allow: Vec<String>,
     /// Its `max_lifetime`.
     pub max_lifetime: Option<u64>,
+    /// It is for programs alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
     /// It has run out for this session.
     pub ended: bool,
     /// All of them must hold.
@@ -96,7 +99,7 @@ fn claim_seen(condition: &ClaimCondition, all: Option<&Map<String, Value>>) -> C
 /// A grant, and how a session stands to it at this instant; without one nothing holds.
 fn grant_seen(grant: &Grant, rules: &Rules, session: Option<(&Claims, &Map<String, Value>, Timestamp)>) -> GrantSeen {
     // What is carried and counted under it is for checks of their own.
-    let Grant { name, when, allow, max_lifetime, transfers: _, usage: _ } = grant;
+    let Grant { name, when, allow, max_lifetime, machine, transfers: _, usage: _, credentials: _ } = grant;
     let When { issuer, subject, session: session_id, agent, claims: conditions } = when;
     let claims = session.map(|(claims, _, _)| claims);
     let one = |text: Option<&String>| text.cloned().into_iter().collect::<Vec<_>>();
@@ -123,6 +126,7 @@ fn grant_seen(grant: &Grant, rules: &Rules, session: Option<(&Claims, &Map<Strin
         name: name.to_string(),
         allow: allow.iter().filter_map(command).collect(),
         max_lifetime: *max_lifetime,
+        machine: *machine,
         ended,
         conditions: conditions.collect(),
     }

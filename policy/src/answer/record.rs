@@ -8,6 +8,7 @@ use crate::commands::mcp::message::Id;
 use crate::decide::admission::Cut;
 use crate::decide::answers::Answers;
 use crate::decide::check::Findings;
+use crate::decide::direct::Mark;
 use crate::decide::transfers::TransferRule;
 use crate::http::head::{Head, values};
 use crate::primitives::ascii::push_visible;
@@ -45,6 +46,10 @@ pub(crate) struct Named {
     grant: Option<Rc<str>>,
     /// How the credential that was given is called.
     pub(crate) credential: Option<Rc<str>>,
+    /// Which credential of the target's own was shown; never what.
+    direct: Option<Box<str>>,
+    /// By what a browser was known, where it is denied for that.
+    mark: Option<Mark>,
 }
 
 impl Named {
@@ -58,7 +63,9 @@ impl Named {
                 .and_then(|command| rules.commands.get(command.0 as usize))
                 .map(|command| Rc::clone(&command.name)),
             grant: findings.grant.and_then(|grant| rules.grants.all().get(grant)).map(|grant| Rc::clone(&grant.name)),
-            credential: rules.credential.as_ref().filter(|_| given).map(|credential| Rc::clone(&credential.reference)),
+            credential: findings.credential.as_ref().filter(|_| given).map(|filled| Rc::clone(&filled.of.reference)),
+            direct: findings.direct.as_ref().map(|direct| direct.name().into()),
+            mark: findings.transfer.mark().filter(|_| outcome.reason() == Some(Reason::InteractiveUse)),
         }
     }
 }
@@ -241,6 +248,12 @@ impl Record<'_> {
         }
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
+        }
+        if let Some(kind) = &named.direct {
+            line.member(r#","direct_credential":"#, kind);
+        }
+        if let Some(mark) = named.mark {
+            line.member(r#","browser_mark":"#, mark.name());
         }
         for (index, name) in echoed.iter().enumerate() {
             line.member(if index == 0 { r#","credential_echoed":["# } else { "," }, name);

@@ -106,7 +106,7 @@ impl Calls {
     }
 
     /// The commands that it asks for, each once; with `None` for what is none.
-    fn commands(&self) -> Vec<Option<CommandId>> {
+    pub(crate) fn commands(&self) -> Vec<Option<CommandId>> {
         let mut commands = Vec::new();
         for found in self.found() {
             let command = found.entry.as_ref().map(|entry| entry.command);

@@ -11,6 +11,7 @@ use crate::decide::authenticate::authenticate;
 use crate::decide::binding::{self, BindingError, Evidence};
 use crate::decide::calls::Calls;
 use crate::decide::context::Context;
+use crate::decide::direct::{self, Mark};
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
 use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
@@ -22,10 +23,11 @@ use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
-use crate::rules::credential::Filled;
+use crate::rules::credential::{Credential, Filled};
 use crate::rules::ending::Missing;
 use crate::rules::grants::Transfers;
 use crate::rules::policy::{Policy, Rules};
+use crate::rules::upstream::Direct;
 use crate::state::fetch::Entry;
 use crate::state::seats::{Room, Seat};
 use crate::state::session::{Authenticated, Session};
@@ -59,6 +61,8 @@ pub(crate) struct Findings {
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
     pub(crate) credential: Option<Filled>,
+    /// The target's own credential that its caller shows.
+    pub(crate) direct: Option<Direct>,
     /// Where its command is in the body.
     pub(crate) endpoint: Option<EndpointId>,
     /// What that asks for, once it has been read.
@@ -99,8 +103,8 @@ enum Next {
 
 impl Findings {
     /// For what is judged once more of a session that ends then.
-    pub(crate) fn anew(ends: Option<u64>) -> Self {
-        Self { ends, ..Self::default() }
+    pub(crate) fn anew(ends: Option<u64>, transfer: Transfer) -> Self {
+        Self { ends, transfer, ..Self::default() }
     }
 
     /// Nothing has been found yet of an exchange that carries this.
@@ -152,6 +156,11 @@ pub(crate) fn check(
     let unreadable = findings.endpoint.and_then(|_| unreadable(head.headers, rules.allowances.body_bytes));
     findings.body = Body { there: head.body, accepted: accepts_body(route, unmediated, &request), unreadable };
     findings.transfer = Transfer::of(head.headers, &request, head.body);
+    if let Some(shown) = direct::shown(head.headers, &rules.direct) {
+        trace.saw(|| CheckStep::Direct { kind: shown.name().to_owned() });
+        findings.direct = Some(shown.clone());
+        return Err(Reason::DirectCredential);
+    }
     if unmediated {
         findings.unmediated = true;
         may_have_body(findings.body, trace)?;
@@ -224,7 +233,9 @@ pub(crate) fn proceed(
             return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
         }
         // An observed denial is let through without a credential: it was never allowed to use it.
-        if let (Some(credential), None) = (&rules.credential, findings.observed) {
+        if findings.observed.is_none()
+            && let Some(credential) = credential_of(rules, findings)?
+        {
             let filled = credential.fill(worker.environment());
             trace.saw(|| CheckStep::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
             findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
@@ -235,6 +246,21 @@ pub(crate) fn proceed(
     may_have_body(findings.body, trace)?;
     take_seat(rules, session, worker, findings, trace)?;
     Ok(None)
+}
+
+/// What the request is given under its grant: one credential, whatever it asks for.
+fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r Rc<Credential>>, Reason> {
+    if rules.all_credentials.is_empty() {
+        return Ok(None);
+    }
+    let grant = findings.grant.and_then(|place| rules.grants.all().get(place));
+    let of = |command| grant.and_then(|grant| grant.credentials.of(command)).or_else(|| rules.credentials.of(command));
+    let first = of(findings.command);
+    let others = findings.calls.iter().flat_map(|calls| calls.commands()).flatten();
+    if others.map(|command| of(Some(command))).any(|other| other != first) {
+        return Err(Reason::CredentialUnavailable);
+    }
+    Ok(first)
 }
 
 /// `body_too_large`, `body_unsupported`, `body_malformed`: what the body of a request at an endpoint asks for, or that it must be
@@ -443,6 +469,7 @@ pub(crate) fn authorize_command(
     trace.saw(|| CheckStep::Grants {
         granted_by: findings.grant.and_then(|place| rules.grants.all().get(place)).map(|grant| grant.name.to_string()),
         ends: findings.ends,
+        browser: findings.transfer.mark().map(Mark::name),
     });
     granted
 }
@@ -596,6 +623,10 @@ pub(crate) fn grant_of(
         let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));
         if end.is_some_and(|end| latest.seconds() >= end.saturating_add(rules.session.clock_skew)) {
             reason = Reason::LifetimeExceeded;
+            continue;
+        }
+        if grant.machine && transfer.mark().is_some() {
+            reason = Reason::InteractiveUse;
             continue;
         }
         let broken = grant.transfers.as_ref().and_then(|limits| transfer.breaks(limits));

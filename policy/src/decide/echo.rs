@@ -1,6 +1,7 @@
 //! The upstream's credential on its way back: what a response, or a redirect that the proxy follows by itself, shows of it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::http::edits::Edits;
 use crate::http::head::Headers;
@@ -120,8 +121,12 @@ const REDIRECTED: &[u8] = b"x-envoy-original-url";
 impl<'h> Carried<'h> {
     /// `None` where there is nothing of it. Whole values are looked for on each request; the rest, which a redirect's own fields
     /// can have brought in, only where there was one.
-    pub(crate) fn find(headers: &Headers<'h>, credential: &Credential, environment: &BTreeMap<String, Secret>) -> Option<Self> {
-        let is_whole = |value: &[u8]| credential.is(value, environment);
+    pub(crate) fn find(
+        headers: &Headers<'h>,
+        credentials: &[Rc<Credential>],
+        environment: &BTreeMap<String, Secret>,
+    ) -> Option<Self> {
+        let is_whole = |value: &[u8]| credentials.iter().any(|credential| credential.is(value, environment));
         let mut redirected = false;
         let mut whole = false;
         for (name, value) in headers {
@@ -131,8 +136,9 @@ impl<'h> Carried<'h> {
         if !redirected && !whole {
             return None;
         }
-        let given = credential.fill(environment).filter(|_| redirected);
-        let has = |value: &[u8]| is_whole(value) || given.as_ref().is_some_and(|given| given.is_in(value));
+        let given = credentials.iter().filter(|_| redirected).filter_map(|credential| credential.fill(environment));
+        let given: Vec<_> = given.collect();
+        let has = |value: &[u8]| is_whole(value) || given.iter().any(|given| given.is_in(value));
         let mut carried = Self { kept: Vec::with_capacity(headers.len()), taken: Vec::new(), in_target: Vec::new() };
         for (name, value) in headers {
             match (has(value), name.starts_with(b":")) {

@@ -7,6 +7,7 @@ pub(crate) mod binding;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod direct;
 pub(crate) mod echo;
 pub(crate) mod need;
 pub(crate) mod trace;

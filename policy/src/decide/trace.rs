@@ -61,6 +61,11 @@ pub enum CheckStep {
         /// It needs no session.
         unmediated: bool,
     },
+    /// The target's own credential is shown, which the policy refuses.
+    Direct {
+        /// As the policy names it.
+        kind: String,
+    },
     /// Where the policy looks for a token.
     Token {
         /// In the policy's order.
@@ -229,6 +234,9 @@ pub enum CheckStep {
         granted_by: Option<String>,
         /// When the session ends under it.
         ends: Option<u64>,
+        /// By what its caller is known as a browser.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        browser: Option<&'static str>,
     },
     /// What the request carries.
     Transfer {
@@ -340,7 +348,8 @@ impl CheckStep {
             Self::Arguments { .. } => &[Reason::ArgumentsNotAllowed],
             Self::Handle { .. } => &[Reason::HandleForeign],
             Self::TokenCommands { .. } => &[Reason::CommandNotInToken],
-            Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::LifetimeExceeded],
+            Self::Grants { .. } => &[Reason::CommandNotGranted, Reason::InteractiveUse, Reason::LifetimeExceeded],
+            Self::Direct { .. } => &[Reason::DirectCredential],
             Self::Transfer { .. } => &[Reason::TransferNotAllowed],
             Self::Calls { .. } => &[Reason::CallsExceeded, Reason::CallOutOfOrder],
             Self::Credential { .. } => &[Reason::CredentialUnavailable, Reason::CredentialEchoed],

@@ -4,6 +4,7 @@
 //! base64 perhaps, is bounded by its bytes alone.
 
 use crate::decide::check::Findings;
+use crate::decide::direct::Mark;
 use crate::decide::trace::{CheckStep, Trace};
 use crate::http::head::{Headers, Request, values};
 use crate::http::rpc::Rpc;
@@ -106,6 +107,8 @@ pub(crate) struct Transfer {
     upload: Option<Sign>,
     /// A part of a response is asked for, as resumed downloads do.
     ranged: bool,
+    /// By what a browser is known.
+    mark: Option<Mark>,
     /// In which form the caller understands an answer.
     spoken: Option<Rpc>,
     /// Its method is HEAD, whose response has no body (RFC 9110 §9.3.2).
@@ -122,9 +125,19 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    /// By what its caller is known as a browser; `None` for a program.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
     /// By a request's head. `body`: something follows it.
     pub(crate) fn of(headers: &Headers<'_>, request: &Request<'_>, body: bool) -> Self {
-        let mut transfer = Self { spoken: Rpc::spoken(headers), of_head: request.method == b"HEAD", ..Self::default() };
+        let mut transfer = Self {
+            mark: Mark::find(headers),
+            spoken: Rpc::spoken(headers),
+            of_head: request.method == b"HEAD",
+            ..Self::default()
+        };
         let mut types = Types::default();
         let (mut disposition, mut resumable, mut coded) = (false, false, false);
         for (name, value) in headers {

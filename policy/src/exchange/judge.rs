@@ -15,11 +15,12 @@ use crate::decide::need::{Given, Need};
 use crate::decide::trace::Trace;
 use crate::decide::usage;
 use crate::http::edits::Edits;
-use crate::http::head::{Head, Headers};
+use crate::http::head::{Head, Headers, values};
+use crate::http::query::with_parameter;
 use crate::http::rpc::Rpc;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
-use crate::rules::credential::Filled;
+use crate::rules::credential::{Carrier, Filled};
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Bodies;
 use crate::state::session::Authenticated;
@@ -290,9 +291,23 @@ impl Exchange {
             edits.strip_overrides(headers);
             edits.strip_tokens(headers, &self.strip);
             taken.iter().for_each(|name| edits.remove(name));
-            if let (Some(credential), Some(given)) = (&rules.credential, given) {
-                edits.strip_named(headers, &credential.header);
-                edits.put(&credential.header, given.value());
+            for name in &self.strip.further {
+                edits.strip_named(headers, name);
+            }
+            // Who has one of them himself gets no further by it than with his session.
+            if observed.is_none() && !findings.unmediated {
+                for name in &self.strip.credentials {
+                    edits.strip_named(headers, name);
+                }
+            }
+            if let Some(given) = given {
+                match &given.of.carrier {
+                    Carrier::Header(name) => edits.put(name, given.value()),
+                    Carrier::Query(name) => {
+                        let path = values(headers, ":path").next().unwrap_or_default();
+                        edits.put(":path", &with_parameter(path, name, given.value()));
+                    }
+                }
                 if rules.echoes == Bodies::Cut {
                     edits.ask_uncoded(headers);
                 }
@@ -445,7 +460,7 @@ fn treats_alike(
     headers: &Headers<'_>,
 ) -> Result<(), Reason> {
     let (Some(before), Some(now)) = (policy.rules(), newest.rules()) else { return Err(Reason::NoPolicy) };
-    let same_fields = policy.strip() == newest.strip() && before.credential == now.credential && before.echoes == now.echoes;
+    let same_fields = policy.strip() == newest.strip() && before.gives_alike(now) && before.echoes == now.echoes;
     let same_place = match place_of(now, headers) {
         Place::Command(command) => findings.endpoint.is_none() && admission.command() == Some(&*command.name),
         Place::Endpoint(_) => findings.endpoint.is_some(),
@@ -472,14 +487,14 @@ fn calls_alike(
     if Commands::of(calls.names()) != *admission.commands() || body.bytes().len() > rules.allowances.body_bytes {
         return Err(Reason::Overloaded);
     }
-    let mut anew = Findings::anew(findings.ends);
+    let mut anew = Findings::anew(findings.ends, findings.transfer);
     calls.authorize(rules, &session, headers, worker, &mut anew, &mut ())
 }
 
 /// The upstream's credential, as far as the request itself brings it along.
 fn carried<'h>(policy: &Policy, worker: &Worker, headers: &'h Headers<'h>) -> Option<Carried<'h>> {
-    let credential = policy.rules().filter(|rules| rules.enforces())?.credential.as_ref()?;
-    Carried::find(headers, credential, worker.environment())
+    let credentials = &policy.rules().filter(|rules| rules.enforces())?.all_credentials;
+    if credentials.is_empty() { None } else { Carried::find(headers, credentials, worker.environment()) }
 }
 
 /// What was waited for has not come, or will not.

@@ -65,18 +65,18 @@ fn credentials(value: &[u8], scheme: Scheme) -> Result<Option<&[u8]>, Reason> {
     if value.contains(&b',') && names_scheme(value, scheme) {
         return Err(Reason::TokenAmbiguous);
     }
-    Ok(after_scheme(value, scheme))
+    Ok(after_scheme(value, scheme.name()))
 }
 
 /// Does the scheme begin the field, or anything in it that follows a comma?
 pub(crate) fn names_scheme(value: &[u8], scheme: Scheme) -> bool {
-    value.split(|byte| *byte == b',').any(|part| after_scheme(part.trim_ascii(), scheme).is_some())
+    value.split(|byte| *byte == b',').any(|part| after_scheme(part.trim_ascii(), scheme.name()).is_some())
 }
 
 /// The credentials after a scheme (RFC 9110 §11.4: the scheme's case does not matter, spaces follow it).
-fn after_scheme(value: &[u8], scheme: Scheme) -> Option<&[u8]> {
-    let (name, rest) = value.split_at_checked(scheme.name().len())?;
-    if !name.eq_ignore_ascii_case(scheme.name().as_bytes()) {
+pub(crate) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    if !name.eq_ignore_ascii_case(scheme.as_bytes()) {
         return None;
     }
     match rest.first() {

@@ -62,8 +62,10 @@ pub(crate) struct Strip {
     pub(crate) enforced: bool,
     /// Where tokens are; none when they are forwarded.
     pub(crate) tokens: Vec<Source>,
-    /// The header of the upstream's credential.
-    pub(crate) credential: Option<String>,
+    /// The headers that credentials of the upstream go into.
+    pub(crate) credentials: Vec<String>,
+    /// What else never passes.
+    pub(crate) further: Vec<String>,
 }
 
 impl Strip {
@@ -263,7 +265,7 @@ impl Edits {
         }
         self.strip_overrides(headers);
         self.strip_named(headers, "host");
-        for name in strip.tokens.iter().map(|source| &source.header).chain(&strip.credential) {
+        for name in strip.tokens.iter().map(|source| &source.header).chain(&strip.credentials).chain(&strip.further) {
             self.strip_named(headers, name);
         }
     }
@@ -292,7 +294,7 @@ fn is_override(name: &[u8]) -> bool {
     if wears(name, ENVOY) { !is_of(OF_ENVOY_ITSELF) } else { is_of(OVERRIDES) }
 }
 
-fn same_name(name: &[u8], known: &str) -> bool {
+pub(crate) fn same_name(name: &[u8], known: &str) -> bool {
     let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len() && name.iter().zip(known.bytes()).all(|(a, b)| fold(*a) == fold(b))
 }

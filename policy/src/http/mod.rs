@@ -8,4 +8,5 @@ pub(crate) mod names;
 pub(crate) mod origin;
 pub(crate) mod path;
 pub(crate) mod peer;
+pub(crate) mod query;
 pub(crate) mod rpc;

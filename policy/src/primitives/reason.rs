@@ -11,6 +11,8 @@ pub enum Reason {
     InternalError,
     /// Two readers could see two requests: path, method, host or connection handling is ambiguous.
     AmbiguousRequest,
+    /// The target's own credential is shown instead of a session's token.
+    DirectCredential,
     /// No session token where the policy looks for one.
     TokenMissing,
     /// More than one session token.
@@ -61,6 +63,8 @@ pub enum Reason {
     CommandNotInToken,
     /// No grant allows the command to this session.
     CommandNotGranted,
+    /// A browser uses what is granted to programs alone.
+    InteractiveUse,
     /// The arguments of the command are not those that the policy takes.
     ArgumentsNotAllowed,
     /// A session, a task or a request's state of the protocol was given to another session.
@@ -103,10 +107,11 @@ struct Facts {
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::NoPolicy,
         Self::InternalError,
         Self::AmbiguousRequest,
+        Self::DirectCredential,
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenMalformed,
@@ -132,6 +137,7 @@ impl Reason {
         Self::BodyMalformed,
         Self::CommandNotInToken,
         Self::CommandNotGranted,
+        Self::InteractiveUse,
         Self::ArgumentsNotAllowed,
         Self::HandleForeign,
         Self::TransferNotAllowed,
@@ -203,6 +209,9 @@ impl Reason {
             Self::NoPolicy => ("no_policy", 503, Challenge::None, true, "No policy is loaded"),
             Self::InternalError => ("internal_error", 503, Challenge::None, true, "The request could not be judged"),
             Self::AmbiguousRequest => ("ambiguous_request", 400, Challenge::None, true, "The request is ambiguous"),
+            Self::DirectCredential => {
+                ("direct_credential", 401, Challenge::Bare, true, "A session token is required, not the target's own credential")
+            }
             Self::TokenMissing => ("token_missing", 401, Challenge::Bare, true, "A session token is required"),
             Self::TokenAmbiguous => {
                 ("token_ambiguous", 400, Challenge::Error("invalid_request"), false, "More than one session token")
@@ -238,6 +247,9 @@ impl Reason {
             Self::BodyMalformed => ("body_malformed", 400, Challenge::None, true, "The body has no single reading"),
             Self::CommandNotInToken => ("command_not_in_token", 403, SCOPE, true, "The session token does not list this command"),
             Self::CommandNotGranted => ("command_not_granted", 403, SCOPE, true, "The command is not granted to this session"),
+            Self::InteractiveUse => {
+                ("interactive_use", 403, Challenge::None, true, "The command is granted to programs, not to a browser")
+            }
             Self::ArgumentsNotAllowed => {
                 ("arguments_not_allowed", 403, Challenge::None, true, "The arguments are not those that may be used")
             }

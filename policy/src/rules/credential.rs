@@ -1,12 +1,23 @@
-//! The upstream's credential: a template over the proxy's environment, filled in for requests that are allowed.
+//! The upstream's credential: made of the proxy's environment, and set on requests that are allowed.
+
+mod set;
+mod template;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+pub(crate) use self::set::Credentials;
+use self::template::Template;
+use crate::commands::router::CommandId;
 use crate::document::{At, Errors, Object, text};
+use crate::http::query::percent_encoded;
 use crate::primitives::coded::is_in;
 use crate::primitives::limits;
 use crate::rules::issuers::read_header_name;
@@ -37,21 +48,41 @@ impl fmt::Debug for Secret {
 /// Where the credential goes and what it is made of.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Credential {
-    /// Lower case.
-    pub(crate) header: String,
-    parts: Vec<Part>,
+    pub(crate) carrier: Carrier,
+    form: Form,
     /// How the audit record names it: the variables, never their values.
     pub(crate) reference: Rc<str>,
 }
 
+/// Where it goes.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Environment(String),
+pub(crate) enum Carrier {
+    /// A field of the head, its name in lower case.
+    Header(String),
+    /// A parameter of the query, for targets that take it nowhere else.
+    Query(String),
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    Value(Template),
+    /// RFC 7617.
+    Basic {
+        user: Template,
+        password: Template,
+    },
+}
+
+const VALUE_HELP: &str = "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable";
+
 impl Credential {
-    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+    /// One credential, and the commands that it is for, where it names any.
+    pub(crate) fn read(
+        value: &Value,
+        at: &At<'_>,
+        errors: &mut Errors,
+        commands: impl FnOnce(&Value, &At<'_>, &mut Errors) -> Option<Vec<CommandId>>,
+    ) -> Option<(Self, Option<Vec<CommandId>>)> {
         let mut object = Object::open(value, at, errors)?;
         object.unsupported_but(
             "exchange",
@@ -61,85 +92,124 @@ impl Credential {
         if object.has("exchange") {
             return None;
         }
-        let header = object.required("header", "for example `header: authorization`", errors, read_header_name);
-        let parts =
-            object.required("value", "for example `value: \"Bearer ${env:ORDERS_TOKEN}\"`", errors, |value, at, errors| {
-                const HELP: &str = "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable";
-                let parsed = parse(text(value, at, errors, HELP)?);
-                if parsed.is_none() {
-                    // Without the text itself: somebody may have put the credential here.
-                    errors.add_with_help(at, "must hold `${env:NAME}`, and no credential itself", HELP);
-                }
-                parsed
-            });
+        let is_for = object.has("for");
+        let commands = object.optional("for", errors, commands);
+        let (in_header, in_query, is_basic) = (object.has("header"), object.has("query"), object.has("basic"));
+        let header = object.optional("header", errors, read_header_name).map(Carrier::Header);
+        let query = object.optional("query", errors, read_parameter).map(Carrier::Query);
+        let form = if is_basic {
+            if let Some(name) = ["value", "query"].into_iter().find(|name| object.has(name)) {
+                let help = "write `{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}`";
+                errors.add_with_help(&at.member(name), format!("`{name}` does not go with `basic`"), help);
+            }
+            object.optional("value", errors, |_, _, _| Some(()));
+            object.optional("basic", errors, read_basic)
+        } else {
+            object.required("value", VALUE_HELP, errors, read_value).map(Form::Value)
+        };
         object.finish(errors);
-        Some(Self::new(header?, parts?))
+        let carrier = match (in_header, in_query) {
+            (true, true) => {
+                errors.add_with_help(at, "must not have both `header` and `query`", "say where it goes: leave one of them out");
+                None
+            }
+            (true, false) => header,
+            (false, true) => query,
+            (false, false) if is_basic => Some(Carrier::Header("authorization".to_owned())),
+            (false, false) => {
+                errors.add_with_help(at, "`header` is missing", "for example `header: authorization`");
+                None
+            }
+        };
+        // What it is for has been said, and wrongly: it is for nothing then, and not for everything.
+        if is_for && commands.is_none() {
+            return None;
+        }
+        Some((Self::new(carrier?, form?), commands))
     }
 
-    fn new(header: String, parts: Vec<Part>) -> Self {
-        let names = parts.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
-            Part::Environment(name) => Some(format!("env:{name}")),
-        });
-        let reference = names.collect::<Vec<_>>().join(",").into();
-        Self { header, parts, reference }
+    fn new(carrier: Carrier, form: Form) -> Self {
+        let names = |template: &Template| template.variables().map(|name| format!("env:{name}")).collect::<Vec<_>>();
+        let names = match &form {
+            Form::Value(value) => names(value),
+            Form::Basic { user, password } => [names(user), names(password)].concat(),
+        };
+        Self { carrier, form, reference: names.join(",").into() }
     }
 
-    /// The header's value; `None` when a variable is absent, empty, or no text for a header (RFC 9110 §5.5).
-    pub(crate) fn fill(&self, environment: &BTreeMap<String, Secret>) -> Option<Filled> {
-        let mut value = String::new();
-        let (mut first, mut more) = (None, Vec::new());
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => value.push_str(text),
-                Part::Environment(name) => {
-                    let text = variable(environment, name)?;
+    /// The credential's text; `None` when a variable is absent, empty, or has in it what a field's value (RFC 9110 §5.5) or a user
+    /// (RFC 7617 §2) cannot have.
+    pub(crate) fn fill(self: &Rc<Self>, environment: &BTreeMap<String, Secret>) -> Option<Filled> {
+        let mut filled = Filled { of: Rc::clone(self), text: Secret(String::new()), end: 0, first: None, more: Vec::new() };
+        match &self.form {
+            Form::Value(template) => {
+                let mut text = String::new();
+                template.fill(environment, &mut text, |value, start, end| {
                     // Where it has its scheme in it, a target may show what comes behind that alone.
-                    let scheme = text.split_once(' ').filter(|(_, rest)| rest.len() >= limits::ECHO_LEAST);
-                    let start = value.len() + scheme.map_or(0, |(scheme, _)| scheme.len() + 1);
-                    value.push_str(text);
-                    if value.len() - start >= limits::ECHO_LEAST {
-                        match first {
-                            None => first = Some((start, value.len())),
-                            Some(_) => more.push((start, value.len())),
-                        }
+                    let scheme = value.split_once(' ').filter(|(_, rest)| rest.len() >= limits::ECHO_LEAST);
+                    filled.seek(start + scheme.map_or(0, |(scheme, _)| scheme.len() + 1), end);
+                })?;
+                filled.end = text.len();
+                if filled.first.is_none() {
+                    filled.seek(0, text.len());
+                }
+                filled.text = Secret(text);
+                if let Carrier::Query(_) = self.carrier {
+                    let encoded = percent_encoded(filled.value());
+                    if encoded.as_bytes() != filled.value() {
+                        filled.seek_also(&encoded);
                     }
                 }
             }
-        }
-        let good = value.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-        let first = first.or_else(|| (value.len() >= limits::ECHO_LEAST).then_some((0, value.len())));
-        good.then_some(Filled { value: Secret(value), first, more })
-    }
-
-    /// Is the text what [`Credential::fill`] makes, all of it? Without making it: asked of each field of each request.
-    pub(crate) fn is(&self, text: &[u8], environment: &BTreeMap<String, Secret>) -> bool {
-        let mut rest = text;
-        for part in &self.parts {
-            let part = match part {
-                Part::Text(text) => text.as_str(),
-                Part::Environment(name) => match variable(environment, name) {
-                    Some(value) => value,
-                    None => return false,
-                },
-            };
-            match rest.strip_prefix(part.as_bytes()) {
-                Some(after) => rest = after,
-                None => return false,
+            Form::Basic { user, password } => {
+                let mut pair = String::new();
+                user.fill(environment, &mut pair, |_, _, _| {})?;
+                let ends = pair.len();
+                pair.push(':');
+                password.fill(environment, &mut pair, |_, _, _| {})?;
+                let (user, password) = (pair.get(..ends)?, pair.get(ends + 1..)?);
+                if user.contains(':') || pair.chars().any(char::is_control) {
+                    return None;
+                }
+                filled.text.0.push_str(BASIC);
+                STANDARD.encode_string(&pair, &mut filled.text.0);
+                filled.end = filled.text.0.len();
+                filled.seek(BASIC.len(), filled.end);
+                filled.seek_also(password);
             }
         }
-        rest.is_empty()
+        filled.value().iter().all(|byte| (0x20..=0x7e).contains(byte)).then_some(filled)
+    }
+
+    /// Is the text what [`Credential::fill`] makes, all of it?
+    pub(crate) fn is(self: &Rc<Self>, text: &[u8], environment: &BTreeMap<String, Secret>) -> bool {
+        match &self.form {
+            Form::Value(template) => template.is(text, environment),
+            Form::Basic { .. } => {
+                text.starts_with(BASIC.as_bytes()) && self.fill(environment).is_some_and(|filled| filled.value() == text)
+            }
+        }
+    }
+
+    /// The field that it goes into, its name in lower case.
+    pub(crate) fn header(&self) -> Option<&str> {
+        match &self.carrier {
+            Carrier::Header(name) => Some(name),
+            Carrier::Query(_) => None,
+        }
     }
 }
 
-fn variable<'e>(environment: &'e BTreeMap<String, Secret>, name: &str) -> Option<&'e str> {
-    environment.get(name).map(|secret| secret.0.trim()).filter(|text| !text.is_empty())
-}
+const BASIC: &str = "Basic ";
 
 /// A credential as one request is given it.
 #[derive(Debug)]
 pub(crate) struct Filled {
-    value: Secret,
+    pub(crate) of: Rc<Credential>,
+    /// The value, and after it what else is looked for.
+    text: Secret,
+    /// Where the value ends.
+    end: usize,
     /// From where to where in it stands what is looked for in a text: each variable's value that is long enough, or else all of
     /// it, if that is. Nearly always one, so that it takes no allocation.
     first: Option<(usize, usize)>,
@@ -147,14 +217,14 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
-    /// The header's value.
+    /// The value, as it is before anything is done to it for its place.
     pub(crate) fn value(&self) -> &[u8] {
-        self.value.0.as_bytes()
+        self.text.0.as_bytes().get(..self.end).unwrap_or_default()
     }
 
     /// What is looked for anywhere in a text; nothing, where the credential is too short for that.
     pub(crate) fn in_part(&self) -> impl Iterator<Item = &[u8]> {
-        self.first.iter().chain(&self.more).filter_map(|(start, end)| self.value().get(*start..*end))
+        self.first.iter().chain(&self.more).filter_map(|(start, end)| self.text.0.as_bytes().get(*start..*end))
     }
 
     /// Does a field's value show it?
@@ -164,81 +234,64 @@ impl Filled {
             None => text.trim_ascii() == self.value(),
         }
     }
+
+    fn seek(&mut self, start: usize, end: usize) {
+        if end - start >= limits::ECHO_LEAST {
+            match self.first {
+                None => self.first = Some((start, end)),
+                Some(_) => self.more.push((start, end)),
+            }
+        }
+    }
+
+    fn seek_also(&mut self, text: &str) {
+        let start = self.text.0.len();
+        self.text.0.push_str(text);
+        self.seek(start, self.text.0.len());
+    }
 }
 
-fn parse(text: &str) -> Option<Vec<Part>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${env:") {
-        let (name, after) = after.split_once('}')?;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return None;
-        }
-        parts.push(Part::Text(before.to_owned()));
-        parts.push(Part::Environment(name.to_owned()));
-        rest = after;
+fn read_value(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Template> {
+    read_template(value, at, errors, VALUE_HELP, true)
+}
+
+/// `secret`: it must hold a variable.
+fn read_template(value: &Value, at: &At<'_>, errors: &mut Errors, help: &str, secret: bool) -> Option<Template> {
+    let parsed = Template::parse(text(value, at, errors, help)?);
+    let parsed = parsed.filter(|template| !secret || template.variables().next().is_some());
+    if parsed.is_none() {
+        // Without the text itself: somebody may have put the credential here.
+        let message =
+            if secret { "must hold `${env:NAME}`, and no credential itself" } else { "must be a text, or hold `${env:NAME}`" };
+        errors.add_with_help(at, message, help);
     }
-    let plain = |part: &Part| match part {
-        Part::Text(text) => !text.contains('$') && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)),
-        Part::Environment(_) => true,
-    };
-    if parts.is_empty() {
+    parsed
+}
+
+fn read_basic(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Form> {
+    const USER: &str = "write `user: reporting`, or `user: \"${env:ORDERS_USER}\"`";
+    const PASSWORD: &str = "write `password: \"${env:ORDERS_PASSWORD}\"` and give the proxy that environment variable";
+    let mut object = Object::open(value, at, errors)?;
+    let user = object.required("user", USER, errors, |value, at, errors| {
+        let user = read_template(value, at, errors, USER, false);
+        if value.as_str().is_some_and(|text| text.replace("${env:", "").contains(':')) {
+            errors.add_with_help(at, "a user has no colon in it (RFC 7617 §2)", USER);
+        }
+        user
+    });
+    let password =
+        object.required("password", PASSWORD, errors, |value, at, errors| read_template(value, at, errors, PASSWORD, true));
+    object.finish(errors);
+    Some(Form::Basic { user: user?, password: password? })
+}
+
+fn read_parameter(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+    const HELP: &str = "name a parameter such as `query: api_key`: letters, digits, `-`, `.` and `_`";
+    let text = text(value, at, errors, HELP)?;
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if text.len() > limits::IDENTIFIER_BYTES || !text.bytes().all(good) {
+        errors.add_with_help(at, format!("`{text}` cannot be the parameter"), HELP);
         return None;
     }
-    parts.push(Part::Text(rest.to_owned()));
-    parts.iter().all(plain).then_some(parts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_names_variables() {
-        let credential = Credential::new("authorization".to_owned(), parse("Bearer ${env:TOKEN}").unwrap());
-        let with = |value: &str| BTreeMap::from([("TOKEN".to_owned(), Secret::new(value.to_owned()))]);
-        let fill = |environment: &BTreeMap<_, _>| credential.fill(environment).map(|filled| filled.value().to_vec());
-        assert_eq!(fill(&with("abc")).as_deref(), Some(b"Bearer abc".as_slice()));
-        assert_eq!(fill(&with("abc\n")).as_deref(), Some(b"Bearer abc".as_slice()));
-        assert!(!format!("{:?} {:?}", with("hunter2"), credential.fill(&with("hunter2"))).contains("hunter2"));
-        assert_eq!(fill(&with("")), None);
-        assert_eq!(fill(&with("a\r\nx: y")), None);
-        assert_eq!(fill(&BTreeMap::new()), None);
-        assert_eq!(&*credential.reference, "env:TOKEN");
-        for wrong in ["Bearer abc", "${env:}", "${env:A", "${file:/x}", "${env:A}${x}", "${env:A-B}"] {
-            assert!(parse(wrong).is_none(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn what_is_looked_for_is_each_value_that_is_long_enough() {
-        let environment = |values: [(&str, &str); 2]| {
-            BTreeMap::from(values.map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned()))))
-        };
-        let sought = |template: &str, values| {
-            let filled = Credential::new("x".to_owned(), parse(template).unwrap()).fill(&environment(values)).unwrap();
-            filled.in_part().map(|text| String::from_utf8(text.to_vec()).unwrap()).collect::<Vec<_>>()
-        };
-        let long = [("A", "12345678"), ("B", "abcdefgh")];
-        assert_eq!(sought("Bearer ${env:A}", long), ["12345678"]);
-        assert_eq!(sought("${env:A}:${env:B}", long), ["12345678", "abcdefgh"]);
-        // What is short would be found by accident: only with what stands around it, or as a whole value.
-        assert_eq!(sought("Bearer ${env:A}", [("A", "1234567"), ("B", "")]), ["Bearer 1234567"]);
-        assert_eq!(sought("${env:A}:${env:B}", [("A", "12345678"), ("B", "b")]), ["12345678"]);
-        let short = Credential::new("x".to_owned(), parse("${env:A}").unwrap()).fill(&environment([("A", "1234567"), ("B", "")]));
-        let short = short.unwrap();
-        assert_eq!(short.in_part().count(), 0);
-        assert!(short.is_in(b" 1234567") && !short.is_in(b"12345678"));
-    }
-
-    #[test]
-    fn it_is_known_again_without_being_made() {
-        let credential = Credential::new("authorization".to_owned(), parse("Bearer ${env:TOKEN}!").unwrap());
-        let environment = BTreeMap::from([("TOKEN".to_owned(), Secret::new(" abc\n".to_owned()))]);
-        assert!(credential.is(b"Bearer abc!", &environment));
-        for other in [b"Bearer abc".as_slice(), b"Bearer abc!!", b"Bearer abd!", b"bearer abc!", b"", b"Bearer "] {
-            assert!(!credential.is(other, &environment), "{other:?}");
-        }
-        assert!(!credential.is(b"Bearer abc!", &BTreeMap::new()));
-    }
+    Some(text.to_owned())
 }

@@ -18,14 +18,14 @@ use crate::primitives::json;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::allowances::Allowances;
-use crate::rules::credential::Credential;
+use crate::rules::credential::{Credential, Credentials};
 use crate::rules::ending::StateRules;
 use crate::rules::grants::{self, Grant, Grants};
 use crate::rules::issuers::{Issuer, Tokens};
 use crate::rules::revision::revision;
 use crate::rules::revocations::Revocations;
 use crate::rules::session::SessionRules;
-use crate::rules::upstream::{Bodies, Upstream};
+use crate::rules::upstream::{Bodies, Direct, Upstream};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ pub(crate) struct Rules {
     pub(crate) endpoints: Vec<Rc<Endpoint>>,
     pub(crate) grants: Grants,
     pub(crate) revoked: Revocations,
-    pub(crate) credential: Option<Credential>,
+    pub(crate) credentials: Credentials,
+    /// Those and the grants' own.
+    pub(crate) all_credentials: Vec<Rc<Credential>>,
+    /// Credentials of the target's own that no caller may show.
+    pub(crate) direct: Vec<Direct>,
     /// What is done about bodies with it.
     pub(crate) echoes: Bodies,
     pub(crate) allowances: Allowances,
@@ -215,7 +219,8 @@ impl Rules {
         );
         let revoked = object.optional("revoked", errors, Revocations::read);
         let state = object.optional("end_session_when", errors, StateRules::read);
-        let upstream = object.optional("upstream", errors, Upstream::read);
+        let gives = grants.iter().flatten().any(|grant| grant.credentials.all().next().is_some());
+        let upstream = object.optional("upstream", errors, |value, at, errors| Upstream::read(value, at, errors, names(), gives));
         let allowances = object.optional("limits", errors, Allowances::read);
         let header_prefix = object.optional("audit", errors, |value, at, errors| {
             let mut object = Object::open(value, at, errors)?;
@@ -241,16 +246,19 @@ impl Rules {
                 command.unmediated = true;
             }
         }
-        let Upstream { credential, echoes, forward_token } = upstream.unwrap_or_default();
+        let Upstream { credentials, echoes, direct, strip: further, forward_token } = upstream.unwrap_or_default();
         let mode = mode.unwrap_or(Mode::Enforce);
         let tokens = tokens?;
         let session = session?;
         let mut grants = grants?;
+        let of_grants = grants.iter().flat_map(|grant| grant.credentials.all());
+        let all_credentials: Vec<_> = credentials.all().chain(of_grants).map(Rc::clone).collect();
         let strip = Strip {
             prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
             enforced: mode == Mode::Enforce,
             tokens: if forward_token { Vec::new() } else { carriers(&tokens.sources) },
-            credential: credential.as_ref().map(|credential| credential.header.clone()),
+            credentials: all_credentials.iter().filter_map(|one| one.header()).map(str::to_owned).collect(),
+            further,
         };
         let (policy_name, revision) = (policy_name?, revision(&value));
         grants.iter_mut().for_each(|grant| grant.identify(policy_name));
@@ -270,7 +278,9 @@ impl Rules {
             endpoints,
             grants: Grants::new(grants),
             revoked: revoked.unwrap_or_default(),
-            credential,
+            credentials,
+            all_credentials,
+            direct,
             echoes,
             allowances: allowances.unwrap_or_default(),
             state,
@@ -297,6 +307,14 @@ impl Rules {
     pub(crate) fn command(&self, name: &str) -> Option<(CommandId, &Command)> {
         let place = self.commands.binary_search_by(|command| (*command.name).cmp(name)).ok()?;
         Some((CommandId(u32::try_from(place).ok()?), self.commands.get(place)?))
+    }
+
+    /// Does the other give each command of each grant the same credential?
+    pub(crate) fn gives_alike(&self, other: &Self) -> bool {
+        fn of_grants(rules: &Rules) -> impl Iterator<Item = (&Rc<str>, &Credentials)> {
+            rules.grants.all().iter().map(|grant| (&grant.name, &grant.credentials)).filter(|(_, own)| own.all().next().is_some())
+        }
+        self.credentials == other.credentials && of_grants(self).eq(of_grants(other))
     }
 
     /// Are denials carried out, and credentials given?

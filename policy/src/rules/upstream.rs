@@ -1,9 +1,11 @@
-//! What the target is given, and what it must not give back: the member `upstream`.
+//! What the target is given, and what it must not give back or get otherwise: the member `upstream`.
 
 use serde_json::Value;
 
-use crate::document::{At, Errors, Object, boolean, one_of};
-use crate::rules::credential::Credential;
+use crate::commands::read::Command;
+use crate::document::{At, Errors, Object, boolean, each, kind, list, one_of};
+use crate::rules::credential::Credentials;
+use crate::rules::issuers::read_header_name;
 
 /// What is done about bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,19 +17,46 @@ pub(crate) enum Bodies {
     Cut,
 }
 
+/// A long-lived credential of the target's own, by which a caller would go round the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Direct {
+    /// `authorization: Basic …` (RFC 7617).
+    Basic,
+    /// `authorization: Bearer …` with what is no JWT: a key of the target's, as no session token is.
+    OpaqueBearer,
+    /// This header, whatever is in it; in lower case.
+    Header(String),
+}
+
+impl Direct {
+    /// As documents and records name it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Basic => "basic",
+            Self::OpaqueBearer => "opaque_bearer",
+            Self::Header(name) => name,
+        }
+    }
+}
+
 /// The member `upstream`.
 #[derive(Default)]
 pub(crate) struct Upstream {
-    pub(crate) credential: Option<Credential>,
+    pub(crate) credentials: Credentials,
     pub(crate) echoes: Bodies,
+    pub(crate) direct: Vec<Direct>,
+    /// Further fields that never pass, in lower case.
+    pub(crate) strip: Vec<String>,
     pub(crate) forward_token: bool,
 }
 
 impl Upstream {
-    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+    /// `given`: a grant gives a credential of its own.
+    pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[Command], given: bool) -> Option<Self> {
         let mut object = Object::open(value, at, errors)?;
-        let has_credential = object.has("credential");
-        let credential = object.optional("credential", errors, Credential::read);
+        let has_credential = given || object.has("credential");
+        let credentials =
+            object.optional("credential", errors, |value, at, errors| Credentials::read(value, at, errors, commands));
         let echoes = object.optional("echoed_credential", errors, |value, at, errors| {
             let bodies = one_of(value, at, errors, &[("remove", Bodies::Unread), ("cut", Bodies::Cut)])?;
             if bodies == Bodies::Cut && !has_credential {
@@ -39,8 +68,43 @@ impl Upstream {
             }
             Some(bodies)
         });
+        let direct = object.optional("direct_credentials", errors, |value, at, errors| {
+            let mut object = Object::open(value, at, errors)?;
+            let help = "write `direct_credentials: {refuse: [basic, opaque_bearer, {header: x-api-key}]}`";
+            let refused = object.required("refuse", help, errors, |value, at, errors| each(value, at, errors, read_direct));
+            object.finish(errors);
+            refused
+        });
+        let strip = object.optional("strip", errors, |value, at, errors| list(value, at, errors, read_header_name));
         let forward_token = object.optional("forward_token", errors, boolean).unwrap_or(false);
         object.finish(errors);
-        Some(Self { credential, echoes: echoes.unwrap_or_default(), forward_token })
+        Some(Self {
+            credentials: credentials.unwrap_or_default(),
+            echoes: echoes.unwrap_or_default(),
+            direct: direct.unwrap_or_default(),
+            strip: strip.unwrap_or_default(),
+            forward_token,
+        })
+    }
+}
+
+fn read_direct(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Direct> {
+    match value {
+        Value::String(_) => {
+            // A word stands for each kind that has no name of its own.
+            let basic = one_of(value, at, errors, &[("basic", true), ("opaque_bearer", false)])?;
+            Some(if basic { Direct::Basic } else { Direct::OpaqueBearer })
+        }
+        Value::Object(_) => {
+            let mut object = Object::open(value, at, errors)?;
+            let name = object.required("header", "for example `{header: x-api-key}`", errors, read_header_name);
+            object.finish(errors);
+            name.map(Direct::Header)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+            let help = "write `basic`, `opaque_bearer` or `{header: x-api-key}`";
+            errors.add_with_help(at, format!("must be a word or an object, not {}", kind(value)), help);
+            None
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! An item of the member `grants`, described.
 
+use super::upstream::Credentials;
 use super::{CommandPattern, Name, OneOrMore, Pattern, SomeTime, Text};
 use schemars::{JsonSchema, Schema};
 use std::collections::BTreeMap;
@@ -14,6 +15,10 @@ pub(super) struct Grant {
     /// Commands: names, or a beginning and `*`.
     #[schemars(length(min = 1))]
     allow: Vec<CommandPattern>,
+    /// For whom of those: `machine` is for nobody who shows the marks of a browser (`interactive_use`).
+    r#use: Option<Use>,
+    /// What its requests are given in the place of `upstream.credential`.
+    credential: Option<Credentials>,
     /// Ends this long after the session began; only tightens.
     max_lifetime: Option<SomeTime>,
     /// What may be carried under it; everything without.
@@ -24,6 +29,13 @@ pub(super) struct Grant {
     /// Commands that a session may call only after another.
     #[schemars(length(min = 1, max = 4))]
     after: Option<Vec<After>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Use {
+    /// For programs.
+    Machine,
 }
 
 #[derive(JsonSchema)]

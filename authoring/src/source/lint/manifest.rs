@@ -2,9 +2,9 @@
 
 use super::{Lint, Linter, Target, wiring::wiring};
 use crate::source::{
-    credential_variables,
     envoy::{self, Found},
     found::configurations,
+    policy::places_of_variables,
     push_index, push_member,
 };
 use serde_json::Value;
@@ -134,7 +134,7 @@ impl Linter<'_> {
         .collect();
         let values = at(&["/vm_config/environment_variables/key_values", "/vmConfig/environmentVariables/keyValues"]);
         let listed = at(&["/vmConfig/env"]).and_then(Value::as_array);
-        for name in credential_variables(self.policy) {
+        for (name, stands) in places_of_variables(self.policy) {
             let name = name.as_str();
             let entry = listed.into_iter().flatten().position(|entry| entry.get("name").and_then(Value::as_str) == Some(name));
             let inline = values.is_some_and(|values| values.get(name).is_some())
@@ -150,7 +150,7 @@ impl Linter<'_> {
             } else if entry.is_none() && !by_name.contains(&name) {
                 self.warn(
                     Lint::CredentialEnvironment,
-                    "/upstream/credential/value",
+                    &stands,
                     format!(
                         "the filter does not get the variable `{name}`: whatever is allowed would be `credential_unavailable`"
                     ),

@@ -4,7 +4,8 @@ fn watch(value: &str) -> Watch {
     let environment = BTreeMap::from([("T".to_owned(), Secret::new(value.to_owned()))]);
     let document = serde_json::json!({"header": "authorization", "value": "Bearer ${env:T}"});
     let mut errors = crate::document::Errors::default();
-    let credential = Credential::read(&document, &crate::document::At::ROOT, &mut errors).unwrap();
+    let credential = Credential::read(&document, &crate::document::At::ROOT, &mut errors, |_, _, _| None).unwrap();
+    let credential = Rc::new(credential.0);
     Watch::new(credential.fill(&environment).unwrap(), Bodies::Cut)
 }
 

@@ -120,6 +120,7 @@ mod tests {
     use super::super::condition::Form;
     use super::super::{Grants, UsageRules};
     use super::*;
+    use crate::rules::credential::Credentials;
     use crate::token::claims::{ClaimPath, ClaimPaths};
 
     const WORDS: [&str; 8] = ["a", "ab", "abc", "a/b", "ab/c", "\u{e9}", "\u{e9}a", "b"];
@@ -151,7 +152,7 @@ mod tests {
             // No document has a grant without any condition.
             let issuer = issuer.or((!named).then_some("i")).map(str::to_owned);
             let when = When { issuer, subject, session, agent, claims };
-            Grant { name: "g".into(), when, allow: vec![], max_lifetime: None, transfers: None, usage: UsageRules::default() }
+            Grant { name: "g".into(), when, allow: vec![], max_lifetime: None, transfers: None, usage: UsageRules::default(), machine: false, credentials: Credentials::default() }
         }
     }
 

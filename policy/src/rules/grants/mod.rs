@@ -15,8 +15,9 @@ pub(crate) use self::transfers::{SessionBytes, Transfers};
 pub(crate) use self::usage::{AfterRule, CallRule, RuleId, UsageRules};
 use crate::commands::read::Command;
 use crate::commands::router::CommandId;
-use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, pattern, string};
+use crate::document::{At, Errors, Object, command_pattern, duration, each, name, nearest, one_of, pattern, string};
 use crate::primitives::pattern::Pattern;
+use crate::rules::credential::Credentials;
 use crate::token::claims::Claims;
 
 /// One grant: whoever meets all its conditions may use its commands.
@@ -32,6 +33,10 @@ pub(crate) struct Grant {
     pub(crate) transfers: Option<Transfers>,
     /// How often, and after which others, its commands may be called.
     pub(crate) usage: UsageRules,
+    /// Is it for programs alone? Then it is for nobody who shows the marks of a browser.
+    pub(crate) machine: bool,
+    /// What its requests are given in the place of what all are.
+    pub(crate) credentials: Credentials,
 }
 
 /// Conditions, all of which must hold.
@@ -124,9 +129,20 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, commands: &[
         allow.dedup();
         allow
     });
+    let machine = object.optional("use", errors, |value, at, errors| one_of(value, at, errors, &[("machine", true)]));
+    let credentials = object.optional("credential", errors, |value, at, errors| Credentials::read(value, at, errors, commands));
     let usage = usage::read(&mut object, errors, commands, allow.as_deref());
     object.finish(errors);
-    Some(Grant { name: grant_name?.into(), when: when?, allow: allow?, max_lifetime, transfers, usage })
+    Some(Grant {
+        name: grant_name?.into(),
+        when: when?,
+        allow: allow?,
+        max_lifetime,
+        transfers,
+        usage,
+        machine: machine.unwrap_or(false),
+        credentials: credentials.unwrap_or_default(),
+    })
 }
 
 fn read_when(value: &Value, at: &At<'_>, errors: &mut Errors, issuers: &[&str]) -> Option<When> {
