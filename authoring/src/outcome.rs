@@ -47,6 +47,9 @@ pub struct Outcome {
     pub response_headers: Option<Vec<(String, String)>>,
     /// The trap that killed the filter's VM.
     pub trap: Option<String>,
+    /// What became of the target's answer, where the line has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
     /// The reason that the client was told, which is vaguer; not part of the contract's output.
     #[serde(skip)]
     pub client_reason: Option<String>,
@@ -64,6 +67,21 @@ pub struct Outcome {
     pub record: Option<Value>,
 }
 
+/// What the client got of what the target answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The status; `None` when the stream was reset before any.
+    pub status: Option<u16>,
+    /// Header fields, pseudo-headers included.
+    pub headers: Vec<(String, String)>,
+    /// The body; what is no UTF-8 in it shows as U+FFFD.
+    pub body: String,
+    /// Entries of lists that were withheld, by the record.
+    pub withheld: u64,
+    /// Why it was cut, or refused in its place.
+    pub cut: Option<String>,
+}
+
 impl Outcome {
     /// A denial of which nothing else is known.
     #[must_use]
@@ -78,6 +96,7 @@ impl Outcome {
             upstream_headers: None,
             response_headers: None,
             trap: None,
+            answer: None,
             client_reason: None,
             upstream_bytes: None,
             response_body: None,

@@ -1,6 +1,9 @@
 //! A recorded request: one line of `replay`'s input.
 
-use crate::request::{Headers, LOCAL, Request, parse_address};
+use crate::{
+    cases::{Exchange, Reply},
+    request::{Headers, LOCAL, Request, parse_address},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chaperone_policy::nearest_name;
 use jiff::Timestamp;
@@ -11,8 +14,8 @@ use std::{fmt, str::Utf8Error};
 /// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// The request, without a token of this run.
-    pub request: Request,
+    /// The request, without a token of this run; in which pieces its body came; and what the target answered, where that is known.
+    pub exchange: Exchange,
     /// Claims to be signed and sent with it: the JSON text as it was given.
     pub claims: Option<Vec<u8>>,
     /// When it was sent.
@@ -48,7 +51,7 @@ impl fmt::Display for BadLine {
 impl std::error::Error for BadLine {}
 
 /// The contract's members, for "did you mean".
-const MEMBERS: [&str; 13] = [
+const MEMBERS: [&str; 15] = [
     "method",
     "path",
     "authority",
@@ -57,7 +60,9 @@ const MEMBERS: [&str; 13] = [
     "claims",
     "body",
     "body_base64",
+    "chunks",
     "trailers",
+    "reply",
     "at",
     "source_address",
     "client_certificate_sha256",
@@ -76,11 +81,23 @@ struct Raw<'l> {
     claims: Option<&'l RawValue>,
     body: Option<String>,
     body_base64: Option<String>,
+    chunks: Option<Vec<String>>,
+    reply: Option<RawReply>,
     trailers: Option<Vec<(String, String)>>,
     at: Option<String>,
     source_address: Option<String>,
     client_certificate_sha256: Option<String>,
     peer_uri_san: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "one JSON object")]
+struct RawReply {
+    status: Option<u16>,
+    headers: Option<Vec<(String, String)>>,
+    body: Option<String>,
+    chunks: Option<Vec<String>>,
+    trailers: Option<Vec<(String, String)>>,
 }
 
 /// Only the issuer: whatever else is wrong with the claims is for the filter to judge.
@@ -101,14 +118,27 @@ impl Line {
             message: format!("`{member}` {message}"),
             help: Some(help.to_owned()),
         };
-        let body = match (raw.body, raw.body_base64) {
-            (Some(_), Some(_)) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
-            (Some(body), None) => body.into_bytes(),
-            (None, Some(coded)) => {
+        let mut lengths = Vec::new();
+        let body = match (raw.body, raw.body_base64, raw.chunks) {
+            (Some(_), Some(_), _) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
+            (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+                return Err(wrong("chunks", "stands beside another body", "keep one: `chunks` is a body in pieces"));
+            }
+            (Some(body), None, None) => body.into_bytes(),
+            (None, Some(coded), None) => {
                 STANDARD.decode(coded).map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?
             }
-            (None, None) => Vec::new(),
+            (None, None, Some(chunks)) => {
+                lengths = chunks.iter().map(String::len).collect();
+                chunks.concat().into_bytes()
+            }
+            (None, None, None) => Vec::new(),
         };
+        if lengths.contains(&0) {
+            return Err(wrong("chunks", "has an empty piece", "leave it out: nothing arrives"));
+        }
+        let reply = raw.reply.map(|reply| reply.read()).transpose();
+        let reply = reply.map_err(|(message, help)| wrong("reply", message, help))?;
         let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();
         let at = at.map_err(|_| wrong("at", "is no instant", "RFC 3339: 2026-11-23T10:00:00Z"))?;
         let source_address = match raw.source_address.as_deref() {
@@ -122,21 +152,45 @@ impl Line {
             return Err(wrong("claims", "is not an object", "the claims of the session's token"));
         }
         Ok(Self {
-            request: Request {
-                method: raw.method.into(),
-                path: raw.path.into(),
-                authority: raw.authority.into(),
-                scheme: raw.scheme.map_or_else(|| b"https".to_vec(), String::into_bytes),
-                headers: bytes(raw.headers),
-                body,
-                trailers: bytes(raw.trailers.unwrap_or_default()),
-                source_address,
-                client_certificate_sha256: raw.client_certificate_sha256,
-                peer_uri_san: raw.peer_uri_san,
+            exchange: Exchange {
+                request: Box::new(Request {
+                    method: raw.method.into(),
+                    path: raw.path.into(),
+                    authority: raw.authority.into(),
+                    scheme: raw.scheme.map_or_else(|| b"https".to_vec(), String::into_bytes),
+                    headers: bytes(raw.headers),
+                    body,
+                    trailers: bytes(raw.trailers.unwrap_or_default()),
+                    source_address,
+                    client_certificate_sha256: raw.client_certificate_sha256,
+                    peer_uri_san: raw.peer_uri_san,
+                }),
+                chunks: lengths,
+                reply,
             },
             claims: raw.claims.map(|claims| claims.get().as_bytes().to_vec()),
             at,
         })
+    }
+}
+
+impl RawReply {
+    fn read(self) -> Result<Reply, (&'static str, &'static str)> {
+        let chunks = match (self.body, self.chunks) {
+            (Some(_), Some(_)) => return Err(("has `body` and `chunks`", "keep one: `chunks` is a body in pieces")),
+            (Some(body), None) if body.is_empty() => Vec::new(),
+            (Some(body), None) => vec![body.into_bytes()],
+            (None, chunks) => chunks.unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+        };
+        if chunks.iter().any(Vec::is_empty) {
+            return Err(("has an empty piece in `chunks`", "leave it out: nothing arrives"));
+        }
+        let status = self.status.unwrap_or(200);
+        if !(200..=599).contains(&status) {
+            return Err(("has a `status` that ends no request", "a status from 200 to 599"));
+        }
+        let headers = bytes(self.headers.unwrap_or_default());
+        Ok(Reply { status, headers, chunks, trailers: self.trailers.map(bytes) })
     }
 }
 
@@ -191,13 +245,29 @@ mod tests {
                "at":"2026-11-23T10:00:00Z","source_address":"192.0.2.7","client_certificate_sha256":"ab","peer_uri_san":"spiffe://x"}"#,
         )
         .unwrap();
-        assert_eq!(line.request.head()[3], (b":scheme".to_vec(), b"http".to_vec()));
-        assert_eq!(line.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
-        assert_eq!(line.request.body, b"hi");
+        assert_eq!(line.exchange.request.head()[3], (b":scheme".to_vec(), b"http".to_vec()));
+        assert_eq!(line.exchange.request.head()[4], (b"x-a".to_vec(), b"1".to_vec()));
+        assert_eq!(line.exchange.request.body, b"hi");
         assert_eq!(line.claims.as_deref(), Some(&br#"{"iss":"https://broker.example","exp":1e400}"#[..]), "byte by byte");
         assert_eq!(issuer(&line.claims.unwrap()).as_deref(), Some("https://broker.example"));
-        assert_eq!(line.request.source_address.unwrap().to_string(), "192.0.2.7:0");
+        assert_eq!(line.exchange.request.source_address.unwrap().to_string(), "192.0.2.7:0");
         assert_eq!(line.at.unwrap().as_second(), 1_795_428_000);
+    }
+
+    #[test]
+    fn a_body_in_pieces_and_an_answer_are_read() {
+        let line = Line::parse(
+            r#"{"method":"POST","path":"/mcp","authority":"a","headers":[],"chunks":["ab","c"],
+               "reply":{"headers":[["Content-Type","application/json"]],"chunks":["{","}"],"trailers":[["x-sum","1"]]}}"#,
+        )
+        .unwrap();
+        let Exchange { request, chunks, reply } = line.exchange;
+        assert_eq!((request.body.as_slice(), chunks.as_slice()), (&b"abc"[..], &[2, 1][..]));
+        let reply = reply.unwrap();
+        assert_eq!(
+            (reply.status, reply.chunks.concat().as_slice(), reply.trailers.map(|fields| fields.len())),
+            (200, &b"{}"[..], Some(1))
+        );
     }
 
     #[test]
@@ -213,6 +283,15 @@ mod tests {
         assert!(seen(r#"{"method":"GET","authority":"a","headers":[]}"#).contains("missing member `path`"));
         assert_eq!(seen(&format!("{base},\"at\":\"noon\"}}")), "56: `at` is no instant");
         assert_eq!(seen(&format!("{base},\"body\":\"\",\"body_base64\":\"\"}}")), "66: `body_base64` stands beside `body`");
+        for (text, said) in [
+            (r#""body":"a","chunks":["a"]"#, "66: `chunks` stands beside another body"),
+            (r#""chunks":["a",""]"#, "56: `chunks` has an empty piece"),
+            (r#""reply":{"body":"a","chunks":["a"]}"#, "56: `reply` has `body` and `chunks`"),
+            (r#""reply":{"status":100}"#, "56: `reply` has a `status` that ends no request"),
+            (r#""reply":{"boddy":"a"}"#, "73: unknown member `boddy`"),
+        ] {
+            assert_eq!(seen(&format!("{base},{text}}}")), said);
+        }
         assert_eq!(seen(&format!("{base},\"claims\":[]}}")), "56: `claims` is not an object");
         assert_eq!(seen(&format!("{base},\"source_address\":\"here\"}}")), "56: `source_address` is no IP address");
     }

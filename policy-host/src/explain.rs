@@ -64,13 +64,15 @@ pub fn explain(
     policy: &Value,
     environment: Vec<(String, String)>,
     log: LogSink,
-    (line, text): (Line, &str),
+    (mut line, text): (Line, &str),
     now: Timestamp,
 ) -> Result<(Outcome, Explained), ExplainError> {
+    // It is the request that is explained: what became of its answer would stand in the place of what was decided about it.
+    line.exchange.reply = None;
     let mut run = Replay::new(module, policy, environment.clone(), log)?;
     let at = line.at.unwrap_or(now);
     // Signed once: the filter and the core are shown the very same token.
-    let request = run.request(line.clone())?;
+    let request = *run.exchange(line.clone())?.request;
     let outcome = run.decide_line(1, line, text, at)?;
     if let Some(trap) = outcome.trap {
         return Err(ExplainError::Trapped(trap));

@@ -31,15 +31,15 @@ pub fn policy_text(policy: &Value) -> String {
 }
 
 /// Writes `ecds.yaml` in `dir` the way an operator must: whole, beside it, then renamed over it.
-pub fn write(dir: &Path, wasm: &Path, policy: &Value, credential_env: &str) {
-    write_with(dir, wasm, policy, credential_env, &[]);
+pub fn write(dir: &Path, wasm: &Path, policy: &Value, variables: &str) {
+    write_with(dir, wasm, policy, variables, &[]);
 }
 
 /// The same with other text around the policy.
-pub fn write_with(dir: &Path, wasm: &Path, policy: &Value, credential_env: &str, other_settings: &[(&str, &str)]) {
+pub fn write_with(dir: &Path, wasm: &Path, policy: &Value, variables: &str, other_settings: &[(&str, &str)]) {
     let text = fill(
         "ecds.yaml",
-        &[("WASM", &wasm.display().to_string()), ("POLICY_JSON", &policy_text(policy)), ("CREDENTIAL_ENV", credential_env)],
+        &[("WASM", &wasm.display().to_string()), ("POLICY_JSON", &policy_text(policy)), ("CREDENTIAL_ENV", variables)],
     );
     let text = exchange(text, other_settings);
     // A name that Envoy does not watch, in the same file system.

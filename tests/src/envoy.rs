@@ -32,10 +32,16 @@ pub struct Setup<'a> {
     pub upstream: SocketAddr,
     /// Worker threads; each has its own VM.
     pub workers: u32,
-    /// The credential's environment variable and its value.
-    pub credential: (&'a str, &'a str),
+    /// The variables of Envoy's environment that reach the filter, and their values.
+    pub environment: &'a [(&'a str, &'a str)],
     /// Text of the shipped bootstrap to be exchanged, where a test is about another setting than the shipped one.
     pub other_settings: &'a [(&'a str, &'a str)],
+}
+
+/// Names as they stand between the quotes of a list with one; no name is none.
+fn names(environment: &[(&str, &str)]) -> String {
+    let environment = if environment.is_empty() { &[("CHAPERONE_UNUSED", "")] } else { environment };
+    environment.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("\", \"")
 }
 
 /// What became of an ECDS update.
@@ -55,7 +61,8 @@ pub struct Envoy {
     dir: PathBuf,
     ecds_dir: PathBuf,
     wasm: PathBuf,
-    credential_env: String,
+    /// Names of the variables that reach the filter, as the file has them.
+    variables: String,
 }
 
 impl Envoy {
@@ -75,7 +82,7 @@ impl Envoy {
         let dir = run_dir(setup.name);
         let ecds_dir = dir.join("ecds");
         fs::create_dir_all(&ecds_dir).expect("the build folder can be written");
-        ecds::write(&ecds_dir, setup.wasm, setup.policy, setup.credential.0);
+        ecds::write(&ecds_dir, setup.wasm, setup.policy, &names(setup.environment));
         Self::start_in(dir, ecds_dir, setup, edit, arguments).await
     }
 
@@ -112,16 +119,16 @@ impl Envoy {
             .args(["--concurrency", &setup.workers.to_string()])
             // The default of 10 s is longer than a test wants to wait for its record.
             .args(["--file-flush-interval-msec", "50"])
-            .env(setup.credential.0, setup.credential.1)
+            .envs(setup.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be cloned"))
             .stderr(log)
             .spawn()
             .expect("the installed envoy can be started");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let credential_env = setup.credential.0.to_owned();
+        let variables = names(setup.environment);
         let mut envoy =
-            Self { child, admin: nowhere, listener: nowhere, dir, ecds_dir, wasm: setup.wasm.to_path_buf(), credential_env };
+            Self { child, admin: nowhere, listener: nowhere, dir, ecds_dir, wasm: setup.wasm.to_path_buf(), variables };
         envoy.wait_until_ready().await;
         envoy
     }
@@ -219,7 +226,7 @@ impl Envoy {
 
     /// The same with another filter, and with other text around the policy.
     pub fn write_ecds_with(&self, policy: &Value, wasm: &Path, other_settings: &[(&str, &str)]) {
-        ecds::write_with(&self.ecds_dir, wasm, policy, &self.credential_env, other_settings);
+        ecds::write_with(&self.ecds_dir, wasm, policy, &self.variables, other_settings);
     }
 
     /// One counter or gauge.

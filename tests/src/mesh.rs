@@ -30,7 +30,7 @@ impl Mesh {
     /// Any of it another way.
     pub async fn with(name: &str, policy: &Value, upstream: Upstream, wasm: &Path, other_settings: &[(&str, &str)]) -> Self {
         let setup =
-            Setup { name, policy, wasm, upstream: upstream.address(), workers: 2, credential: CREDENTIAL, other_settings };
+            Setup { name, policy, wasm, upstream: upstream.address(), workers: 2, environment: &[CREDENTIAL], other_settings };
         let envoy = Envoy::start(setup).await;
         let log = AccessLog(envoy.access_log());
         Self { envoy, upstream, log }

@@ -236,7 +236,7 @@ impl Front {
             wasm: crate::wasm::chaperone(),
             upstream: server.address(),
             workers: 2,
-            credential: crate::scenario::CREDENTIAL,
+            environment: &[crate::scenario::CREDENTIAL],
             other_settings,
         })
         .await;

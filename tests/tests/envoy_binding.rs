@@ -38,7 +38,7 @@ impl Bound {
             wasm: wasm::chaperone(),
             upstream: upstream.address(),
             workers: 1,
-            credential: CREDENTIAL,
+            environment: &[CREDENTIAL],
             other_settings: &[(plain, &tls)],
         })
         .await;
@@ -174,7 +174,7 @@ async fn a_proof_is_for_one_request_and_taken_once() {
         wasm: wasm::chaperone(),
         upstream: upstream.address(),
         workers: 1,
-        credential: CREDENTIAL,
+        environment: &[CREDENTIAL],
         other_settings: &[(plain, &tls)],
     })
     .await;

@@ -31,7 +31,7 @@ async fn mesh(name: &str, policy: &Value, edit: fn(String) -> String) -> Mesh {
         wasm: wasm::chaperone(),
         upstream: target,
         workers: 2,
-        credential: CREDENTIAL,
+        environment: &[CREDENTIAL],
         other_settings: &[],
     };
     let rendered = |folder: &Path, _: String| {

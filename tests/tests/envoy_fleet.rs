@@ -51,7 +51,7 @@ async fn fleet(scenario: &Scenario, upstream: &Upstream) -> Vec<Envoy> {
         wasm: wasm::chaperone(),
         upstream: upstream.address(),
         workers: 2,
-        credential: CREDENTIAL,
+        environment: &[CREDENTIAL],
         other_settings: &[],
     };
     let first = Envoy::start(setup("fleet-1")).await;

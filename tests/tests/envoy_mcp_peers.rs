@@ -127,7 +127,7 @@ async fn the_example_s_agent_is_told_what_it_may() {
         wasm: wasm::chaperone(),
         upstream: server.address(),
         workers: 2,
-        credential,
+        environment: &[credential],
         other_settings: &[],
     };
     let envoy = Envoy::start(setup).await;

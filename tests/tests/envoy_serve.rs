@@ -150,7 +150,7 @@ async fn an_answer_to_head_says_what_that_to_get_would() {
 }
 
 fn setup<'a>(name: &'a str, policy: &'a serde_json::Value, wasm: &'a Path, upstream: SocketAddr) -> Setup<'a> {
-    Setup { name, policy, wasm, upstream, workers: 1, credential: CREDENTIAL, other_settings: &[] }
+    Setup { name, policy, wasm, upstream, workers: 1, environment: &[CREDENTIAL], other_settings: &[] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -218,7 +218,7 @@ async fn a_websocket_is_cut() {
         wasm: wasm::chaperone(),
         upstream: target,
         workers: 2,
-        credential: chaperone_tests::scenario::CREDENTIAL,
+        environment: &[chaperone_tests::scenario::CREDENTIAL],
         other_settings: &settings,
     };
     let envoy = chaperone_tests::envoy::Envoy::start(setup).await;

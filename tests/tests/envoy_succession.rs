@@ -325,7 +325,7 @@ fn listener_from_a_file(dir: &Path, bootstrap: String) -> String {
 
 fn setup<'s>(name: &'s str, policy: &'s Value, upstream: &Upstream) -> Setup<'s> {
     let (wasm, upstream) = (wasm::chaperone(), upstream.address());
-    Setup { name, policy, wasm, upstream, workers: 2, credential: CREDENTIAL, other_settings: &[] }
+    Setup { name, policy, wasm, upstream, workers: 2, environment: &[CREDENTIAL], other_settings: &[] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

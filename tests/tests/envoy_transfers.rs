@@ -333,7 +333,7 @@ async fn talk(name: &str, rules: Value, said: &[&[u8]]) -> (Option<(usize, usize
         wasm: wasm::chaperone(),
         upstream: target,
         workers: 2,
-        credential: CREDENTIAL,
+        environment: &[CREDENTIAL],
         other_settings: &settings,
     })
     .await;

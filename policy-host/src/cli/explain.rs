@@ -64,7 +64,7 @@ impl Explain {
             };
             output::invalid(&Findings::from(finding))
         })?;
-        let (method, path) = (line.request.method.clone(), line.request.path.clone());
+        let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
         let module = wasm::load(self.wasm.as_ref())?;
         let environment = wasm::environment(policy.value());
         let explained = explain(module, policy.value(), environment, wasm::log(), (line, &text), Timestamp::now());

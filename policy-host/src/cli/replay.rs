@@ -20,15 +20,17 @@ use std::{
     policy-host replay --policy examples/agent-orders/policy.yaml -
   policy-host replay --policy policy.yaml --against policy.next.yaml requests.jsonl
 
-Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?,
-"trailers"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `claims` are signed by a key of this run
+Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?|"chunks"?,
+"trailers"?,"reply"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `chunks` is a body in pieces, and
+`reply` what the target answered: {"status"?,"headers"?,"body"?|"chunks"?,"trailers"?}. `claims` are signed by a key of this run
 that the policy's issuer of that `iss` is given in memory. All lines go through one filter instance: state carries from line
 to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward. As it stands still, a
 policy that sets no limits.verifications_per_second is given the highest one.
 
 Output, a line for each line of input (blank ones aside), in order: {"line","decision","reason","status","command","session",
 "upstream_headers","response_headers","trap"}. `status` and `response_headers` are those of the filter's own reply, null
-when the request goes upstream. The variables that upstream.credential names are taken from this process's environment.
+when the request goes upstream. Of a line with a `reply` that the filter let the target give there is "answer", what the client
+gets of it: {"status","headers","body","withheld","cut"}: how many entries of a list it did not show, and why it was cut. The variables that upstream.credential names are taken from this process's environment.
 
 With --against, every line is decided under both policies, each with a filter instance of its own, and the output is what would
 change, by kind of change: what would newly be allowed first, then what would newly be denied, then what would be denied for
@@ -104,7 +106,7 @@ impl Replay {
         let mut comparison = Comparison::default();
         while let Some(Next { number, content: request }) = lines.next_request()? {
             let Some((line, text)) = request else { continue };
-            let (method, path) = (line.request.method.clone(), line.request.path.clone());
+            let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
             let now = Timestamp::now();
             let copy: Line = line.clone();
             let decided = old_run.decide_line(number, line, &text, now);
@@ -179,10 +181,18 @@ fn named(command: Option<&str>) -> &str {
 }
 
 fn verdict(verdict: &Verdict) -> String {
-    match &verdict.reason {
-        Some(reason) => format!("{} {reason}", verdict.decision.word()),
-        None => verdict.decision.word().to_owned(),
+    let Verdict { decision, reason, command: _, withheld, cut } = verdict;
+    let mut text = decision.word().to_owned();
+    if let Some(reason) = reason {
+        let _ = write!(text, " {reason}");
     }
+    if let Some(cut) = cut.as_ref().filter(|cut| reason.as_ref() != Some(*cut)) {
+        let _ = write!(text, ", cut: {cut}");
+    }
+    if let Some(withheld) = withheld {
+        let _ = write!(text, ", {withheld} withheld");
+    }
+    text
 }
 
 /// The same for programs.

@@ -16,6 +16,12 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// The command, where the request is one.
     pub command: Option<String>,
+    /// Entries of lists that were withheld, where the answer is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<u64>,
+    /// Why the answer was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// A request of which the two policies think differently.
@@ -53,7 +59,13 @@ pub struct Comparison {
 
 impl Verdict {
     fn of(outcome: &Outcome) -> Self {
-        Self { decision: outcome.decision, reason: outcome.reason.clone(), command: outcome.command.clone() }
+        Self {
+            decision: outcome.decision,
+            reason: outcome.reason.clone(),
+            command: outcome.command.clone(),
+            withheld: outcome.answer.as_ref().map(|answer| answer.withheld).filter(|withheld| *withheld > 0),
+            cut: outcome.cut.clone(),
+        }
     }
 }
 
@@ -61,10 +73,15 @@ impl Comparison {
     /// Takes the two outcomes of one request. `method` and `path` are shown where they differ.
     pub fn add(&mut self, old: &Outcome, new: &Outcome, method: &[u8], path: &[u8]) {
         self.decided += 1;
-        if (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command) {
+        let same = (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command);
+        if same && old.answer == new.answer && old.cut == new.cut {
             return;
         }
-        let (count, examples) = self.changes.entry((Verdict::of(old), Verdict::of(new))).or_default();
+        let verdicts = (Verdict::of(old), Verdict::of(new));
+        if verdicts.0 == verdicts.1 {
+            return;
+        }
+        let (count, examples) = self.changes.entry(verdicts).or_default();
         *count += 1;
         if examples.len() < EXAMPLES {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -110,10 +127,12 @@ impl Change {
     /// What it means for the caller.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match (self.old.decision, self.new.decision) {
-            (Decision::Deny, Decision::Allow) => Kind::NewlyAllowed,
-            (Decision::Allow, Decision::Deny) => Kind::NewlyDenied,
-            (Decision::Allow, Decision::Allow) | (Decision::Deny, Decision::Deny) => Kind::Otherwise,
+        // What is cut is not had.
+        let had = |verdict: &Verdict| verdict.decision == Decision::Allow && verdict.cut.is_none();
+        match (had(&self.old), had(&self.new)) {
+            (false, true) => Kind::NewlyAllowed,
+            (true, false) => Kind::NewlyDenied,
+            (true, true) | (false, false) => Kind::Otherwise,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The filter in a local proxy with a clock that can be set: requests in, outcomes out.
 
+use super::stream::Stream;
 use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
 use crate::site::Site;
 use chaperone_authoring::{
+    cases::Exchange as Recorded,
     outcome::{Decision, Outcome, client_reason},
     published::Published,
     request::Request,
@@ -94,6 +96,13 @@ impl Filter {
         without_record(&self.exchange(worker, request))
     }
 
+    /// Sends one request whose body comes in pieces, or whose answer is known; tells what the client got of that.
+    pub fn answered(&mut self, worker: usize, exchange: &Recorded) -> Outcome {
+        let number = worker % self.proxy.workers().max(1);
+        let Some(worker) = self.proxy.worker(number) else { return Outcome::undecided(0) };
+        Stream::begin(number, worker, exchange, false).finish(worker)
+    }
+
     fn exchange(&mut self, worker: usize, request: Request) -> Exchange {
         let reply = Response { headers: vec![(b":status".to_vec(), b"200".to_vec())], body: Vec::new() };
         self.proxy.exchange(worker, request.into(), |_| reply)
@@ -173,7 +182,7 @@ impl Filter {
 }
 
 /// What an exchange says, once it is over, by the filter's own record.
-pub(crate) fn outcome(exchange: &Exchange) -> Outcome {
+pub(super) fn outcome(exchange: &Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
     let own = exchange.local_reply.as_ref().map(|reply| &reply.body);
     let body = own.or(exchange.response.as_ref().map(|response| &response.body));
@@ -199,13 +208,14 @@ fn without_record(exchange: &Exchange) -> Outcome {
         response_body: None,
         cut: None,
         trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
+        answer: None,
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
         record: None,
     }
 }
 
 /// Field values are bytes and JSON is text: what is no UTF-8 shows as U+FFFD.
-pub(crate) fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
+pub(super) fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     headers.iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
 }

@@ -4,9 +4,10 @@ mod compare;
 mod filter;
 mod request;
 mod run;
+mod stream;
 
 pub use compare::{Change, Comparison, Example, Kind, Verdict};
 pub use filter::Filter;
 pub use run::{Replay, ReplayError};
 
-pub(crate) use filter::{outcome, text};
+pub(crate) use stream::{End, Stream};

@@ -3,10 +3,10 @@
 use super::Filter;
 use crate::host::{LogSink, Module, Trap, UpdateError};
 use chaperone_authoring::{
+    cases::Exchange,
     outcome::Outcome,
     published::Published,
     recorded::{BadLine, Line, issuer},
-    request::Request,
     token::{KeyError, RunKeys, carrier},
 };
 use jiff::Timestamp;
@@ -34,6 +34,11 @@ pub struct Replay {
 
 /// The most signature checks a second that a policy may ask for.
 const MOST_VERIFICATIONS: u32 = 100_000;
+
+/// Does all of its body come at once, and is nothing known of its answer? Most of a log is so, and decided with less work.
+fn is_plain(exchange: &Exchange) -> bool {
+    exchange.chunks.is_empty() && exchange.reply.is_none()
+}
 
 /// Lifts the limit of signature checks a second, unless the policy sets one: it spares a proxy's processor in real
 /// seconds, and here time stands still while a day's sessions go by.
@@ -110,8 +115,9 @@ impl Replay {
     /// When the line is no recorded request, or the filter does not start.
     pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
         let line = Line::parse(text).map_err(ReplayError::Bad)?;
-        let (filter, request) = self.ready(line, text, now)?;
-        Ok(Outcome { line: number, ..filter.send(0, &request) })
+        let (filter, exchange) = self.ready(line, text, now)?;
+        let outcome = if is_plain(&exchange) { filter.send(0, &exchange.request) } else { filter.answered(0, &exchange) };
+        Ok(Outcome { line: number, ..outcome })
     }
 
     /// As [`Replay::decide`], with the line already parsed and without the filter's record, which takes a while to read; `text`
@@ -120,14 +126,15 @@ impl Replay {
     /// # Errors
     /// When its time is before that of an earlier line, or the filter does not start.
     pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let (filter, request) = self.ready(line, text, now)?;
-        Ok(Outcome { line: number, ..filter.decide(0, request) })
+        let (filter, exchange) = self.ready(line, text, now)?;
+        let outcome = if is_plain(&exchange) { filter.decide(0, *exchange.request) } else { filter.answered(0, &exchange) };
+        Ok(Outcome { line: number, ..outcome })
     }
 
-    /// The filter at the line's time, and the line's request.
-    fn ready(&mut self, line: Line, text: &str, now: Timestamp) -> Result<(&mut Filter, Request), ReplayError> {
+    /// The filter at the line's time, and what the line has.
+    fn ready(&mut self, line: Line, text: &str, now: Timestamp) -> Result<(&mut Filter, Exchange), ReplayError> {
         let at = line.at;
-        let request = self.request(line)?;
+        let exchange = self.exchange(line)?;
         let running = match self.running.take() {
             Some(running) => running,
             None => self.launch(at.unwrap_or(now))?,
@@ -144,20 +151,20 @@ impl Replay {
             *time = at;
             filter.set_time(at);
         }
-        Ok((filter, request))
+        Ok((filter, exchange))
     }
 
-    /// The line's request, with the token of its claims; the same one for the same claims.
+    /// What the line has, its request with the token of its claims; the same one for the same claims.
     ///
     /// # Errors
     /// When no key can be made.
-    pub(crate) fn request(&mut self, line: Line) -> Result<Request, ReplayError> {
-        let Line { mut request, claims, at: _ } = line;
+    pub(crate) fn exchange(&mut self, line: Line) -> Result<Exchange, ReplayError> {
+        let Line { mut exchange, claims, at: _ } = line;
         if let Some(claims) = claims {
             let value = self.sign(claims)?;
-            request.headers.push((self.carrier.0.clone().into_bytes(), value));
+            exchange.request.headers.push((self.carrier.0.clone().into_bytes(), value));
         }
-        Ok(request)
+        Ok(exchange)
     }
 
     /// The policy with the keys of this run.

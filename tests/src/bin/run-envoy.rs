@@ -50,7 +50,7 @@ async fn run() {
         wasm: wasm::chaperone(),
         upstream: upstream.address(),
         workers: 2,
-        credential: ("ORDERS_TOKEN", "demo-credential-of-the-upstream"),
+        environment: &[("ORDERS_TOKEN", "demo-credential-of-the-upstream")],
         other_settings: &[],
     };
     let envoy = Envoy::start(setup).await;

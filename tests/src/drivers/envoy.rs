@@ -62,9 +62,7 @@ impl Driver {
     /// Starts Envoy and its upstream.
     pub async fn start(plan: &Plan) -> Self {
         let upstream = Upstream::start().await;
-        let mut variables = plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let credential = variables.next().unwrap_or(("CHAPERONE_UNUSED", "unused"));
-        assert!(variables.next().is_none(), "{}: this driver hands one variable to Envoy", plan.name);
+        let environment: Vec<_> = plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let policy: Value = serde_json::from_slice(&plan.policy_json).expect("a plan's policy is JSON");
         let envoy = Envoy::start(Setup {
             name: "corpus",
@@ -72,7 +70,7 @@ impl Driver {
             wasm: wasm::chaperone(),
             upstream: upstream.address(),
             workers: 1,
-            credential,
+            environment: &environment,
             other_settings: &[],
         })
         .await;

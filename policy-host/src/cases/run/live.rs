@@ -1,12 +1,9 @@
 //! One case: a proxy at an instant, the streams that are open in it, and time that passes.
 
-use super::{
-    Taken,
-    stream::{End, Stream},
-};
+use super::Taken;
 use crate::{
     host::{ConfigureError, LogSink, Module, UpdateError},
-    replay::Filter,
+    replay::{End, Filter, Stream},
 };
 use chaperone_authoring::{
     cases::{

@@ -1,7 +1,6 @@
 //! Cases through the filter itself: each in a proxy of its own, a canary and its workers, as many at once as there are processors.
 
 mod live;
-mod stream;
 
 use crate::host::{LogSink, Module};
 use chaperone_authoring::cases::{Case, Plan, Ran};

@@ -1,25 +1,25 @@
 //! One request and its response on a worker, as far as it has come.
 
-use crate::{
-    host::{self, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Worker},
-    replay::outcome,
-};
+use super::filter::{outcome, text};
+use crate::host::{self, Head, Headers, LocalReply, LogInfo, Properties, Response, StreamId, Traffic, Worker};
 use chaperone_authoring::{
     cases::{Exchange, Reply},
-    outcome::{Decision, Outcome},
+    outcome::{Answer, Decision, Outcome},
 };
 use serde_json::Value;
 use std::sync::Arc;
 
 /// A stream that has begun.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     /// On which worker, from 0.
-    pub(super) worker: usize,
+    pub(crate) worker: usize,
     properties: Arc<Properties>,
     on: On,
     traffic: Traffic,
     /// It was opened to stay so.
     stays_open: bool,
+    /// It is known what the upstream answered.
+    replied: bool,
 }
 
 /// Who answers.
@@ -31,7 +31,7 @@ enum On {
 
 /// How far a stream has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Neither side has ended it.
     Open,
     /// It is over: its response is complete.
@@ -43,16 +43,24 @@ pub(super) enum End {
 impl Stream {
     /// Sends a request, and once all of it is upstream, what the upstream says to it. Without a reply, an upstream that is
     /// quick says 200 and nothing more; where the stream stays open, nothing has come yet.
-    pub(super) fn begin(number: usize, worker: &mut Worker, exchange: &Exchange, stays_open: bool) -> Self {
+    pub(crate) fn begin(number: usize, worker: &mut Worker, exchange: &Exchange, stays_open: bool) -> Self {
         let host::Request { headers, body, trailers, properties } = host::Request::from((*exchange.request).clone());
         let head = Head { headers, end_of_stream: body.is_empty() && trailers.is_none() };
         let id = match worker.begin(head, Arc::clone(&properties)) {
             Ok(id) => id,
             Err(reply) => {
-                return Self { worker: number, properties, on: On::Proxy(reply), traffic: Traffic::default(), stays_open };
+                return Self {
+                    worker: number,
+                    properties,
+                    on: On::Proxy(reply),
+                    traffic: Traffic::default(),
+                    stays_open,
+                    replied: false,
+                };
             }
         };
-        let mut stream = Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default(), stays_open };
+        let mut stream =
+            Self { worker: number, properties, on: On::Filter(id), traffic: Traffic::default(), stays_open, replied: false };
         let whole = [body.len()];
         let lengths = if exchange.chunks.is_empty() { &whole[..] } else { &exchange.chunks };
         let mut rest = body.as_slice();
@@ -68,7 +76,10 @@ impl Stream {
         let unanswered = stream.traffic.request_ended && stream.traffic.response.is_none() && !stream.traffic.reset;
         if unanswered {
             match &exchange.reply {
-                Some(reply) => reply_with(worker, id, reply, stays_open),
+                Some(reply) => {
+                    stream.replied = true;
+                    reply_with(worker, id, reply, stays_open);
+                }
                 None if stays_open => {}
                 None => reply_with(worker, id, &Reply::quick(), false),
             }
@@ -84,7 +95,7 @@ impl Stream {
     }
 
     /// How far it has come by now: the filter may have acted on it from elsewhere.
-    pub(super) fn end(&mut self, worker: &mut Worker) -> End {
+    pub(crate) fn end(&mut self, worker: &mut Worker) -> End {
         self.look(worker);
         match (&self.on, self.traffic.reset, self.traffic.response_ended) {
             (On::Filter(_), true, _) => End::Reset,
@@ -94,9 +105,9 @@ impl Stream {
     }
 
     /// Ends the stream: the filter writes its record, which says what became of the request.
-    pub(super) fn finish(mut self, worker: &mut Worker) -> Outcome {
+    pub(crate) fn finish(mut self, worker: &mut Worker) -> Outcome {
         let reset = self.end(worker) == End::Reset;
-        let Self { worker: _, properties, on, mut traffic, stays_open } = self;
+        let Self { worker: _, properties, on, mut traffic, stays_open, replied } = self;
         let answered = traffic.request.is_some() && traffic.local_reply.is_some();
         let filter_state = match on {
             On::Filter(id) => worker.end(id, LogInfo::default()),
@@ -125,11 +136,14 @@ impl Stream {
         let ended = outcome.record.as_ref().is_some_and(|record| record.pointer("/unmapped/ended_by").is_some());
         let cut = reset || (sent && ended) || (answered && stays_open);
         // Also where the filter answered after it had let something through, which is no denial that anybody wants.
-        outcome.upstream_headers = exchange.upstream.as_ref().map(|request| crate::replay::text(&request.headers));
+        outcome.upstream_headers = exchange.upstream.as_ref().map(|request| text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
         if cut && outcome.trap.is_none() {
             outcome.decision = Decision::Allow;
             outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
+        }
+        if replied {
+            outcome.answer = Some(answer(exchange.response.as_ref(), &outcome));
         }
         outcome
     }
@@ -147,6 +161,15 @@ fn reply_with(worker: &mut Worker, id: StreamId, reply: &Reply, stays_open: bool
     if let Some(trailers) = trailers {
         worker.response_trailers(id, trailers.clone());
     }
+}
+
+/// What the client got of what the upstream said.
+fn answer(response: Option<&Response>, outcome: &Outcome) -> Answer {
+    let withheld = outcome.record.as_ref().and_then(|record| record.pointer("/unmapped/mcp/withheld")?.as_u64());
+    let headers = response.map(|response| text(&response.headers)).unwrap_or_default();
+    let status = headers.iter().find(|(name, _)| name == ":status").and_then(|(_, status)| status.parse().ok());
+    let body = response.map(|response| String::from_utf8_lossy(&response.body).into_owned()).unwrap_or_default();
+    Answer { status, headers, body, withheld: withheld.unwrap_or(0), cut: outcome.cut.clone() }
 }
 
 /// Why a stream was cut, by the filter's own record.
