@@ -80,17 +80,16 @@ fn named(mcp: &Value, member: &str) -> Vec<Pattern> {
 }
 
 impl Linter<'_> {
-    pub(super) fn bodies(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>]) {
-        let granted = granted(self.policy);
+    pub(super) fn bodies(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
         for body in bodies {
-            if granted.contains(body.command) {
+            if used.contains(body.command) {
                 self.any_tool(body);
             }
             self.dead_uris(body);
         }
         self.methods_missing(bodies);
-        self.look_alikes(routes, bodies, &granted);
-        self.coded_forms(&granted);
+        self.look_alikes(routes, bodies, used);
+        self.coded_forms();
     }
 
     fn any_tool(&mut self, body: &InBody<'_>) {
@@ -171,7 +170,7 @@ impl Linter<'_> {
     }
 
     /// Paths that differ from an endpoint's in the slash at their end, which many servers do not look at.
-    fn look_alikes(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>], granted: &BTreeSet<&str>) {
+    fn look_alikes(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
         for (index, body) in bodies.iter().enumerate() {
             if bodies.iter().take(index).any(|earlier| earlier.is_beside(body)) {
                 continue;
@@ -198,7 +197,7 @@ impl Linter<'_> {
             };
             // A command of exactly that path goes before wider ones.
             let exact = taking().any(|route| route.path == twin);
-            for route in taking().filter(|route| granted.contains(route.command) && (!exact || route.path == twin)) {
+            for route in taking().filter(|route| used.contains(route.command) && (!exact || route.path == twin)) {
                 self.warn(
                     Lint::PathLookAlike,
                     &route.pointer,
@@ -209,9 +208,10 @@ impl Linter<'_> {
         }
     }
 
-    /// Forms of gRPC in which no answer passes.
-    fn coded_forms(&mut self, granted: &BTreeSet<&str>) {
+    /// Forms of gRPC in which no answer passes. What is unmediated gets no credential, and its answers are not searched.
+    fn coded_forms(&mut self) {
         let policy = self.policy;
+        let granted = granted(policy);
         if policy.pointer("/upstream/echoed_credential").and_then(Value::as_str) != Some("cut") {
             return;
         }

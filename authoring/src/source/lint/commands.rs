@@ -71,7 +71,7 @@ impl Linter<'_> {
             }
         }
         self.decided_by_body();
-        self.bodies(&routes, &bodies);
+        self.bodies(&routes, &bodies, &used);
     }
 
     fn unmediated(&mut self) {

@@ -119,6 +119,8 @@ fn what_looks_like_an_endpoint_is_asked_about() {
     assert_eq!(codes("path: /upload", "path: /mcp/"), ["path_look_alike"]);
     assert_eq!(codes("path: /upload", "path: \"/{*rest}\""), ["path_look_alike"]);
     assert_eq!(codes("path: /upload", "path: \"/mcp/{*rest}\""), NOTHING);
+    let open = "  hook: {http: {methods: [POST], path: \"/{*rest}\", body: true}}\nunmediated: [hook]\ngrants:\n";
+    assert_eq!(codes("grants:\n", open), ["path_look_alike", "unmediated_writes"]);
     assert_eq!(codes("{methods: [POST], path: /upload}", "{methods: [PUT], path: \"/{*rest}\"}"), NOTHING);
     let kept = "path: \"/{*rest}\"}}\n  odd: {http: {methods: [POST], path: /mcp/";
     assert_eq!(codes("path: /upload", kept), NOTHING, "a command that nobody is granted takes them");
