@@ -130,12 +130,9 @@ fn a_demo_of_another_policy_is_refused_rather_than_wrong() {
 #[test]
 fn what_nobody_here_publishes_is_told_before_it_listens() {
     let mut server = Server::start(&["--policy", "examples/mcp-agent/policy.yaml"]);
-    let told: Vec<String> = server.told.by_ref().map(Result::unwrap).take(2).collect();
-    assert!(
-        told[0].contains("https://broker.example/jwks.json") && told[0].contains("no token of theirs will be accepted"),
-        "{told:?}"
-    );
-    assert!(told[1].starts_with("listening on"), "{told:?}");
+    let told = server.told.next().unwrap().unwrap();
+    assert!(told.contains("https://broker.example/jwks.json") && told.contains("no token of theirs will be accepted"), "{told}");
+    assert!(server.told.by_ref().map(Result::unwrap).any(|line| line.starts_with("listening on")), "it listens all the same");
     // With a key of its own there is nothing to tell.
     let mut server = Server::demo();
     assert!(server.told.next().unwrap().unwrap().starts_with("listening on"));
