@@ -24,6 +24,11 @@ pub(super) fn is_istio(pointer: &str) -> bool {
     pointer.ends_with("/pluginConfig")
 }
 
+/// Is the policy at this pointer what Envoy Gateway takes (EnvoyExtensionPolicy)?
+pub(super) fn is_envoy_gateway(pointer: &str) -> bool {
+    pointer.ends_with("/config")
+}
+
 /// The plugin that has its policy at this pointer, in Envoy's own resources and in Kubernetes'.
 pub(super) fn plugin(pointer: &str) -> Option<&str> {
     let ends = ["/configuration/value", "/pluginConfig", "/config"];

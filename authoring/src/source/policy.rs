@@ -1,6 +1,6 @@
 //! A policy wherever it is written: a document of its own, inside a manifest or an Envoy resource, or in a ConfigMap's file.
 
-use super::{Document, Documents, Finding, Findings, block::Block, envoy};
+use super::{Document, Documents, Finding, Findings, Target, block::Block, envoy};
 use chaperone_policy::{DocumentError, Policy};
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
@@ -92,6 +92,17 @@ impl PolicyDocument {
     /// Is it what Istio itself takes?
     pub(super) fn is_istio(&self) -> bool {
         envoy::is_istio(self.carrier().pointer())
+    }
+
+    /// What it is for, by what carries it.
+    pub(super) fn target(&self) -> Target {
+        if self.is_istio() {
+            Target::Istio
+        } else if envoy::is_envoy_gateway(self.carrier().pointer()) {
+            Target::EnvoyGateway
+        } else {
+            Target::Envoy
+        }
     }
 
     /// Does it travel as a Struct, written in the manifest's own YAML?
@@ -186,17 +197,28 @@ impl PolicyDocument {
     }
 }
 
-/// A misspelt member is one mistake, not two: where `metods` probably means `methods`, `methods` is not missing.
+/// A misspelt member is one mistake, not two: where `metods` probably means `methods`, `methods` is not missing, and where `argument`
+/// probably means `arguments`, `narrow` beside it does not lack them.
 fn drop_echoes(list: &mut Vec<Finding>) {
+    const UNKNOWN: &str = "unknown member ";
     let meant: Vec<(String, String)> = list
         .iter()
+        .filter(|finding| finding.message.starts_with(UNKNOWN))
         .filter_map(|finding| {
             let name = finding.help.as_deref()?.strip_prefix("did you mean `")?.strip_suffix("`?")?;
             let (parent, _) = finding.pointer.rsplit_once('/')?;
-            Some((parent.to_owned(), format!("`{name}` is missing")))
+            Some((parent.to_owned(), name.to_owned()))
         })
         .collect();
-    list.retain(|finding| !meant.iter().any(|(parent, message)| finding.pointer == *parent && finding.message == *message));
+    let is_echo = |finding: &Finding, (parent, name): &(String, String)| {
+        // At the object itself or a member of it, of which the misspelt one is none that is known.
+        let beside =
+            finding.pointer.strip_prefix(parent.as_str()).is_some_and(|member| member.rfind('/').is_none_or(|at| at == 0));
+        let texts = [Some(finding.message.as_str()), finding.help.as_deref()];
+        let names = |text: &str| text.contains(&format!("`{name}`")) || text.contains(&format!("`{name}: "));
+        beside && !finding.message.starts_with(UNKNOWN) && texts.into_iter().flatten().any(names)
+    };
+    list.retain(|finding| !meant.iter().any(|meant| is_echo(finding, meant)));
 }
 
 /// Moves mistakes in an embedded text to the place in the file that holds the text.

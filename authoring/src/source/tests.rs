@@ -143,3 +143,22 @@ fn findings_as_json_have_their_line() {
     let findings: Findings = document.finding("/session/max_lifetime", "must be a duration", Some("write `15m`".into())).into();
     insta::assert_snapshot!(findings.json(), @r#"[{"code":null,"column":17,"file":"f.yaml","help":"write `15m`","line":2,"message":"must be a duration","pointer":"/session/max_lifetime","severity":"error"}]"#);
 }
+
+#[test]
+fn a_misspelt_member_is_one_mistake_and_another_beside_it_a_second() {
+    let found = |matcher: &str| {
+        let text = format!("version: 1\nname: p\ncommands:\n  a: {{{matcher}}}\n");
+        let errors = PolicyDocument::find(Document::parse("p.yaml", text).unwrap()).unwrap().compile().unwrap_err();
+        let here = errors.list().iter().filter(|finding| finding.pointer.starts_with("/commands"));
+        here.map(|finding| finding.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("mcp: {path: /mcp, tools: [x], argument: {type: object}, narrow: true}"), ["unknown member `argument`"]);
+    assert_eq!(found("mcp: {path: /mcp, tols: [x], arguments: {type: object}, narrow: true}"), ["unknown member `tols`"]);
+    assert_eq!(found("mcp: {path: /mcp, promts: [x]}"), ["unknown member `promts`"]);
+    assert_eq!(found("htp: {methods: [GET], path: /}"), ["unknown member `htp`"]);
+    assert_eq!(
+        found("mcp: {path: /mcp, resources: [\"a:b\"], nmes: 1, narrow: true}"),
+        ["unknown member `nmes`", "narrows nothing: it shows agents what `arguments` takes of a tool"]
+    );
+    assert_eq!(found("mcp: {path: /mcp, tols: [x], hosts: [\"*\"]}"), ["unknown member `tols`", "`*` is not a host name"]);
+}

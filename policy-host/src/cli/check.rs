@@ -18,7 +18,7 @@ pub(crate) struct Check {
     /// The file that this one is to replace: warns of what would be lost, such as open streams that nothing newer judges.
     #[arg(long, value_name = "OLD")]
     against: Option<PathBuf>,
-    /// What the policy is for: istio knows its limits. By default istio for its own manifests, else envoy.
+    /// What the policy is for: istio and envoy-gateway know their limits. By default what its manifest is for, else envoy.
     #[arg(long, value_enum)]
     target: Option<For>,
     /// Exit with 1 when there are warnings.
@@ -33,6 +33,7 @@ pub(crate) struct Check {
 enum For {
     Envoy,
     Istio,
+    EnvoyGateway,
 }
 
 fn help() -> String {
@@ -78,6 +79,7 @@ impl Check {
         let target = self.target.map(|target| match target {
             For::Envoy => Target::Envoy,
             For::Istio => Target::Istio,
+            For::EnvoyGateway => Target::EnvoyGateway,
         });
         let (policy, findings) = document.check(target, Timestamp::now());
         // What a broken policy would lose is not known.

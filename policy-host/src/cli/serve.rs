@@ -15,6 +15,8 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
 
@@ -22,6 +24,9 @@ use tokio::net::TcpListener;
 const DEMO_POLICY: &str = "examples/agent-orders/policy.yaml";
 /// What the demo's upstream gets for a credential that this process does not have.
 const DEMO_CREDENTIAL: &str = "demo-credential-of-the-upstream";
+
+/// How long it waits for what the policy has fetched. Then it listens all the same: a denial says what is missing.
+const FIRST_FETCH: Duration = Duration::from_secs(2);
 
 /// Run a local reverse proxy with the filter in it, on HTTP/1.1 and HTTP/2.
 #[derive(Debug, Args)]
@@ -152,7 +157,8 @@ impl Serve {
             Some(demo) => demo.published.clone(),
             None => self.published(document.value())?,
         };
-        let (clusters, _) = Site::clusters(published, Clock::real());
+        let fetches = published.urls().count() * usize::from(self.workers);
+        let (clusters, site) = Site::clusters(published, Clock::real());
         let vm = VmOptions {
             vm_id: "chaperone".into(),
             environment,
@@ -165,6 +171,12 @@ impl Serve {
         let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
         let policy = demo.as_ref().map_or_else(|| document.json(), |demo| demo.policy_json.clone());
         let pool = self.serving(&module, vm, plugin, &policy)?;
+        // Whoever waits for the line that says where it listens is not to be denied for want of keys.
+        let begun = Instant::now();
+        while site.answered() < fetches && begun.elapsed() < FIRST_FETCH {
+            thread::sleep(Duration::from_millis(5));
+        }
+        pool.settle();
         self.run_on(pool, demo, Arc::new(record))
     }
 
@@ -178,7 +190,7 @@ impl Serve {
         if self.key.is_none() && !published.is_empty() {
             let urls: Vec<&str> = published.urls().map(|(url, _)| url).collect();
             output::diagnostic(&format!(
-                "policy-host: the policy has {} fetched, and there is no issuer here: give one's key with --key FILE (`token keygen`)",
+                "policy-host: the policy has {} fetched, and there is no issuer here: no token of theirs will be accepted; give one's key with --key FILE (`token keygen`)",
                 urls.join(", ")
             ));
         }

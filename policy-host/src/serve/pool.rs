@@ -116,6 +116,20 @@ impl Pool {
         Ok(())
     }
 
+    /// Blocks until every worker has done what was due when it was called.
+    pub fn settle(&self) {
+        let (done, settled) = mpsc::channel::<()>();
+        for handle in &self.workers {
+            let done = done.clone();
+            // What is due is done after each job; the second one ends behind that.
+            handle.post(|_| ());
+            handle.post(move |_| drop(done));
+        }
+        drop(done);
+        // Nothing is sent: it ends with the last sender.
+        let _ = settled.recv();
+    }
+
     /// The next worker in turn.
     pub(super) fn pick(&self) -> Option<Handle> {
         let at = self.next.fetch_add(1, Ordering::Relaxed);

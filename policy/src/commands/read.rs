@@ -132,23 +132,28 @@ impl Reading {
                 }
                 let Some(building) = self.endpoints.get_mut(place) else { return };
                 if let Err((told, other)) = matcher.put_into(&mut building.endpoint) {
-                    errors.add_with_help(
-                        at,
-                        format!("`{told}` is a part of the command `{}` as well", named(&self.commands, other)),
-                        "name it in one of them, or tell them apart by `versions`",
-                    );
+                    let message = if other == command {
+                        format!("`{told}` stands twice in it")
+                    } else {
+                        format!("`{told}` is a part of the command `{}` as well", named(&self.commands, other))
+                    };
+                    errors.add_with_help(at, message, "name it once, or in matchers that differ in `versions`");
                 }
             }
         }
     }
 
     fn route(&mut self, parts: &[Part], route: Route, at: &At<'_>, errors: &mut Errors) {
+        let help = match route.form {
+            Form::Grpc(_) => "name the method in one of them: neither a form nor a host tells commands of gRPC apart",
+            Form::Http { .. } | Form::Mcp(_) => "make one path strictly more specific, or tell them apart by method or host",
+        };
         match self.router.insert(parts, route) {
             Ok(()) => {}
             Err(Conflict::Meets(other)) => errors.add_with_help(
                 at,
                 format!("the same request could also be the command `{}`", named(&self.commands, other)),
-                "make one path strictly more specific, or tell them apart by method or host",
+                help,
             ),
             Err(Conflict::Spells(other)) => errors.add_with_help(
                 at,

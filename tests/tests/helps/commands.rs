@@ -64,7 +64,7 @@ const OTHERS: [(&str, &str, &str, &str, &str); 8] = [
     ("/commands/health/htpp", "did you mean `http`?", HEALTH, "health: {htpp: {methods: [GET], path: /healthz}}", HEALTH),
 ];
 
-const TABLE: [(&str, &str, &str, &str, &str); 24] = [
+const TABLE: [(&str, &str, &str, &str, &str); 25] = [
     (
         "/commands/health",
         "write several matchers as a list",
@@ -182,6 +182,13 @@ const TABLE: [(&str, &str, &str, &str, &str); 24] = [
         "unmediated: [health]",
         "  users.Add: {http: {methods: [POST], path: \"/v1/a+b\"}}\n  users.List: {http: {methods: [GET], path: \"/v1/a%2Bb\"}}\nunmediated: [health]",
         "  users.Add: {http: {methods: [POST], path: \"/v1/a+b\"}}\n  users.List: {http: {methods: [GET], path: \"/v1/a+b\"}}\nunmediated: [health]",
+    ),
+    (
+        "/commands/users.More",
+        "name the method in one of them: neither a form nor a host tells commands of gRPC apart",
+        "unmediated: [health]",
+        "  users.More: {grpc: {service: users.v1.Users, methods: [Get, List], forms: [connect]}}\nunmediated: [health]",
+        "  users.More: {grpc: {service: users.v1.Users, methods: [List], forms: [connect]}}\nunmediated: [health]",
     ),
     (
         "/commands/users.List",

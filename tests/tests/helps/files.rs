@@ -188,7 +188,8 @@ fn of_aliases_and_templates() -> Vec<Row> {
 
 /// What waits for a body, where an object of the mesh cannot.
 fn of_a_body() -> Vec<Row> {
-    let waits = KEYED.replace("commands:\n", "commands:\n  tools: {mcp: {path: /mcp, tools: [search]}}\n");
+    let waits = KEYED
+        .replace("commands:\n", "commands:\n  tools: {mcp: {path: /mcp, methods: [initialize, tools/list], tools: [search]}}\n");
     let waits = waits.replace("allow: [orders.read]", "allow: [orders.read, tools]");
     let resource = ecds(&waits);
     let config = resource.split_once("  typed_config:\n").unwrap().1;
@@ -202,6 +203,7 @@ fn of_a_body() -> Vec<Row> {
     let good = plugin(KEYED);
     vec![
         Row::new(&good, ("/commands/tools", help, &good, &plugin(&waits), &filter)),
+        Row::new(KEYED, ("/commands/tools", ELSEWHERE, KEYED, &waits, &filter)).with(&["--target", "envoy-gateway"]),
         Row::new(
             &filter,
             (
@@ -214,6 +216,8 @@ fn of_a_body() -> Vec<Row> {
         ),
     ]
 }
+
+const ELSEWHERE: &str = "take Envoy's own file, or the EnvoyFilter that `policy-host render istio` prints";
 
 /// Objects of a mesh that are delivered together.
 fn of_a_list() -> Vec<Row> {
@@ -236,6 +240,16 @@ fn of_a_list() -> Vec<Row> {
     let take = |good: &str, help: &str, object: &str| Row::new(good, ("/items/0/kind", help, object, "", object));
     vec![
         take(&mesh, "take the EnvoyFilter that `policy-host render istio` prints", &bounds),
+        Row::new(
+            &gateway,
+            (
+                "/upstream/credential/value",
+                "add `ORDERS_TOKEN` to `env.hostKeys`",
+                "hostKeys: [ORDERS_TOKEN]",
+                "hostKeys: []",
+                "hostKeys: [ORDERS_TOKEN]",
+            ),
+        ),
         take(&gateway, "take the BackendTrafficPolicy that `policy-host render envoy-gateway` prints", &backend),
         take(&gateway, "take the ClientTrafficPolicy that `policy-host render envoy-gateway` prints", &client),
     ]

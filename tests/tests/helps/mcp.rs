@@ -15,7 +15,7 @@ tokens:
 session: {max_lifetime: 1h}
 commands:
   health: {http: {methods: [GET], path: /healthz}}
-  mcp.base: {mcp: {path: /mcp, methods: [initialize, ping, tools/list, "notifications/*"]}}
+  mcp.base: {mcp: {path: /mcp, methods: [initialize, ping, tools/list, resources/list, "notifications/*"]}}
   tickets.docs: {mcp: {path: /mcp, resources: ["docs://handbook/**"]}}
   tickets.search: {mcp: {path: /mcp, tools: [search], arguments: {type: object, properties: {limit: {type: integer, maximum: 100}}}, narrow: true}}
 unmediated: [health]
@@ -30,6 +30,8 @@ limits: {body_bytes: 9000}
 
 pub(crate) fn all() -> Vec<Row> {
     let mut all = rows(MCP, &MATCHERS);
+    all.extend(rows(MCP, &ASKED));
+    all.extend(coded());
     all.extend(rows(MCP, &SCHEMAS));
     let long = format!("pattern: \"{}\"", "a".repeat(600));
     all.push(Row::new(MCP, (PATTERN, "shorten it to 512 bytes", NUMBER, &format!("{{type: string, {long}}}"), STRING)));
@@ -51,12 +53,26 @@ const NUMBER: &str = "{type: integer, maximum: 100}";
 const STRING: &str = "{type: string}";
 static DEEP: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!("{LIMIT}{}", "/anyOf/0".repeat(11)));
 
-const MATCHERS: [(&str, &str, &str, &str, &str); 21] = [
+const MATCHERS: [(&str, &str, &str, &str, &str); 23] = [
+    (
+        "/commands/tickets.search/mcp/versions/0",
+        "take it out: whoever names it after `initialize` is refused",
+        "tools: [search]",
+        "tools: [search], versions: [2024-11-05]",
+        "tools: [search]",
+    ),
+    (
+        "/commands/tickets.search",
+        "name it once, or in matchers that differ in `versions`",
+        "tools: [search]",
+        "tools: [search, search]",
+        "tools: [search]",
+    ),
     (SEARCH, "for example `path: /mcp`", "{path: /mcp, tools: [search]", "{tools: [search]", "{path: /mcp, tools: [search]"),
     (
         "/commands/mcp.base/mcp",
         "name what it is, such as `tools: [search]`, or `methods: [initialize, ping, tools/list]`",
-        ", methods: [initialize, ping, tools/list, \"notifications/*\"]",
+        ", methods: [initialize, ping, tools/list, resources/list, \"notifications/*\"]",
         "",
         ", methods: [initialize, ping, tools/list]",
     ),
@@ -122,14 +138,14 @@ const MATCHERS: [(&str, &str, &str, &str, &str); 21] = [
     ("/commands/tickets.docs/mcp/resources/0", URI, "\"docs://handbook/**\"", "7", "\"docs://handbook/*\""),
     (
         "/commands/tickets.search",
-        "name it in one of them, or tell them apart by `versions`",
+        "name it once, or in matchers that differ in `versions`",
         "tools: [search], ",
         "tools: [search], methods: [ping], ",
         "tools: [search], ",
     ),
     (
         "/commands/tickets.search",
-        "name it in one of them, or tell them apart by `versions`",
+        "name it once, or in matchers that differ in `versions`",
         "  tickets.search: {mcp: {path: /mcp, tools: [search], ",
         "  tickets.find: {mcp: {path: /mcp, tools: [search], versions: [\"2026-07-28\"]}}\n  tickets.search: {mcp: {path: /mcp, tools: [search], ",
         "  tickets.find: {mcp: {path: /mcp, tools: [search], versions: [\"2026-07-28\"]}}\n  tickets.search: {mcp: {path: /mcp, tools: [search], versions: [\"2025-11-25\"], ",
@@ -164,6 +180,68 @@ const MATCHERS: [(&str, &str, &str, &str, &str); 21] = [
         "body_bytes: 4194304",
     ),
 ];
+
+/// What a reviewer would ask about.
+const ASKED: [(&str, &str, &str, &str, &str); 7] = [
+    (
+        "/commands/tickets.search/mcp/tools/0",
+        "name the tools that are needed, such as `tools: [search, \"read_*\"]`",
+        "tools: [search]",
+        "tools: [\"*\"]",
+        "tools: [search, \"read_*\"]",
+    ),
+    (
+        "/commands/tickets.docs/mcp/resources/0",
+        "write it without dot segments, `//`, `#`, spaces, and escapes of `.` and `/`",
+        "docs://handbook/**",
+        "docs://handbook/../**",
+        "docs://handbook/**",
+    ),
+    ("/grants/0/allow", "allow a command with `methods: [tools/list]` of that path as well", "tools/list, ", "", "tools/list, "),
+    (
+        "/grants/0/allow",
+        "allow a command with `methods: [initialize, resources/list]` of that path as well",
+        "[initialize, ping, tools/list, resources/list",
+        "[ping, tools/list",
+        "[initialize, ping, tools/list, \"resources/*\"",
+    ),
+    (
+        "/commands/tickets.more/mcp/path",
+        "write `path: /mcp` here, too",
+        "unmediated:",
+        "  tickets.more: {mcp: {path: /mcp/, tools: [more]}}\nunmediated:",
+        "  tickets.more: {mcp: {path: /mcp, tools: [more]}}\nunmediated:",
+    ),
+    ("/grants/0/allow/1", "remove one of them", "allow: [mcp.base, ", "allow: [mcp.base, mcp.base, ", "allow: [mcp.base, "),
+    ("/commands/health/http/methods/1", "remove one of them", "methods: [GET]", "methods: [GET, GET]", "methods: [GET]"),
+];
+
+const LOOK_ALIKE: &str = "give `POST /mcp/` a command that nobody is granted, or take POST from this one";
+
+/// What no answer passes in, and what is judged by no message.
+fn coded() -> Vec<Row> {
+    let more =
+        "  files: {http: {methods: [PUT], path: \"/{*rest}\"}}\n  users: {grpc: {service: users.v1.Users, methods: [Get]}}\n";
+    let policy = MCP
+        .replace("unmediated:", &format!("{more}unmediated:"))
+        .replace("tickets.search]", "tickets.search, files, users]")
+        .replace("limits:", "  echoed_credential: cut\nlimits:");
+    let text = "methods: [Get]";
+    let form = ("/commands/users/grpc/forms/1", "take it out, or write `echoed_credential: remove`");
+    let forms = |forms: &str| format!("{text}, forms: [{forms}]");
+    let kept = "{methods: [PUT, POST], path: \"/{*rest}\"}}\n  odd: {http: {methods: [POST], path: /mcp/}}";
+    let (put, post) = ("{methods: [PUT], path: \"/{*rest}\"}}", "{methods: [PUT, POST], path: \"/{*rest}\"}}");
+    vec![
+        Row::new(&policy, (form.0, form.1, text, &forms("grpc, grpc_web_text"), &forms("grpc, grpc_web"))),
+        Row::new(&policy, (form.0, form.1, text, &forms("grpc, grpc_web_text"), &forms("grpc, grpc_web_text"))).and(
+            "echoed_credential: cut",
+            "echoed_credential: cut",
+            "echoed_credential: remove",
+        ),
+        Row::new(&policy, ("/commands/files", LOOK_ALIKE, put, post, kept)),
+        Row::new(&policy, ("/commands/files", LOOK_ALIKE, put, post, put)),
+    ]
+}
 
 const SCHEMAS: [(&str, &str, &str, &str, &str); 21] = [
     (

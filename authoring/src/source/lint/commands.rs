@@ -1,6 +1,6 @@
 //! Commands that nothing can reach, and commands that anybody can.
 
-use super::{Lint, Linter, Target, items, patterns};
+use super::{Lint, Linter, Target, bodies::in_bodies, items, patterns};
 use crate::source::{commands_in_bodies, push_member};
 use chaperone_policy::{HostPattern, PathPattern, Pattern};
 use serde_json::Value;
@@ -9,15 +9,18 @@ use std::collections::BTreeSet;
 /// Methods that only read (RFC 9110 §9.2.1).
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
-/// One matcher of a command.
-struct Route<'p> {
-    command: &'p str,
-    pointer: String,
-    path: PathPattern,
+/// Hosts that a matcher names.
+pub(super) type Hosts = BTreeSet<HostPattern>;
+
+/// One matcher of a command that is in the head.
+pub(super) struct Route<'p> {
+    pub(super) command: &'p str,
+    pub(super) pointer: String,
+    pub(super) path: PathPattern,
     /// `None` for any: a gRPC command takes every method of its path.
-    methods: Option<BTreeSet<&'p str>>,
+    pub(super) methods: Option<BTreeSet<&'p str>>,
     /// `None` for any.
-    hosts: Option<BTreeSet<HostPattern>>,
+    pub(super) hosts: Option<Hosts>,
     /// Does it take more than a plain one would (`permit`, `upgrade`)?
     special: bool,
 }
@@ -26,6 +29,7 @@ impl Linter<'_> {
     pub(super) fn commands(&mut self) {
         self.unmediated();
         let routes = routes(self.policy);
+        let bodies = in_bodies(self.policy);
         let used: BTreeSet<&str> = used(self.policy);
         let mut shadowed = Vec::new();
         for (index, route) in routes.iter().enumerate() {
@@ -55,7 +59,9 @@ impl Linter<'_> {
         for (name, _) in self.policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
             let mine = routes.iter().filter(|route| route.command == name);
             let excepts = mine.clone().any(|mine| routes.iter().any(|wide| used.contains(wide.command) && mine.excepts(wide)));
-            if !used.contains(name.as_str()) && !excepts {
+            let mut mine = bodies.iter().filter(|body| body.command == name);
+            let in_body = mine.any(|mine| bodies.iter().any(|wide| used.contains(wide.command) && mine.excepts(wide)));
+            if !used.contains(name.as_str()) && !excepts && !in_body {
                 self.warn(
                     Lint::CommandUnused,
                     &pointer_to(name),
@@ -65,6 +71,7 @@ impl Linter<'_> {
             }
         }
         self.decided_by_body();
+        self.bodies(&routes, &bodies, &used);
     }
 
     fn unmediated(&mut self) {
@@ -112,6 +119,10 @@ impl Linter<'_> {
                 "a WasmPlugin cannot",
                 "take the EnvoyFilter that `policy-host render istio` prints for it: with `allow_on_headers_stop_iteration: true`",
             ),
+            (None, Target::EnvoyGateway) => (
+                "Envoy Gateway's plugin cannot",
+                "take Envoy's own file, or the EnvoyFilter that `policy-host render istio` prints",
+            ),
             (None, Target::Envoy) => return,
         };
         let mut found = commands_in_bodies(policy);
@@ -126,27 +137,34 @@ impl Linter<'_> {
     }
 }
 
-/// The commands that a grant allows, or that need none.
-fn used(policy: &Value) -> BTreeSet<&str> {
-    let allowed = items(policy, "/grants").flat_map(|(_, grant)| patterns(grant.get("allow")));
-    let used: Vec<Pattern> = allowed.chain(patterns(policy.get("unmediated"))).collect();
-    let names = policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
-    names.filter(|name| used.iter().any(|pattern| pattern.matches(name))).collect()
+/// The commands that a grant allows.
+pub(super) fn granted(policy: &Value) -> BTreeSet<&str> {
+    commands_of(policy, items(policy, "/grants").flat_map(|(_, grant)| patterns(grant.get("allow"))).collect())
 }
 
-fn pointer_to(command: &str) -> String {
+/// The commands that a grant allows, or that need none.
+fn used(policy: &Value) -> BTreeSet<&str> {
+    granted(policy).into_iter().chain(commands_of(policy, patterns(policy.get("unmediated")))).collect()
+}
+
+fn commands_of(policy: &Value, patterns: Vec<Pattern>) -> BTreeSet<&str> {
+    let names = policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
+    names.filter(|name| patterns.iter().any(|pattern| pattern.matches(name))).collect()
+}
+
+pub(super) fn pointer_to(command: &str) -> String {
     let mut pointer = "/commands".to_owned();
     push_member(&mut pointer, command);
     pointer
 }
 
 /// The matchers of a command, with what follows its pointer.
-fn each(command: &Value) -> impl Iterator<Item = (String, &Value)> {
+pub(super) fn each(command: &Value) -> impl Iterator<Item = (String, &Value)> {
     let several = command.as_array().into_iter().flatten().enumerate().map(|(index, matcher)| (format!("/{index}"), matcher));
     several.chain((!command.is_array()).then(|| (String::new(), command)))
 }
 
-fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
+pub(super) fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
     value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -164,20 +182,19 @@ fn unsafe_methods(command: &Value) -> Vec<String> {
     methods
 }
 
-fn routes(policy: &Value) -> Vec<Route<'_>> {
+pub(super) fn routes(policy: &Value) -> Vec<Route<'_>> {
     let mut routes = Vec::new();
     for (command, matchers) in policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
         for (place, matcher) in each(matchers) {
             let pointer = pointer_to(command) + &place;
             if let Some(http) = matcher.get("http") {
                 let Some(path) = http.get("path").and_then(Value::as_str).and_then(PathPattern::parse) else { continue };
-                let hosts: BTreeSet<HostPattern> = strings(http.get("hosts")).filter_map(HostPattern::parse).collect();
                 routes.push(Route {
                     command,
                     pointer,
                     path,
                     methods: Some(strings(http.get("methods")).collect()),
-                    hosts: (!hosts.is_empty()).then_some(hosts),
+                    hosts: named_hosts(http),
                     special: http.get("permit").is_some() || http.get("upgrade") == Some(&Value::Bool(true)),
                 });
             } else if let Some(service) = matcher.pointer("/grpc/service").and_then(Value::as_str) {
@@ -189,6 +206,22 @@ fn routes(policy: &Value) -> Vec<Route<'_>> {
         }
     }
     routes
+}
+
+/// The hosts that a matcher names; `None` for any.
+pub(super) fn named_hosts(matcher: &Value) -> Option<Hosts> {
+    let hosts: Hosts = strings(matcher.get("hosts")).filter_map(HostPattern::parse).collect();
+    (!hosts.is_empty()).then_some(hosts)
+}
+
+/// Could a request be at the hosts of both?
+pub(super) fn hosts_meet(mine: Option<&Hosts>, theirs: Option<&Hosts>) -> bool {
+    match (mine, theirs) {
+        (Some(mine), Some(theirs)) => {
+            mine.iter().any(|mine| theirs.iter().any(|theirs| theirs.covers(mine) || mine.covers(theirs)))
+        }
+        (None, _) | (_, None) => true,
+    }
 }
 
 impl Route<'_> {
@@ -213,12 +246,7 @@ impl Route<'_> {
             (Some(mine), Some(theirs)) => !mine.is_disjoint(theirs),
             (None, _) | (_, None) => true,
         };
-        let meets =
-            |theirs: &BTreeSet<HostPattern>, mine: &HostPattern| theirs.iter().any(|wide| wide.covers(mine) || mine.covers(wide));
-        let hosts = match (&self.hosts, &wide.hosts) {
-            (Some(mine), Some(theirs)) => mine.iter().any(|mine| meets(theirs, mine)),
-            (None, _) | (_, None) => true,
-        };
+        let hosts = hosts_meet(self.hosts.as_ref(), wide.hosts.as_ref());
         // With the same path, an exact host goes before a wildcard.
         let by_host = || {
             let (mine, theirs) = (self.hosts.iter().flatten(), || wide.hosts.iter().flatten());

@@ -11,12 +11,12 @@ const TOTALS: [(&str, &str); 2] =
     [("max_request_bytes", "max_session_request_bytes"), ("max_response_bytes", "max_session_response_bytes")];
 
 /// What of a grant decides whether it is used.
-struct Grant<'p> {
-    pointer: String,
-    name: &'p str,
+pub(super) struct Grant<'p> {
+    pub(super) pointer: String,
+    pub(super) name: &'p str,
     conditions: Vec<Condition<'p>>,
     allow: Vec<&'p str>,
-    commands: BTreeSet<&'p str>,
+    pub(super) commands: BTreeSet<&'p str>,
     max_lifetime: Option<i64>,
     transfers: Option<&'p Value>,
 }
@@ -202,7 +202,7 @@ impl Linter<'_> {
     }
 }
 
-fn grants(policy: &Value) -> Vec<Grant<'_>> {
+pub(super) fn grants(policy: &Value) -> Vec<Grant<'_>> {
     let names: Vec<&str> =
         policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     items(policy, "/grants")
@@ -299,10 +299,14 @@ impl Grant<'_> {
 
     /// Does it allow all that the other one allows, to all whom that names?
     fn includes(&self, other: &Self) -> bool {
-        let implied = |wide: &Condition<'_>| other.conditions.iter().any(|narrow| wide.covers(narrow));
         // Rules of another form may let through what these do not, or not.
         let carries = self.transfers.is_none() || self.transfers == other.transfers;
-        carries && self.commands.is_superset(&other.commands) && self.conditions.iter().all(implied)
+        carries && self.commands.is_superset(&other.commands) && self.is_for_all_of(other)
+    }
+
+    /// Does it name all whom the other one names?
+    pub(super) fn is_for_all_of(&self, other: &Self) -> bool {
+        self.conditions.iter().all(|wide| other.conditions.iter().any(|narrow| wide.covers(narrow)))
     }
 }
 

@@ -24,7 +24,7 @@ fn others(file: &Value, policy: &str) -> HashSet<String> {
 
 impl Linter<'_> {
     pub(super) fn manifest(&mut self) {
-        if self.target == Target::Istio {
+        if self.target != Target::Envoy {
             self.size();
         }
         if self.document.is_whole_document() {
@@ -163,6 +163,7 @@ impl Linter<'_> {
     fn how_to_pass(&self, name: &str) -> String {
         match self.target {
             Target::Istio => format!("add `{{name: {name}, valueFrom: HOST}}` to `vmConfig.env`"),
+            Target::EnvoyGateway => format!("add `{name}` to `env.hostKeys`"),
             Target::Envoy => format!("add `{name}` to `vm_config.environment_variables.host_env_keys`"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod against;
 mod allowed;
+mod bodies;
 mod commands;
 mod endings;
 mod fetched;
@@ -9,6 +10,7 @@ mod grants;
 mod issuers;
 mod manifest;
 mod name;
+mod repeated;
 mod revoked;
 mod session;
 mod structs;
@@ -29,6 +31,8 @@ pub enum Target {
     Envoy,
     /// Istio, which carries it as a `Struct` in a Kubernetes object.
     Istio,
+    /// Envoy Gateway, which carries it as JSON in a Kubernetes object.
+    EnvoyGateway,
 }
 
 /// Findings of one lint that are shown one by one; the rest is counted.
@@ -45,7 +49,7 @@ struct Linter<'d> {
 
 impl PolicyDocument {
     /// Compiles the policy as the filter will and reads it as a reviewer would; in the order of the file. Without a
-    /// `target` it is Istio for Istio's manifests, else Envoy. `now` tells which revocations can still name a live session.
+    /// `target` it is what its manifest is for, else Envoy. `now` tells which revocations can still name a live session.
     #[must_use]
     pub fn check(&self, target: Option<Target>, now: Timestamp) -> (Option<Policy>, Option<Findings>) {
         let (policy, mut list) = match self.compile() {
@@ -62,7 +66,7 @@ impl PolicyDocument {
 
     /// What the filter takes, and a reviewer would ask about.
     fn warnings(&self, target: Option<Target>, now: Timestamp) -> Vec<Finding> {
-        let target = target.unwrap_or(if self.is_istio() { Target::Istio } else { Target::Envoy });
+        let target = target.unwrap_or_else(|| self.target());
         let mut linter = Linter { document: self, policy: self.value(), target, now, found: Vec::new() };
         linter.commands();
         linter.grants();
@@ -73,6 +77,7 @@ impl PolicyDocument {
         linter.revoked();
         linter.manifest();
         linter.structs();
+        linter.repeated();
         let mut found = linter.found;
         found.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
         allowed::apply(self.file(), &mut found);

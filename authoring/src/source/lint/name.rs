@@ -40,9 +40,11 @@ lints! {
     AllowEverything = "allow_everything",
     /// A pattern of commands for a wide subject: whatever is added under it is granted at once.
     AllowPattern = "allow_pattern",
+    /// An MCP command that is every tool of the server.
+    AnyTool = "any_tool",
     /// Nothing in `when` names anybody in particular.
     WhenWide = "when_wide",
-    /// An issuer or a subject that looks like a pattern and matches less than it seems to.
+    /// An issuer, a subject or the URI of a resource that looks like a pattern and matches less than it seems to.
     PatternUnmatched = "pattern_unmatched",
     /// A command in no grant, not unmediated, and no exception to a wider one.
     CommandUnused = "command_unused",
@@ -50,6 +52,14 @@ lints! {
     CommandShadowed = "command_shadowed",
     /// A matcher of a command that another one of the same command covers.
     MatcherRepeated = "matcher_repeated",
+    /// A list that names something twice.
+    ItemRepeated = "item_repeated",
+    /// A path that differs from that of an MCP endpoint in the slash at its end.
+    PathLookAlike = "path_look_alike",
+    /// A grant of what is at an MCP endpoint, without what clients do there first.
+    MethodMissing = "method_missing",
+    /// A form of gRPC in which no answer passes.
+    FormNotPassed = "form_not_passed",
     /// Another grant allows all of it, to everybody whom it names.
     GrantRepeated = "grant_repeated",
     /// All commands of a grant are unmediated: nobody needs it.
@@ -137,6 +147,8 @@ impl Lint {
             Self::CommandUnused
             | Self::CommandShadowed
             | Self::MatcherRepeated
+            | Self::ItemRepeated
+            | Self::MethodMissing
             | Self::GrantRepeated
             | Self::GrantUnmediated
             | Self::LifetimeNotTightened
@@ -155,6 +167,9 @@ impl Lint {
             | Self::UnmediatedWrites
             | Self::AllowEverything
             | Self::AllowPattern
+            | Self::AnyTool
+            | Self::PathLookAlike
+            | Self::FormNotPassed
             | Self::WhenWide
             | Self::PatternUnmatched
             | Self::LifetimeLong

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 impl Linter<'_> {
     pub(super) fn structs(&mut self) {
-        if self.target == Target::Istio || self.document.is_struct() {
+        if self.target != Target::Envoy || self.document.is_struct() {
             let policy = self.policy;
             self.leaves(policy, &mut String::new());
         }

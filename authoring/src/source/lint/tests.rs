@@ -109,7 +109,7 @@ fn messages(found: &[Finding]) -> Vec<String> {
 }
 
 /// Lints that `to` raises where the good text has `from`, and the lines that they point at.
-fn raised(good: &str, from: &str, to: &str) -> Vec<(Option<&'static str>, String)> {
+pub(super) fn raised(good: &str, from: &str, to: &str) -> Vec<(Option<&'static str>, String)> {
     assert_eq!(messages(&check(good)), NOTHING);
     assert!(good.contains(from), "{from}");
     let bad = good.replacen(from, to, 1);
@@ -301,11 +301,18 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
     for (lint, good, from, to, line) in &cases {
         assert_eq!(raised(good, from, to), [(Some(lint.code()), (*line).to_owned())], "{lint:?}");
     }
+    // Beside what raises them.
     let elsewhere = [
         Lint::ObjectSize,
         Lint::BodyUnavailable,
+        // Of commands in bodies.
+        Lint::AnyTool,
+        Lint::ItemRepeated,
+        Lint::PathLookAlike,
+        Lint::MethodMissing,
+        Lint::FormNotPassed,
         Lint::SourceAddressClaimed,
-        // Of the wiring, and of two files: beside those.
+        // Of the wiring, and of two files.
         Lint::CircuitBreakersMissing,
         Lint::TimeoutMissing,
         Lint::StreamsOrphaned,
@@ -340,7 +347,7 @@ fn envoys_own_file_is_looked_at_too() {
 }
 
 #[test]
-fn what_a_webassembly_plugin_of_istio_cannot_do_is_said() {
+fn what_a_webassembly_plugin_of_a_mesh_cannot_do_is_said() {
     let body = "commands: {search: {mcp: {path: /mcp, tools: [search]}}}\n";
     let document = PolicyDocument::find(Document::parse("p.yaml", body.to_owned()).unwrap()).unwrap();
     let codes = |target| {
@@ -348,6 +355,7 @@ fn what_a_webassembly_plugin_of_istio_cannot_do_is_said() {
         found.iter().filter_map(|finding| finding.severity.code()).collect::<Vec<_>>()
     };
     assert_eq!(codes(Target::Istio), ["command_unused", "body_unavailable"]);
+    assert_eq!(codes(Target::EnvoyGateway), ["command_unused", "body_unavailable"]);
     assert_eq!(codes(Target::Envoy), ["command_unused"]);
 }
 

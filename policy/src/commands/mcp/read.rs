@@ -49,13 +49,11 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, command: Com
     let answers = object.optional("answers", errors, boolean).unwrap_or(false);
     let arguments = object.optional("arguments", errors, Schema::read);
     let narrow = object.optional("narrow", errors, boolean).unwrap_or(false);
-    let versions = object.optional("versions", errors, |value, at, errors| {
-        each(value, at, errors, |value, at, errors| one_of(value, at, errors, &Version::WORDS))
-    });
+    let versions = object.optional("versions", errors, |value, at, errors| each(value, at, errors, read_version));
     let takes_arguments = ["tools", "prompts"].iter().any(|name| object.has(name));
     if object.has("arguments") && !takes_arguments {
         let help = "remove it, or name the tools or prompts whose arguments it bounds";
-        errors.add_with_help(&at.member("arguments"), "bounds nothing: only tools and prompts have arguments", help);
+        errors.add_with_help(&at.member("arguments"), "bounds nothing: only `tools` and `prompts` have arguments", help);
     }
     if narrow && !(object.has("tools") && object.has("arguments")) {
         let help = "remove it, or write `tools` and `arguments` beside it";
@@ -64,7 +62,7 @@ pub(crate) fn read(value: &Value, at: &At<'_>, errors: &mut Errors, command: Com
     let named = ["tools", "prompts", "resources", "methods"].iter().any(|name| object.has(name)) || answers;
     if !named {
         let help = "name what it is, such as `tools: [search]`, or `methods: [initialize, ping, tools/list]`";
-        errors.add_with_help(at, "names nothing that can be asked for", help);
+        errors.add_with_help(at, "names no `tools`, `prompts`, `resources`, `methods` or `answers`", help);
     }
     object.finish(errors);
     let mut hosts = hosts.unwrap_or_default();
@@ -87,6 +85,15 @@ impl Matcher {
         }
         Ok(())
     }
+}
+
+fn read_version(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Version> {
+    if value == "2024-11-05" {
+        let help = "take it out: whoever names it after `initialize` is refused";
+        errors.add_with_help(at, "`2024-11-05` is over another transport than Streamable HTTP", help);
+        return None;
+    }
+    one_of(value, at, errors, &Version::WORDS)
 }
 
 /// The name of a tool or a prompt, or a beginning and `*`.

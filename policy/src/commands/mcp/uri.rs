@@ -2,7 +2,8 @@
 
 /// Says whether servers can read it in one way alone: visible ASCII, a scheme, no fragment, no empty or dot segment, and nothing
 /// escaped, at one or two levels of encoding, that divides, ends or escapes. Names that are matched whole need none of that.
-pub(crate) fn uri_is_plain(uri: &str) -> bool {
+#[must_use]
+pub fn uri_is_plain(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
     let good = |byte: u8| {
         byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
