@@ -192,7 +192,8 @@ impl Exchange {
         let Stage::Judged(judged) = &self.stage else { return None };
         let reason = judged.cut.as_ref()?.reason;
         let spoken = judged.admission.as_ref().and_then(Admission::spoken);
-        Some(Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), spoken))
+        let denial = Denial::new(reason, newest.rules(), self.strip.prefix(), judged.stamp.audit_id.as_str(), spoken);
+        Some(denial.of_what_was_sent(spoken))
     }
 
     /// The stream is over: gives back what it has taken of its session's bytes and has not moved.

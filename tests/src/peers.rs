@@ -1,8 +1,11 @@
-//! Real peers for MCP: servers and clients of the official SDKs as processes of their own, and the public conformance suite.
+//! Real peers: servers and clients of official SDKs (MCP; gRPC, gRPC-Web and Connect) as processes of their own, and the public
+//! conformance suite of MCP.
 //!
 //! Everything is pinned, installed once under the build folder, and bounded in time; a process ends with what holds it.
 
 pub mod conformance;
+mod node;
+pub mod rpc;
 
 use crate::{access_log::AccessLog, envoy, install, root, scenario::Scenario, target};
 use serde_json::{Value, json};

@@ -100,6 +100,17 @@ fn told(kind: Option<&str>, reply: &Reply) -> (u16, String, String) {
     (reply.status, status, message)
 }
 
+/// The same of a call that had been let through. In base64 it is among the fields, which Envoy's own filter for gRPC-Web, where it
+/// stands behind, leaves as they are.
+fn told_of_cut(kind: Option<&str>, reply: &Reply) -> (u16, String, String) {
+    if kind.is_none_or(|kind| !kind.contains("-text")) {
+        return told(kind, reply);
+    }
+    assert!(reply.body.is_empty() && reply.trailers.is_empty(), "{reply:?}");
+    let field = |name| reply.header(name).unwrap().to_owned();
+    (reply.status, field("grpc-status"), field("grpc-message"))
+}
+
 /// gRPC's status, Connect's code, and the HTTP status where that is not in the body.
 fn expected(word: &str, kind: Option<&str>, http: u16) -> (u16, &'static str) {
     let status = if kind.is_some_and(|kind| kind.contains("grpc") || kind.contains("connect+")) { 200 } else { http };
@@ -239,7 +250,7 @@ async fn what_is_cut_before_its_answer_is_told_in_its_form() {
     mesh.envoy.write_ecds(&revoking);
     for (word, kind, reply) in waiting {
         let reply = tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer").unwrap().unwrap();
-        let (status, code, message) = told(kind, &reply);
+        let (status, code, message) = told_of_cut(kind, &reply);
         assert_eq!((status, code.as_str()), expected(word, kind, 401), "{kind:?}");
         assert_eq!(message, "revoked: The session has been revoked");
     }
@@ -315,7 +326,7 @@ async fn behind_the_filter_envoys_own_make_grpc_of_what_was_judged() {
                 (call(GET, kind).bearer(&token).header("x-file", "1"), 403, 1),
             ] {
                 let reply = mesh.send(&call, protocol).await;
-                let (status, code, _) = told(kind, &reply);
+                let (status, code, _) = if sent == 0 { told(kind, &reply) } else { told_of_cut(kind, &reply) };
                 assert_eq!((status, code.as_str()), expected(word, kind, http), "{kind:?}: {reply:?}");
                 assert_eq!(mesh.upstream.count() - before, sent);
             }

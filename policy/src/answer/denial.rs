@@ -133,6 +133,18 @@ impl Denial {
         self
     }
 
+    /// Tells the caller of what had been let through. One of gRPC-Web in base64 among the header fields, with no body ("Trailers-Only"):
+    /// where the proxy's own filter for gRPC-Web stands behind, it has seen the request, and makes of a body in base64 the message of a
+    /// status `UNKNOWN`. Elsewhere Envoy takes the content type off such an answer: what speaks in base64 does not ask for it.
+    pub(crate) fn of_what_was_sent(mut self, spoken: Option<Rpc>) -> Self {
+        if let Some(Rpc::GrpcWebText(_)) = spoken {
+            let fields = [("grpc-status", self.reason.grpc_status().to_string()), ("grpc-message", message(self.reason))];
+            self.response.headers.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+            self.response.body.clear();
+        }
+        self
+    }
+
     /// Says in how many seconds it may be tried again, where that is known (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(mut self, seconds: Option<u64>) -> Self {
         self.response.headers.extend(seconds.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
@@ -175,7 +187,7 @@ impl Told {
     }
 
     fn to(rpc: Rpc, reason: Reason) -> Self {
-        let message = format!("{}: {}", reason.client_code(), reason.client_title());
+        let message = message(reason);
         // What is in the body has the status 200: clients look no further at another one.
         let in_body = |kind, body| Self { status: 200, grpc_status: None, kind: Some(kind), body };
         match rpc {
@@ -198,6 +210,11 @@ impl Told {
             }
         }
     }
+}
+
+/// What a client that looks for no more than a text is told.
+fn message(reason: Reason) -> String {
+    format!("{}: {}", reason.client_code(), reason.client_title())
 }
 
 /// The flag of a frame of trailers: the most significant bit of the first byte (gRPC-Web, "Message framing").

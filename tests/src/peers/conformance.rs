@@ -1,6 +1,6 @@
 //! The public conformance suite of MCP, against any server by its URL.
 
-use super::{Process, environment, once, root, target};
+use super::{Process, node};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ pub type Results = BTreeMap<String, String>;
 /// # Panics
 /// When the suite does not end in time, or has no results.
 pub async fn run(url: &str, version: &str) -> (Results, bool) {
-    let mut command = Command::new(node());
+    let mut command = Command::new(node::node());
     command.arg(suite()).args(["server", "--url", url, "--requirements", version, "--timeout", SCENARIO, "-o", "results"]);
     let process = Process::start("mcp-conformance", command.stdin(Stdio::null()));
     let dir = process.dir.clone();
@@ -51,28 +51,8 @@ fn read(dir: &Path) -> Results {
     results
 }
 
-fn node() -> PathBuf {
-    environment("node-venv", "peers/requirements-node.txt").join("bin").join("node")
-}
-
-/// The suite's program, installed when it is not there yet (50 MB, 15 s). No install script of any package is run.
+/// The suite's program, installed when it is not there yet (50 MB, 15 s).
 fn suite() -> PathBuf {
-    let (pins, dir) = (root().join("tests/peers/conformance"), target().join("mcp-conformance"));
-    let npm = node().with_file_name("npm");
-    once("mcp-conformance", &pins.join("package-lock.json"), &dir, || {
-        eprintln!("chaperone-tests: installing the conformance suite of MCP into {} (once)", dir.display());
-        fs::create_dir_all(&dir).expect("the build folder can be written");
-        for name in ["package.json", "package-lock.json"] {
-            fs::copy(pins.join(name), dir.join(name)).expect("the build folder can be written");
-        }
-        let path = npm.parent().expect("a folder").display().to_string();
-        let out = Command::new(&npm)
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"])
-            .current_dir(&dir)
-            .env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap_or_default()))
-            .output()
-            .expect("npm of the wheel can be started");
-        assert!(out.status.success(), "the suite could not be had: {}", String::from_utf8_lossy(&out.stderr));
-    });
-    dir.join("node_modules/@modelcontextprotocol/conformance/dist/index.js")
+    let packages = node::packages("mcp-conformance", "conformance", "the conformance suite of MCP");
+    packages.join("@modelcontextprotocol/conformance/dist/index.js")
 }
