@@ -82,7 +82,8 @@ struct Raw<'l> {
     body: Option<String>,
     body_base64: Option<String>,
     chunks: Option<Vec<String>>,
-    reply: Option<RawReply>,
+    #[serde(borrow)]
+    reply: Option<&'l RawValue>,
     trailers: Option<Vec<(String, String)>>,
     at: Option<String>,
     source_address: Option<String>,
@@ -96,9 +97,13 @@ struct RawReply {
     status: Option<u16>,
     headers: Option<Vec<(String, String)>>,
     body: Option<String>,
+    body_base64: Option<String>,
     chunks: Option<Vec<String>>,
     trailers: Option<Vec<(String, String)>>,
 }
+
+/// Its members, for "did you mean".
+const OF_REPLY: [&str; 6] = ["status", "headers", "body", "body_base64", "chunks", "trailers"];
 
 /// Only the issuer: whatever else is wrong with the claims is for the filter to judge.
 #[derive(Deserialize)]
@@ -112,33 +117,28 @@ impl Line {
     /// # Errors
     /// When it is not one JSON object with the contract's members and types.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
-        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text))?;
-        let wrong = |member: &str, message: &str, help: &str| BadLine {
-            offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
-            message: format!("`{member}` {message}"),
-            help: Some(help.to_owned()),
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text, &MEMBERS))?;
+        let place_of_reply = raw.reply.and_then(|reply| text.find(reply.get()).map(|at| at..at + reply.get().len()));
+        let in_reply = |at: usize| place_of_reply.as_ref().is_some_and(|place| place.contains(&at));
+        let wrong = |member: &str, message: &str, help: &str| {
+            let mut found = text.match_indices(&format!("\"{member}\"")).map(|(at, _)| at).collect::<Vec<_>>().into_iter();
+            BadLine {
+                offset: found.find(|at| !in_reply(*at)).unwrap_or(0),
+                message: format!("`{member}` {message}"),
+                help: Some(help.to_owned()),
+            }
         };
-        let mut lengths = Vec::new();
-        let body = match (raw.body, raw.body_base64, raw.chunks) {
-            (Some(_), Some(_), _) => return Err(wrong("body_base64", "stands beside `body`", "keep one of them")),
-            (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-                return Err(wrong("chunks", "stands beside another body", "keep one: `chunks` is a body in pieces"));
-            }
-            (Some(body), None, None) => body.into_bytes(),
-            (None, Some(coded), None) => {
-                STANDARD.decode(coded).map_err(|_| wrong("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?
-            }
-            (None, None, Some(chunks)) => {
-                lengths = chunks.iter().map(String::len).collect();
-                chunks.concat().into_bytes()
-            }
-            (None, None, None) => Vec::new(),
-        };
-        if lengths.contains(&0) {
-            return Err(wrong("chunks", "has an empty piece", "leave it out: nothing arrives"));
-        }
-        let reply = raw.reply.map(|reply| reply.read()).transpose();
-        let reply = reply.map_err(|(message, help)| wrong("reply", message, help))?;
+        let pieces = pieces(raw.body, raw.body_base64, raw.chunks);
+        let pieces = pieces.map_err(|(member, message, help)| wrong(member, message, help))?;
+        let lengths: Vec<usize> = if pieces.len() > 1 { pieces.iter().map(Vec::len).collect() } else { Vec::new() };
+        let body = pieces.concat();
+        let reply = raw.reply.map(|reply| {
+            let read = RawReply::read(reply.get());
+            // Its place in the line.
+            let at = place_of_reply.as_ref().map_or(0, |place| place.start);
+            read.map_err(|bad| BadLine { offset: at + bad.offset, message: format!("`reply`: {}", bad.message), ..bad })
+        });
+        let reply = reply.transpose()?;
         let at = raw.at.map(|at| at.parse::<Timestamp>()).transpose();
         let at = at.map_err(|_| wrong("at", "is no instant", "RFC 3339: 2026-11-23T10:00:00Z"))?;
         let source_address = match raw.source_address.as_deref() {
@@ -174,23 +174,51 @@ impl Line {
     }
 }
 
+/// The pieces of a body, in whichever member it stands; or which one is wrong, what is wrong with it, and what to write.
+fn pieces(
+    body: Option<String>,
+    coded: Option<String>,
+    chunks: Option<Vec<String>>,
+) -> Result<Vec<Vec<u8>>, (&'static str, &'static str, &'static str)> {
+    let pieces = match (body, coded, chunks) {
+        (Some(_), Some(_), _) => return Err(("body_base64", "stands beside `body`", "keep one of them")),
+        (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            return Err(("chunks", "stands beside another body", "keep one: `chunks` is a body in pieces"));
+        }
+        (Some(body), None, None) => vec![body.into_bytes()],
+        (None, Some(coded), None) => {
+            let decoded = STANDARD.decode(coded);
+            vec![decoded.map_err(|_| ("body_base64", "is not base64", "base64 with padding (RFC 4648 §4)"))?]
+        }
+        (None, None, Some(chunks)) if chunks.iter().any(String::is_empty) => {
+            return Err(("chunks", "has an empty piece", "leave it out: nothing arrives"));
+        }
+        (None, None, chunks) => chunks.unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+    };
+    Ok(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
+}
+
 impl RawReply {
-    fn read(self) -> Result<Reply, (&'static str, &'static str)> {
-        let chunks = match (self.body, self.chunks) {
-            (Some(_), Some(_)) => return Err(("has `body` and `chunks`", "keep one: `chunks` is a body in pieces")),
-            (Some(body), None) if body.is_empty() => Vec::new(),
-            (Some(body), None) => vec![body.into_bytes()],
-            (None, chunks) => chunks.unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+    /// `text`: the member as it stands in its line, from which places are counted.
+    fn read(text: &str) -> Result<Reply, BadLine> {
+        let wrong = |member: &str, message: &str, help: &str| BadLine {
+            offset: text.find(&format!("\"{member}\"")).unwrap_or(0),
+            message: format!("`{member}` {message}"),
+            help: Some(help.to_owned()),
         };
-        if chunks.iter().any(Vec::is_empty) {
-            return Err(("has an empty piece in `chunks`", "leave it out: nothing arrives"));
+        if !text.starts_with('{') {
+            let help = r#"write {"status": 200, "headers": [["content-type", "application/json"]], "body": "{}"}"#;
+            return Err(BadLine { offset: 0, message: "is not an object".to_owned(), help: Some(help.to_owned()) });
         }
-        let status = self.status.unwrap_or(200);
+        let Self { status, headers, body, body_base64, chunks, trailers } =
+            serde_json::from_str(text).map_err(|error| bad(&error, text, &OF_REPLY))?;
+        let chunks = pieces(body, body_base64, chunks);
+        let chunks = chunks.map_err(|(member, message, help)| wrong(member, message, help))?;
+        let status = status.unwrap_or(200);
         if !(200..=599).contains(&status) {
-            return Err(("has a `status` that ends no request", "a status from 200 to 599"));
+            return Err(wrong("status", "ends no request", "a status from 200 to 599"));
         }
-        let headers = bytes(self.headers.unwrap_or_default());
-        Ok(Reply { status, headers, chunks, trailers: self.trailers.map(bytes) })
+        Ok(Reply { status, headers: bytes(headers.unwrap_or_default()), chunks, trailers: trailers.map(bytes) })
     }
 }
 
@@ -206,7 +234,7 @@ fn bytes(headers: Vec<(String, String)>) -> Headers {
 }
 
 /// serde_json's error in our words.
-fn bad(error: &serde_json::Error, line: &str) -> BadLine {
+fn bad(error: &serde_json::Error, line: &str, members: &[&'static str]) -> BadLine {
     // One request may stand in several lines where it has a file of its own.
     let before: usize = line.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let text = error.to_string();
@@ -217,14 +245,18 @@ fn bad(error: &serde_json::Error, line: &str) -> BadLine {
         (Category::Data, None) if missing == Some("headers") => {
             (text.replace(" field `", " member `"), Some("`\"headers\": []` where there are none".to_owned()))
         }
-        // The one object in the contract's members that is not `claims`, whose type serde does not look at.
+        // The only objects in the contract's members are `claims` and `reply`, whose types serde does not look at.
         (Category::Data, None) if text.starts_with("invalid type: map, expected a sequence") => (
-            "`headers` and `trailers` are lists of pairs, not objects: a name may be there twice".to_owned(),
+            "`headers` and `trailers` are lists of pairs and `chunks` is one of texts, not objects: a name may be there twice"
+                .to_owned(),
             Some(r#"[["accept", "*/*"], ["x-a", "1"]]"#.to_owned()),
         ),
+        (Category::Data, None) if text.ends_with("expected u16") => {
+            ("`status` is no status".to_owned(), Some("a number from 200 to 599".to_owned()))
+        }
         (Category::Data, Some(name)) => {
-            let near = nearest_name(name, MEMBERS).map(|near| format!("did you mean `{near}`?"));
-            (format!("unknown member `{name}`"), near.or_else(|| Some(format!("one of: {}", MEMBERS.join(", ")))))
+            let near = nearest_name(name, members.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            (format!("unknown member `{name}`"), near.or_else(|| Some(format!("one of: {}", members.join(", ")))))
         }
         (Category::Data, None) => (text.replace(" field `", " member `"), None),
         (Category::Eof, _) => ("the line ends in the middle".to_owned(), Some("one JSON object a line".to_owned())),
@@ -286,12 +318,20 @@ mod tests {
         for (text, said) in [
             (r#""body":"a","chunks":["a"]"#, "66: `chunks` stands beside another body"),
             (r#""chunks":["a",""]"#, "56: `chunks` has an empty piece"),
-            (r#""reply":{"body":"a","chunks":["a"]}"#, "56: `reply` has `body` and `chunks`"),
-            (r#""reply":{"status":100}"#, "56: `reply` has a `status` that ends no request"),
-            (r#""reply":{"boddy":"a"}"#, "73: unknown member `boddy`"),
+            (r#""reply":{"chunks":["a"]},"chunks":["a",""]"#, "81: `chunks` has an empty piece"),
+            (r#""reply":{"body":"a","chunks":["a"]}"#, "76: `reply`: `chunks` stands beside another body"),
+            (r#""reply":{"status":100}"#, "65: `reply`: `status` ends no request"),
+            (r#""reply":{"status":"200"}"#, "78: `reply`: `status` is no status"),
+            (r#""reply":{"status":70000}"#, "78: `reply`: `status` is no status"),
+            (r#""reply":{"body_base64":"?"}"#, "65: `reply`: `body_base64` is not base64"),
+            (r#""reply":[200,[],"x",null,null]"#, "64: `reply`: is not an object"),
+            (r#""reply":null"#, "64: `reply`: is not an object"),
         ] {
             assert_eq!(seen(&format!("{base},{text}}}")), said);
         }
+        let helped = |reply: &str| Line::parse(&format!("{base},\"reply\":{reply}}}")).unwrap_err().help.unwrap();
+        assert_eq!(helped(r#"{"boddy":"a"}"#), "did you mean `body`?");
+        assert_eq!(helped(r#"{"path":"a"}"#), "one of: status, headers, body, body_base64, chunks, trailers");
         assert_eq!(seen(&format!("{base},\"claims\":[]}}")), "56: `claims` is not an object");
         assert_eq!(seen(&format!("{base},\"source_address\":\"here\"}}")), "56: `source_address` is no IP address");
     }

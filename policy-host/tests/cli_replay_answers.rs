@@ -102,10 +102,20 @@ fn another_policy_changes_what_is_withheld_and_what_is_cut() {
     let (text, code) = replay(&folder, "policy.yaml", &["--against", "next.yaml"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("2 of 2 decisions would change"), "{text}");
-    assert!(text.contains("mcp.base: allow, 1 withheld → allow, 2 withheld, 2 requests"), "{text}");
+    assert!(
+        text.contains("mcp.base: allow (200, 1 withheld) → allow (200, 2 withheld), with another body, 2 requests"),
+        "{text}"
+    );
     let (text, _) = replay(&folder, "policy.yaml", &["--against", "next.yaml", "--format", "json"]);
     let report: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&report["changes"][0]["old"]["withheld"], &report["changes"][0]["new"]["withheld"]), (&json!(1), &json!(2)));
+    let withheld = |which: &str| report["changes"][0][which]["answer"]["withheld"].as_u64();
+    assert_eq!((withheld("old"), withheld("new")), (Some(1), Some(2)));
+    // What is said to agents of a tool is a part of the answer, too.
+    let folder = self::folder("answers-narrow", &[("      narrow: true ", "      narrow: false")], &[list()]);
+    let (text, _) = replay(&folder, "policy.yaml", &["--against", "next.yaml"]);
+    assert!(text.contains("mcp.base: allow (200, 1 withheld) → allow (200, 1 withheld), with another body, 1 request"), "{text}");
+    let (text, _) = replay(&folder, "policy.yaml", &["--against", "policy.yaml"]);
+    assert!(text.contains("0 of 1 decision would change"), "{text}");
 }
 
 #[test]
@@ -115,5 +125,34 @@ fn a_broken_answer_is_shown_where_it_is() {
     let folder = folder("answers-broken", &[], &[wrong]);
     let (text, code) = replay(&folder, "policy.yaml", &[]);
     assert_eq!(code, Some(3), "{text}");
-    assert!(text.contains("`reply` has a `status` that ends no request") && text.contains("from 200 to 599"), "{text}");
+    assert!(text.contains("`reply`: `status` ends no request") && text.contains("from 200 to 599"), "{text}");
+}
+
+/// Not all of it has come to the target, whatever is known of an answer.
+#[test]
+fn a_body_that_is_too_much_is_denied_however_it_came() {
+    let limit = (
+        "    allow: [mcp.base, tickets.search, tickets.read, handbook.read]",
+        "    allow: [mcp.base, tickets.search, tickets.read, handbook.read]\n    transfers: {max_request_bytes: 60}",
+    );
+    let body = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"read_ticket","arguments":{"id":"t-1"}}}"#;
+    let reply = json!({"headers": [["content-type", "application/json"]], "body": "{}"});
+    let lines = [
+        message(&json!({"body": body})),
+        message(&json!({"body": body, "reply": reply})),
+        message(&json!({"chunks": [&body[..20], &body[20..]]})),
+        message(&json!({"chunks": [&body[..20], &body[20..]], "reply": reply})),
+    ];
+    let folder = folder("answers-too-much", &[limit], &lines);
+    let (text, _) = replay(&folder, "next.yaml", &[]);
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let seen = (&line["decision"], &line["reason"], &line["upstream_headers"], &line["answer"]);
+        assert_eq!(seen, (&json!("deny"), &json!("transfer_not_allowed"), &Value::Null, &Value::Null), "{line}");
+    }
+    let (text, _) = replay(&folder, "policy.yaml", &["--against", "next.yaml"]);
+    assert!(
+        text.contains("newly denied") && text.contains("tickets.read: allow (200) → deny transfer_not_allowed, 2 requests"),
+        "{text}"
+    );
 }

@@ -62,12 +62,21 @@ pub fn explain(
     let mut exchange = Exchange::begin(Rc::clone(&policy));
     let context = Context { now, newest: &policy, verifier: &RustCrypto };
     let (mut decision, mut explanation) = exchange.explain(&head, &mut worker, &context);
+    let was_held = matches!(decision, chaperone_policy::Decision::Hold(_));
     if let chaperone_policy::Decision::Hold(Need::Body { most_bytes }) = decision {
         let whole = Given::Body(WholeBody::of_ended(&request.body));
         let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
+        exchange.request_bytes(request.body.len() as u64);
         decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
     }
+    // What did not say how long it is shows it when it comes.
+    let mut cut = None;
+    if !was_held && matches!(decision, chaperone_policy::Decision::Forward(_)) && !request.body.is_empty() {
+        exchange.request_bytes(request.body.len() as u64);
+        cut = exchange.recheck(&mut worker, &context, true);
+    }
     let decision = match decision {
+        chaperone_policy::Decision::Forward(_) if cut.is_some() => Decision::Deny,
         chaperone_policy::Decision::Forward(_) => Decision::Allow,
         // What waits has not been let through.
         chaperone_policy::Decision::Refuse(_) | chaperone_policy::Decision::Hold(_) => Decision::Deny,
@@ -78,7 +87,7 @@ pub fn explain(
         if let CheckStep::Lookup { command, .. } | CheckStep::Command { command } = seen { command.clone() } else { None }
     };
     let command = seen.iter().find_map(named);
-    let reason = exchange.reason();
+    let reason = cut.or(exchange.reason());
     let denied = decision == Decision::Deny || reason.is_some();
     let nearest = command.as_deref().filter(|_| denied).and_then(|command| nearest::find(command, &grants));
     let advice = reason.map(|reason| advice::about(reason, command.as_deref(), &seen, nearest.as_ref()));

@@ -5,7 +5,7 @@ use crate::cli::lines::{Lines, Next};
 use chaperone_authoring::{outcome::Outcome, recorded::Line, source::PolicyDocument};
 use clap::Args;
 use jiff::Timestamp;
-use policy_host::replay::{Change, Comparison, Kind, Replay as Run, ReplayError, Verdict};
+use policy_host::replay::{Answered, Change, Comparison, Kind, Replay as Run, ReplayError, Verdict};
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -19,10 +19,12 @@ use std::{
   echo '{"method":"GET","path":"/healthz","authority":"orders.example","headers":[]}' |
     policy-host replay --policy examples/agent-orders/policy.yaml -
   policy-host replay --policy policy.yaml --against policy.next.yaml requests.jsonl
+  echo '{"method":"GET","path":"/v1/orders","authority":"orders.example","headers":[],"reply":{"status":404,"body":"none"}}' |
+    policy-host replay --policy policy.yaml -
 
 Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?|"chunks"?,
 "trailers"?,"reply"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `chunks` is a body in pieces, and
-`reply` what the target answered: {"status"?,"headers"?,"body"?|"chunks"?,"trailers"?}. `claims` are signed by a key of this run
+`reply` what the target answered: {"status"?,"headers"?,"body"?|"body_base64"?|"chunks"?,"trailers"?}. `claims` are signed by a key of this run
 that the policy's issuer of that `iss` is given in memory. All lines go through one filter instance: state carries from line
 to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward. As it stands still, a
 policy that sets no limits.verifications_per_second is given the highest one.
@@ -48,7 +50,7 @@ pub(crate) struct Replay {
     /// Another policy: show what it would change.
     #[arg(long, value_name = "POLICY")]
     against: Option<PathBuf>,
-    /// How to write what would change: json is {decided, undecided, changed, changes: [{kind, old, new, count, examples}]}.
+    /// How to write what would change: json is {decided, undecided, changed, changes: [{kind, old, new, other_body, count, examples}]}.
     #[arg(long, value_enum, default_value = "human", requires = "against")]
     format: Format,
     /// The filter, when it is not the one that this workspace built.
@@ -140,7 +142,9 @@ impl Replay {
 
     fn prepare(&self, document: &PolicyDocument) -> Result<Run, Exit> {
         let module = wasm::load(self.wasm.as_ref())?;
-        let environment = wasm::environment(document.value());
+        let mut environment = wasm::environment(document.value());
+        // What servers gave out is tied to its session by a key: two filters that are compared must have the same.
+        environment.push(("CHAPERONE_HANDLE_KEY".to_owned(), "shared by all filters of one comparison".to_owned()));
         Run::new(module, document.value(), environment, wasm::log()).map_err(|error| stopped(&error))
     }
 }
@@ -163,7 +167,8 @@ fn shown(changes: &[Change], decided: u64, old: &str, new: &str) -> String {
             (old, new) => format!("{} → {}", named(old.as_deref()), named(new.as_deref())),
         };
         let count = output::count(change.count, "request");
-        let _ = writeln!(text, "  {command}: {} → {}, {count}", verdict(&change.old), verdict(&change.new));
+        let body = if change.other_body { ", with another body" } else { "" };
+        let _ = writeln!(text, "  {command}: {} → {}{body}, {count}", verdict(&change.old), verdict(&change.new));
         for example in &change.examples {
             let session = example.session.as_ref().map_or_else(String::new, |session| format!("  (session {session})"));
             let _ = writeln!(text, "    line {}: {} {}{session}", example.line, example.method, example.path);
@@ -181,16 +186,20 @@ fn named(command: Option<&str>) -> &str {
 }
 
 fn verdict(verdict: &Verdict) -> String {
-    let Verdict { decision, reason, command: _, withheld, cut } = verdict;
+    let Verdict { decision, reason, command: _, answer } = verdict;
     let mut text = decision.word().to_owned();
     if let Some(reason) = reason {
         let _ = write!(text, " {reason}");
     }
-    if let Some(cut) = cut.as_ref().filter(|cut| reason.as_ref() != Some(*cut)) {
-        let _ = write!(text, ", cut: {cut}");
-    }
-    if let Some(withheld) = withheld {
-        let _ = write!(text, ", {withheld} withheld");
+    if let Some(Answered { status, withheld, cut }) = answer {
+        let _ = write!(text, " ({}", status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()));
+        if let Some(cut) = cut {
+            let _ = write!(text, ", cut: {cut}");
+        }
+        if *withheld > 0 {
+            let _ = write!(text, ", {withheld} withheld");
+        }
+        text.push(')');
     }
     text
 }
@@ -202,7 +211,7 @@ fn listed(changes: &[Change], decided: u64, undecided: u64) -> String {
         .iter()
         .map(|change| {
             json!({
-                "kind": change.kind(), "old": change.old, "new": change.new, "count": change.count, "examples": change.examples,
+                "kind": change.kind(), "old": change.old, "new": change.new, "other_body": change.other_body, "count": change.count, "examples": change.examples,
             })
         })
         .collect();

@@ -16,11 +16,19 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// The command, where the request is one.
     pub command: Option<String>,
-    /// Entries of lists that were withheld, where the answer is known.
+    /// What the client gets of the answer, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub withheld: Option<u64>,
-    /// Why the answer was cut.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answered>,
+}
+
+/// What the client gets of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Answered {
+    /// The status.
+    pub status: Option<u16>,
+    /// Entries of lists that were withheld.
+    pub withheld: u64,
+    /// Why it was cut.
     pub cut: Option<String>,
 }
 
@@ -44,6 +52,8 @@ pub struct Change {
     pub old: Verdict,
     /// Under the other one.
     pub new: Verdict,
+    /// The body that the client gets is another one.
+    pub other_body: bool,
     /// How many requests.
     pub count: u64,
     /// The first of them.
@@ -54,7 +64,7 @@ pub struct Change {
 #[derive(Debug, Default)]
 pub struct Comparison {
     decided: u64,
-    changes: BTreeMap<(Verdict, Verdict), (u64, Vec<Example>)>,
+    changes: BTreeMap<(Verdict, Verdict, bool), (u64, Vec<Example>)>,
 }
 
 impl Verdict {
@@ -63,8 +73,11 @@ impl Verdict {
             decision: outcome.decision,
             reason: outcome.reason.clone(),
             command: outcome.command.clone(),
-            withheld: outcome.answer.as_ref().map(|answer| answer.withheld).filter(|withheld| *withheld > 0),
-            cut: outcome.cut.clone(),
+            answer: outcome.answer.as_ref().map(|answer| Answered {
+                status: answer.status,
+                withheld: answer.withheld,
+                cut: answer.cut.clone(),
+            }),
         }
     }
 }
@@ -73,15 +86,16 @@ impl Comparison {
     /// Takes the two outcomes of one request. `method` and `path` are shown where they differ.
     pub fn add(&mut self, old: &Outcome, new: &Outcome, method: &[u8], path: &[u8]) {
         self.decided += 1;
-        let same = (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command);
-        if same && old.answer == new.answer && old.cut == new.cut {
+        let answered = old.answer.is_some() || new.answer.is_some();
+        if !answered && (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command) {
             return;
         }
-        let verdicts = (Verdict::of(old), Verdict::of(new));
-        if verdicts.0 == verdicts.1 {
+        let other_body = old.answer.as_ref().zip(new.answer.as_ref()).is_some_and(|(old, new)| old.body != new.body);
+        let (was, will_be) = (Verdict::of(old), Verdict::of(new));
+        if was == will_be && !other_body {
             return;
         }
-        let (count, examples) = self.changes.entry(verdicts).or_default();
+        let (count, examples) = self.changes.entry((was, will_be, other_body)).or_default();
         *count += 1;
         if examples.len() < EXAMPLES {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -105,7 +119,8 @@ impl Comparison {
     #[must_use]
     pub fn changes(self) -> Vec<Change> {
         let changes = self.changes.into_iter();
-        let mut list: Vec<Change> = changes.map(|((old, new), (count, examples))| Change { old, new, count, examples }).collect();
+        let mut list: Vec<Change> =
+            changes.map(|((old, new, other_body), (count, examples))| Change { old, new, other_body, count, examples }).collect();
         list.sort_by_key(|change| (change.kind(), std::cmp::Reverse(change.count)));
         list
     }
@@ -128,7 +143,9 @@ impl Change {
     #[must_use]
     pub fn kind(&self) -> Kind {
         // What is cut is not had.
-        let had = |verdict: &Verdict| verdict.decision == Decision::Allow && verdict.cut.is_none();
+        let had = |verdict: &Verdict| {
+            verdict.decision == Decision::Allow && verdict.answer.as_ref().is_none_or(|answer| answer.cut.is_none())
+        };
         match (had(&self.old), had(&self.new)) {
             (false, true) => Kind::NewlyAllowed,
             (true, false) => Kind::NewlyDenied,

@@ -100,7 +100,14 @@ impl Filter {
     pub fn answered(&mut self, worker: usize, exchange: &Recorded) -> Outcome {
         let number = worker % self.proxy.workers().max(1);
         let Some(worker) = self.proxy.worker(number) else { return Outcome::undecided(0) };
-        Stream::begin(number, worker, exchange, false).finish(worker)
+        let outcome = Stream::begin(number, worker, exchange, false).finish(worker);
+        match outcome.cut {
+            // Not all of it was let through, so that nothing was asked of the target.
+            Some(_) if outcome.answer.is_none() => Outcome { decision: Decision::Deny, upstream_headers: None, ..outcome },
+            // A reason under `allow` is one that was only observed.
+            Some(ref cut) => Outcome { reason: outcome.reason.clone().filter(|reason| reason != cut), ..outcome },
+            None => outcome,
+        }
     }
 
     fn exchange(&mut self, worker: usize, request: Request) -> Exchange {

@@ -6,7 +6,7 @@ mod request;
 mod run;
 mod stream;
 
-pub use compare::{Change, Comparison, Example, Kind, Verdict};
+pub use compare::{Answered, Change, Comparison, Example, Kind, Verdict};
 pub use filter::Filter;
 pub use run::{Replay, ReplayError};
 
