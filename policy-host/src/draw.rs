@@ -75,6 +75,7 @@ impl Diagnostic for Drawn<'_> {
         Some(match self.finding.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning(_) => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
         })
     }
 

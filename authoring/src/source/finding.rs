@@ -1,6 +1,6 @@
 //! One mistake in a file, with its line and column and what to write instead.
 
-use super::{Lint, masked::masked};
+use super::{Lint, lint::WAY_ROUND, masked::masked};
 use serde_json::{Value, json};
 use std::{
     fmt,
@@ -48,15 +48,18 @@ pub enum Severity {
     Error,
     /// The document is taken, and probably not meant so.
     Warning(Lint),
+    /// The document is taken; a way round the session that it leaves open.
+    Note,
 }
 
 impl Severity {
-    /// The stable name of a warning.
+    /// The stable name of a warning, or of a note.
     #[must_use]
     pub const fn code(self) -> Option<&'static str> {
         match self {
             Self::Error => None,
             Self::Warning(lint) => Some(lint.code()),
+            Self::Note => Some(WAY_ROUND),
         }
     }
 }
@@ -112,7 +115,7 @@ impl Finding {
         let (line, column) = self.line_column().unzip();
         json!({
             "file": self.source.name, "line": line, "column": column, "pointer": self.pointer,
-            "severity": match self.severity { Severity::Error => "error", Severity::Warning(_) => "warning" },
+            "severity": match self.severity { Severity::Error => "error", Severity::Warning(_) => "warning", Severity::Note => "note" },
             "code": self.severity.code(),
             "message": self.message, "help": self.help,
         })
@@ -148,6 +151,12 @@ impl Findings {
     #[must_use]
     pub fn errors(&self) -> usize {
         self.0.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
+    /// How many of them are warnings.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.0.iter().filter(|finding| matches!(finding.severity, Severity::Warning(_))).count()
     }
 
     /// For programs: a list of `{file, line, column, pointer, severity, code, message, help}`; `code` is a warning's name.

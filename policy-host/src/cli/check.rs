@@ -44,7 +44,8 @@ fn help() -> String {
   helm template ./chart | policy-host check -
   kubectl get wasmplugin -A -o yaml | policy-host check - --policy-name agent-orders
 
-Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
+Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not. Notes say
+which ways round a session a policy with a credential leaves open, and deny nothing.
 An Envoy bootstrap that takes its policy from elsewhere is checked for what keeps one caller from filling the proxy.
 A comment allows a warning where it is meant, beside it or on the lines right above it:
   # check: allow command_unused
@@ -104,7 +105,8 @@ impl Check {
 
     fn report(&self, findings: Option<&Findings>, valid: &str) -> Exit {
         let errors = findings.map_or(0, Findings::errors);
-        let warnings = findings.map_or(0, |findings| findings.list().len()) - errors;
+        let warnings = findings.map_or(0, Findings::warnings);
+        let notes = findings.map_or(0, |findings| findings.list().len()) - errors - warnings;
         let written = match self.format {
             Format::Json => {
                 let list = findings.map_or_else(|| "[]".to_owned(), |findings| format!("{:#}", findings.json()));
@@ -113,7 +115,8 @@ impl Check {
             Format::Human => {
                 if let Some(findings) = findings {
                     output::invalid(findings);
-                    let counts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
+                    let counts =
+                        [(errors, "error"), (warnings, "warning"), (notes, "note")].into_iter().filter(|(number, _)| *number > 0);
                     let counts: Vec<String> = counts.map(|(number, what)| output::count(number, what)).collect();
                     output::diagnostic(&counts.join(", "));
                 }

@@ -15,7 +15,7 @@ pub(super) fn permit(file: &Document, found: &mut Vec<Finding>) {
     }
     found.retain(|finding| match (finding.severity, &finding.range) {
         (Severity::Warning(lint), Some(range)) => !lines_for(text, range.start).any(|line| allows(line, lint)),
-        (Severity::Warning(_) | Severity::Error, _) => true,
+        (Severity::Warning(_) | Severity::Error | Severity::Note, _) => true,
     });
 }
 

@@ -14,9 +14,11 @@ mod repeated;
 mod revoked;
 mod session;
 mod structs;
+mod ways_round;
 mod wiring;
 
 pub use name::Lint;
+pub(super) use ways_round::CODE as WAY_ROUND;
 pub(super) use wiring::wiring_alone;
 
 use super::{Finding, Findings, PolicyDocument, Severity};
@@ -78,6 +80,7 @@ impl PolicyDocument {
         linter.manifest();
         linter.structs();
         linter.repeated();
+        linter.ways_round();
         let mut found = linter.found;
         found.sort_by_key(|finding| finding.range.as_ref().map(|range| range.start));
         allowed::apply(self.file(), &mut found);
@@ -111,6 +114,7 @@ fn summarise(found: Vec<Finding>) -> Vec<Finding> {
             last.message.push_str(&format!(" (and {left_out} more like this)"));
         }
     }
+    kept.extend(found.into_iter().filter(|finding| finding.severity == Severity::Note));
     kept
 }
 

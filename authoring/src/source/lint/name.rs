@@ -208,6 +208,7 @@ impl Severity {
         match self {
             Self::Error => false,
             Self::Warning(lint) => lint.follows(),
+            Self::Note => true,
         }
     }
 }

@@ -36,6 +36,8 @@ revoked:
   - {subject: agent-7, issued_before: "2026-11-23T10:00:00Z", because: "INC-2"}
 upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
+  direct_credentials: {refuse: [basic, opaque_bearer]}
+  strip: [cookie]
 "#;
 
 /// The modulus of RFC 7515, appendix A.2, with another exponent.
@@ -406,6 +408,27 @@ fn a_comment_allows_what_is_meant_beside_it_or_above_it_and_no_other() {
     assert_eq!(with("", "  # check: allow command_unused\n  # for the record\n"), 0);
     assert_eq!(with("  # check: allow when_wide", ""), 1);
     assert_eq!(with("", "  # check: allow command_unused\n\n"), 1, "the comment stands elsewhere");
+}
+
+#[test]
+fn the_ways_round_a_session_are_noted() {
+    let noted = |from: &str, to: &str| {
+        let raised = raised(POLICY, from, to);
+        assert!(raised.iter().all(|(code, _)| *code == Some("way_round")), "{raised:?}");
+        raised.into_iter().map(|(_, line)| line).collect::<Vec<_>>()
+    };
+    let credential = "credential: {header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}";
+    assert_eq!(noted("  strip: [cookie]\n", ""), [credential]);
+    assert_eq!(noted("[cookie]", "[Cookie]"), NOTHING);
+    // Where the credential takes its place, with what needs no session alone.
+    assert_eq!(noted("[basic, opaque_bearer]", "[basic]"), [credential]);
+    let all_granted =
+        POLICY.replace("unmediated: [health]\n", "").replace("allow: [orders.list,", "allow: [health, orders.list,");
+    assert_eq!(raised(&all_granted, "[basic, opaque_bearer]", "[basic]"), []);
+    assert_eq!(noted("[cookie]", "[cookie, authorization]"), NOTHING);
+    let in_query = "credential: {query: key, value: \"${env:ORDERS_TOKEN}\"}";
+    assert_eq!(noted(credential, in_query), [in_query]);
+    assert_eq!(noted(credential, "credential: {basic: {user: u, password: \"${env:ORDERS_TOKEN}\"}}"), NOTHING);
 }
 
 #[test]

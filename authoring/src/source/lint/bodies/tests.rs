@@ -28,6 +28,8 @@ grants:
     allow: [delete]
 upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
+  direct_credentials: {refuse: [basic, opaque_bearer]}
+  strip: [cookie]
   echoed_credential: cut
 "#;
 
