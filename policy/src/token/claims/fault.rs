@@ -125,7 +125,9 @@ impl Invalid {
                 limits::TOKEN_COMMANDS
             ),
             Wanted::Details => {
-                "it must be a list of objects (RFC 9396), those of type `chaperone` with `actions` and, perhaps, `locations` alone".to_owned()
+                "it must be a list of objects (RFC 9396), those of type `chaperone` with `actions` and, perhaps, `locations` and \
+                 `arguments_sha256` (64 hex digits in lower case) alone"
+                    .to_owned()
             }
             Wanted::Status => "it must be `{status_list: {uri, idx}}` with a `uri` that the policy lists".to_owned(),
         };
