@@ -20,8 +20,10 @@ const NONE: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caa
 
 fn policy_document() -> Value {
     let mut document = document();
-    document["commands"]["base"] = json!({"mcp": {"path": "/mcp", "methods": ["ping", "tools/list", "completion/complete", "GET"]}});
-    document["commands"]["delete"] = json!({"mcp": {"path": "/mcp", "tools": ["delete"], "prompts": ["ask"], "resources": ["docs:a"]}});
+    document["commands"]["base"] =
+        json!({"mcp": {"path": "/mcp", "methods": ["ping", "tools/list", "completion/complete", "GET"]}});
+    document["commands"]["delete"] =
+        json!({"mcp": {"path": "/mcp", "tools": ["delete"], "prompts": ["ask"], "resources": ["docs:a"]}});
     document["commands"]["read"] = json!({"mcp": {"path": "/mcp", "tools": ["read"]}});
     document["grants"][0]["allow"] = json!(["base", "delete", "read", "orders.list"]);
     document
@@ -108,7 +110,11 @@ fn only_a_call_with_those_arguments_is_listed() {
         (json!([bound]), message("prompts/get", &json!({"name": "ask", "arguments": {"id": 7}})), "allowed"),
         (json!([bound]), message("resources/read", &json!({"uri": "docs:a"})), "command_not_in_token"),
         (none, message("resources/read", &json!({"uri": "docs:a"})), "command_not_in_token"),
-        (json!([bound, detail("base", None)]), message("completion/complete", &json!({"ref": {"type": "ref/prompt", "name": "ask"}})), "command_not_in_token"),
+        (
+            json!([bound, detail("base", None)]),
+            message("completion/complete", &json!({"ref": {"type": "ref/prompt", "name": "ask"}})),
+            "command_not_in_token",
+        ),
         (json!([detail("base", Some(NONE))]), message("ping", &json!({})), "command_not_in_token"),
         // Of another command, beside one without a bound, and twice.
         (json!([bound, read]), message("tools/call", &json!({"name": "read", "arguments": {"id": 8}})), "allowed"),
@@ -215,7 +221,8 @@ fn a_denial_names_what_is_missing() {
     assert_eq!(told["error"]["data"]["authorization_details"], json!([detail("delete", None)]));
     // The record says the same.
     let record: Value =
-        serde_json::from_str(&send(&document, &claims, &delete(&json!({"id": 7}))).exchange.record(&End::default()).unwrap()).unwrap();
+        serde_json::from_str(&send(&document, &claims, &delete(&json!({"id": 7}))).exchange.record(&End::default()).unwrap())
+            .unwrap();
     assert_eq!(record["unmapped"]["mcp"]["messages"][0]["arguments_sha256"], SEVEN);
     let Some(CheckStep::TokenCommands { details, arguments, .. }) =
         send(&document, &claims, &delete(&json!({"id": 7}))).explanation.seen.last().cloned()
@@ -278,7 +285,8 @@ fn a_list_shows_what_can_be_called_with_some_arguments() {
         "resourceTemplates": named("uriTemplate", &["docs:{page}"]),
     }});
     let now = context(&policy, Timestamp::from_seconds(NOW));
-    let shown: Value = serde_json::from_slice(&sent.exchange.answer_piece(listed.to_string().as_bytes(), true, &worker, &now)).unwrap();
+    let shown: Value =
+        serde_json::from_slice(&sent.exchange.answer_piece(listed.to_string().as_bytes(), true, &worker, &now)).unwrap();
     let result = json!({"tools": [{"name": "delete"}], "prompts": [{"name": "ask"}], "resources": [], "resourceTemplates": []});
     assert_eq!(shown["result"], result);
 }

@@ -21,7 +21,9 @@ impl Exchange {
         let (Some(answers), Some(session)) = (&mut judged.answers, &judged.session) else { return piece.to_vec() };
         let (admission, latest) = (judged.admission.as_ref(), worker.latest());
         let may_see = |command: &str, kind: NameKind| {
-            admission.zip(context.newest.rules()).is_some_and(|(admission, rules)| admission.may_see(rules, command, kind, latest))
+            admission
+                .zip(context.newest.rules())
+                .is_some_and(|(admission, rules)| admission.may_see(rules, command, kind, latest))
         };
         answers.piece(piece, last, &session.claims, &may_see)
     }

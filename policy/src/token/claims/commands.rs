@@ -107,7 +107,8 @@ fn authorization_details(value: &Value, audiences: &[String]) -> Result<Option<V
         }
         let actions = members.get("actions").filter(|actions| actions.is_array()).ok_or(wrong)?;
         let actions = patterns(actions).map_err(|_| wrong)?;
-        let arguments = members.get(ARGUMENTS).map(|written| written.as_str().and_then(TextSha256::parse).ok_or(wrong)).transpose()?;
+        let arguments =
+            members.get(ARGUMENTS).map(|written| written.as_str().and_then(TextSha256::parse).ok_or(wrong)).transpose()?;
         let here = match members.get("locations") {
             None => true,
             Some(locations) => {

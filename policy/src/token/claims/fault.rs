@@ -118,7 +118,10 @@ impl Invalid {
         let wanted = match self.wanted {
             Wanted::Time => "it must be a NumericDate (RFC 7519 §2): seconds from 1970 to the year 9999".to_owned(),
             Wanted::Text => {
-                format!("it must be a text of 1 to {} bytes, each `%`, `,` and what is not ASCII counted in its escapes", limits::AUDIT_VALUE_BYTES)
+                format!(
+                    "it must be a text of 1 to {} bytes, each `%`, `,` and what is not ASCII counted in its escapes",
+                    limits::AUDIT_VALUE_BYTES
+                )
             }
             Wanted::Commands => format!(
                 "it must be a list of at most {} names of commands or beginnings with `*`, or a text of such with spaces between them",
