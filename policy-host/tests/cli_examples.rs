@@ -14,10 +14,11 @@ use std::{
 };
 
 /// Each example and its requests.
-const EXAMPLES: [(&str, &str); 6] = [
+const EXAMPLES: [(&str, &str); 7] = [
     ("agent-orders", "order.jsonl"),
     ("elevated-engineer", "night.jsonl"),
     ("mcp-agent", "desk.jsonl"),
+    ("mcp-approval", "desk.jsonl"),
     ("service-account", "day.jsonl"),
     ("third-party-support", "shift.jsonl"),
     ("vendor-support", "ticket.jsonl"),

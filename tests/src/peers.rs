@@ -11,6 +11,7 @@ use crate::{access_log::AccessLog, envoy, install, root, scenario::Scenario, tar
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -164,6 +165,25 @@ impl Server {
         Self::started("mcp-example-server", command).await
     }
 
+    /// Starts the broker of an example, which signs with this private JWK and asks whoever [says](Self::say) something to it.
+    ///
+    /// # Panics
+    /// When it does not listen in time; the message ends with what it said.
+    pub async fn broker(file: &Path, key: &Path) -> Self {
+        let mut command = Command::new(Sdk::Two.python());
+        command.arg(file).arg(key).arg("0").stdin(Stdio::piped());
+        Self::started("mcp-example-broker", command).await
+    }
+
+    /// Types a line at its terminal.
+    ///
+    /// # Panics
+    /// When it reads none any more.
+    pub fn say(&mut self, line: &str) {
+        let terminal = self.process.child.stdin.as_mut().expect("its standard input is open");
+        writeln!(terminal, "{line}").expect("it reads what is typed");
+    }
+
     async fn started(name: &str, mut command: Command) -> Self {
         let mut process = Process::start(name, &mut command);
         let port = process
@@ -180,6 +200,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it wrote to its terminal.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.process.output("stdout")
     }
 
     /// What it said on its standard error, for the message of a failure.

@@ -116,6 +116,12 @@ impl Scenario {
         self.key.kid()
     }
 
+    /// The key itself, for a process that signs with it.
+    #[must_use]
+    pub fn private_jwk(&self) -> Value {
+        self.key.private_jwk()
+    }
+
     /// Signs exactly these bytes.
     #[must_use]
     pub fn signed(&self, header: &[u8], claims: &[u8]) -> String {

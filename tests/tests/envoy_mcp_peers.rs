@@ -112,17 +112,15 @@ async fn a_denied_client_goes_on() {
     }
 }
 
-/// The example, as its README shows it.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_example_s_agent_is_told_what_it_may() {
-    let dir = root().join("examples/mcp-agent");
-    let (scenario, credential) = (Scenario::new(), ("TICKETS_TOKEN", "the-tickets-credential"));
-    let server = Server::of_example(&dir.join("server.py"), credential).await;
-    let mut policy = files::policy(&dir.join("policy.yaml")).unwrap().value().clone();
+/// The helpdesk of the examples behind an Envoy with the policy of one of them, whose broker has the scenario's key.
+async fn helpdesk(example: &str, scenario: &Scenario) -> (Server, Envoy) {
+    let credential = ("TICKETS_TOKEN", "the-tickets-credential");
+    let server = Server::of_example(&root().join("examples/mcp-agent/server.py"), credential).await;
+    let mut policy = files::policy(&root().join("examples").join(example).join("policy.yaml")).unwrap().value().clone();
     // The broker's keys are fetched from a cluster that the shipped wiring does not have.
     policy["tokens"]["issuers"][0]["keys"] = scenario.policy()["tokens"]["issuers"][0]["keys"].clone();
     let setup = Setup {
-        name: "mcp-example",
+        name: example,
         policy: &policy,
         wasm: wasm::chaperone(),
         upstream: server.address(),
@@ -131,14 +129,48 @@ async fn the_example_s_agent_is_told_what_it_may() {
         other_settings: &[],
     };
     let envoy = Envoy::start(setup).await;
+    (server, envoy)
+}
+
+/// A token of the examples' broker, with one claim more.
+fn token_of_the_examples(scenario: &Scenario, name: &str, claim: Value) -> String {
     let claims = scenario.claims_text("s-1").replace("\"orders\"", "\"tickets\"");
-    let mut triage: Value = serde_json::from_str(&claims).unwrap();
-    triage["role"] = json!("triage");
+    let mut claims: Value = serde_json::from_str(&claims).unwrap();
+    claims[name] = claim;
     let header = json!({"alg": "ES256", "kid": scenario.key_id(), "typ": "session+jwt"}).to_string();
-    let token = scenario.signed(header.as_bytes(), triage.to_string().as_bytes());
+    scenario.signed(header.as_bytes(), claims.to_string().as_bytes())
+}
+
+/// The example, as its README shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_s_agent_is_told_what_it_may() {
+    let (dir, scenario) = (root().join("examples/mcp-agent"), Scenario::new());
+    let (server, envoy) = helpdesk("mcp-agent", &scenario).await;
+    let token = token_of_the_examples(&scenario, "role", json!("triage"));
     let said = peers::run(Sdk::Two, &dir.join("agent.py"), &[&peers::url(envoy.address())], &token).await;
     let readme = std::fs::read_to_string(dir.join("README.md")).unwrap();
     assert!(said.lines().count() > 5 && readme.contains(&said), "{said}\n{}", server.log());
+}
+
+/// The example, as its README shows it: what a person agrees to is done, once its broker has said so in a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_s_person_agrees_to_one_call_and_not_to_another() {
+    let (dir, scenario) = (root().join("examples/mcp-approval"), Scenario::new());
+    let (server, envoy) = helpdesk("mcp-approval", &scenario).await;
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), scenario.private_jwk().to_string()).unwrap();
+    let mut broker = Server::broker(&dir.join("broker.py"), key.path()).await;
+    broker.say("yes");
+    broker.say("no");
+    let own = json!([{"type": "chaperone", "actions": ["mcp.base", "tickets.search", "tickets.read"]}]);
+    let token = token_of_the_examples(&scenario, "authorization_details", own);
+    let urls = [peers::url(envoy.address()), format!("http://{}", broker.address())];
+    let said = peers::run(Sdk::Two, &dir.join("agent.py"), &urls.each_ref().map(String::as_str), &token).await;
+    let readme = std::fs::read_to_string(dir.join("README.md")).unwrap();
+    let asked: String = broker.said().lines().skip(1).map(|line| format!("{line}\n")).collect();
+    let log = format!("{said}\n{asked}\n{}\n{}", broker.log(), server.log());
+    assert!(said.lines().count() > 5 && readme.contains(&said), "{log}");
+    assert!(asked.lines().count() == 2 && asked.lines().all(|line| readme.contains(line)), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

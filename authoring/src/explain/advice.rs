@@ -96,7 +96,15 @@ pub(super) fn about(reason: Reason, command: Option<&str>, seen: &[CheckStep], n
             "begin anew: what a server gave to one session is good in that session alone, with what was added to it"
         }
         Reason::AnswerUnreadable => "look at the target: what it answered is not a list that could be read",
-        Reason::CommandNotInToken => "ask the issuer for a token that lists the command; the policy never widens that list",
+        Reason::CommandNotInToken => {
+            if let Some(CheckStep::TokenCommands { arguments: Some(digest), .. }) = last {
+                return format!(
+                    "ask the issuer for a token that lists the command, or the command with arguments_sha256 {digest} (this call's); \
+                     the policy never widens that list"
+                );
+            }
+            "ask the issuer for a token that lists the command; the policy never widens that list"
+        }
         Reason::CommandNotGranted => return not_granted(command, nearest),
         Reason::TransferNotAllowed => return carried(last),
         Reason::InteractiveUse => "call it from a program: the grant says `use: machine`, and the request has what browsers send",

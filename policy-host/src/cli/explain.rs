@@ -332,12 +332,13 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
         }
         CheckStep::Handle { kind } => ("handle", format!("{kind}: not given to this session")),
         CheckStep::Command { command } => ("command", or_none(command)),
-        CheckStep::TokenCommands { claim, details, required, listed: _ } => {
+        CheckStep::TokenCommands { claim, details, arguments, required, listed: _ } => {
             let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|list| format!("{name} [{}]", list.join(", ")));
             let lists: Vec<String> =
                 [list("claim", claim), list("authorization_details", details)].into_iter().flatten().collect();
             let none = if *required { "none, and the policy requires one" } else { "none, and the policy requires none" };
-            ("token's list", if lists.is_empty() { none.to_owned() } else { lists.join("; ") })
+            let asked = arguments.as_ref().map_or_else(String::new, |digest| format!("; asked with arguments_sha256 {digest}"));
+            ("token's list", if lists.is_empty() { none.to_owned() } else { format!("{}{asked}", lists.join("; ")) })
         }
         CheckStep::Direct { kind } => ("direct", format!("{kind}: the target's own credential")),
         CheckStep::Grants { granted_by, ends, browser } => (

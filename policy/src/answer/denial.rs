@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::commands::mcp::message::{Fault, Faulty, Id};
 use crate::commands::mcp::rpc;
 use crate::commands::mcp::version::Version;
+use crate::decide::asked::Asked;
 use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
@@ -15,6 +16,7 @@ use crate::http::rpc::Rpc;
 use crate::primitives::limits;
 use crate::primitives::reason::{Challenge, Reason};
 use crate::rules::policy::Rules;
+use crate::token::claims::ARGUMENTS;
 use crate::token::keys::Algorithm;
 
 /// A denial: the request goes nowhere, the client gets this answer.
@@ -62,20 +64,22 @@ impl Denial {
     }
 
     /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
-    /// scope (RFC 6750 §3), in the body as RFC 9396 details.
-    pub(crate) fn naming(mut self, command: Option<&str>) -> Self {
-        let Some(command) = command.filter(|_| matches!(self.reason, Reason::CommandNotInToken | Reason::CommandNotGranted))
-        else {
-            return self;
-        };
+    /// scope (RFC 6750 §3), in the body as RFC 9396 details, there with the arguments that it was denied for.
+    pub(crate) fn naming(mut self, missing: Option<&Asked>) -> Self {
+        let asked = missing.filter(|_| matches!(self.reason, Reason::CommandNotInToken | Reason::CommandNotGranted));
+        let Some(Asked { command, arguments }) = asked else { return self };
         if let Some((_, challenge)) = self.response.headers.iter_mut().find(|(name, _)| name == "www-authenticate") {
             challenge.push_str(&format!(", scope=\"{command}\""));
         }
         if self.is_problem
             && let Ok(Value::Object(mut body)) = serde_json::from_slice(&self.response.body)
         {
-            body.insert("command".to_owned(), command.into());
-            body.insert("authorization_details".to_owned(), json!([{"type": "chaperone", "actions": [command]}]));
+            let mut detail = json!({"type": "chaperone", "actions": [&**command]});
+            if let (Some(detail), Some(arguments)) = (detail.as_object_mut(), arguments) {
+                detail.insert(ARGUMENTS.to_owned(), arguments.to_string().into());
+            }
+            body.insert("command".to_owned(), (&**command).into());
+            body.insert("authorization_details".to_owned(), json!([detail]));
             self.response.body = Value::Object(body).to_string().into();
         }
         self

@@ -299,8 +299,8 @@ fn push_calls(answers: &Answers, line: &mut Line) {
             push_visible(&mut shown, name.as_bytes());
             line.member(kind, &shown);
         }
-        if let Some(digest) = &called.arguments_sha256 {
-            line.member(r#","arguments_sha256":"#, digest);
+        if let Some(digest) = called.arguments_digest() {
+            line.member(r#","arguments_sha256":"#, &digest.to_string());
         }
         line.raw("}");
     }

@@ -4,9 +4,11 @@ mod totals;
 
 use std::rc::{Rc, Weak};
 
+use crate::commands::mcp::endpoint::NameKind;
+use crate::decide::asked::Commands;
 use crate::decide::authenticate::reauthenticate;
 use crate::decide::binding;
-use crate::decide::check::{Findings, authorize_command, has_status, is_live, may_use};
+use crate::decide::check::{Findings, authorize_command, has_status, is_live, may_see};
 use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
 use crate::http::rpc::Rpc;
 use crate::primitives::reason::Reason;
@@ -45,30 +47,6 @@ enum Known {
     /// Its session; what it asks for is in a body that has not come.
     Session,
     Commands,
-}
-
-/// Names of what a request asks for: one command nearly always.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Commands {
-    One(Option<Rc<str>>),
-    Several(Rc<[Rc<str>]>),
-}
-
-impl Commands {
-    /// All that a body asks for.
-    pub(crate) fn of(names: Vec<Rc<str>>) -> Self {
-        match <[Rc<str>; 1]>::try_from(names) {
-            Ok([one]) => Self::One(Some(one)),
-            Err(several) => Self::Several(several.into()),
-        }
-    }
-
-    fn names(&self) -> &[Rc<str>] {
-        match self {
-            Self::One(one) => one.as_slice(),
-            Self::Several(several) => several,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -125,7 +103,7 @@ impl Admission {
     /// The name of its command; `None` where it is none, or several.
     pub(crate) fn command(&self) -> Option<&str> {
         match &self.commands {
-            Commands::One(one) => one.as_deref(),
+            Commands::One(one) => one.as_ref().map(|asked| &*asked.command),
             Commands::Several(_) => None,
         }
     }
@@ -134,10 +112,10 @@ impl Admission {
         &self.commands
     }
 
-    /// May its session use the command of this name under these rules? Nobody's session may use none.
-    pub(crate) fn may_use(&self, rules: &Rules, command: &str, latest: Timestamp) -> bool {
+    /// May its session see what is a command of this name under these rules? Nobody's session may see none.
+    pub(crate) fn may_see(&self, rules: &Rules, command: &str, kind: NameKind, latest: Timestamp) -> bool {
         match &self.basis {
-            Basis::Session(Authenticated { session, .. }) => may_use(rules, session, command, latest),
+            Basis::Session(Authenticated { session, .. }) => may_see(rules, session, command, kind, latest),
             Basis::Unmediated | Basis::Observed(_) => false,
         }
     }
@@ -267,12 +245,13 @@ impl Admission {
         because: &mut Option<String>,
     ) -> Result<(), Reason> {
         // Gone from the policy is what it has no command for.
-        let commands: Vec<_> = self.commands.names().iter().map_while(|name| rules.command(name)).collect();
-        let commands = if commands.len() == self.commands.names().len() { commands.as_slice() } else { &[] };
+        let asked = self.commands.all();
+        let commands: Vec<_> = asked.iter().map_while(|asked| asked.under(rules)).collect();
+        let commands = if commands.len() == asked.len() { commands.as_slice() } else { &[] };
         match &mut self.basis {
             Basis::Observed(reason) => Err(*reason),
             Basis::Unmediated => match commands.first() {
-                Some((_, command)) if command.unmediated => Ok(()),
+                Some(asked) if asked.command.unmediated => Ok(()),
                 Some(_) => Err(Reason::TokenMissing),
                 None => Err(Reason::UnknownCommand),
             },

@@ -52,8 +52,8 @@ pub(crate) struct Withheld {
     pub(crate) names: Vec<String>,
 }
 
-/// What is asked of each entry that a list could show: may the session use it now?
-pub(crate) type MayUse<'m> = &'m dyn Fn(&str) -> bool;
+/// What is asked of each entry that a list could show: may the session see what is a command of this name, of this kind?
+pub(crate) type MaySee<'m> = &'m dyn Fn(&str, NameKind) -> bool;
 
 impl Answers {
     /// Of what was let through; `enforced`: and is not only observed.
@@ -110,19 +110,19 @@ impl Answers {
     }
 
     /// Takes a piece of the body, and gives what goes on in its place.
-    pub(crate) fn piece(&mut self, piece: &[u8], last: bool, claims: &Claims, may_use: MayUse<'_>) -> Vec<u8> {
+    pub(crate) fn piece(&mut self, piece: &[u8], last: bool, claims: &Claims, may_see: MaySee<'_>) -> Vec<u8> {
         if self.failed {
             return Vec::new();
         }
         match self.form {
             Form::Unread => piece.to_vec(),
             Form::Unreadable => self.fail(),
-            Form::Json => self.json(piece, last, claims, may_use),
-            Form::Events => self.events(piece, last, claims, may_use),
+            Form::Json => self.json(piece, last, claims, may_see),
+            Form::Events => self.events(piece, last, claims, may_see),
         }
     }
 
-    fn json(&mut self, piece: &[u8], last: bool, claims: &Claims, may_use: MayUse<'_>) -> Vec<u8> {
+    fn json(&mut self, piece: &[u8], last: bool, claims: &Claims, may_see: MaySee<'_>) -> Vec<u8> {
         if self.kept.len().saturating_add(piece.len()) > limits::ANSWER_BYTES {
             if self.must_read() {
                 return self.fail();
@@ -137,7 +137,7 @@ impl Answers {
             return Vec::new();
         }
         let whole = std::mem::take(&mut self.kept);
-        match self.message(&whole, claims, may_use) {
+        match self.message(&whole, claims, may_see) {
             Ok(Some(changed)) => changed.into_bytes(),
             Ok(None) => whole,
             Err(Unreadable) if self.must_read() => self.fail(),
@@ -146,18 +146,18 @@ impl Answers {
     }
 
     /// One message, or a list of them; `None` where nothing in it changes.
-    fn message(&mut self, text: &[u8], claims: &Claims, may_use: MayUse<'_>) -> Result<Option<String>, Unreadable> {
+    fn message(&mut self, text: &[u8], claims: &Claims, may_see: MaySee<'_>) -> Result<Option<String>, Unreadable> {
         let mut value = json::parse(text, limits::ANSWER_JSON_DEPTH).map_err(|_| Unreadable)?;
         let changed = match &mut value {
-            Value::Array(items) => items.iter_mut().try_fold(false, |any, item| Ok(self.one(item, claims, may_use)? | any))?,
+            Value::Array(items) => items.iter_mut().try_fold(false, |any, item| Ok(self.one(item, claims, may_see)? | any))?,
             single @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-                self.one(single, claims, may_use)?
+                self.one(single, claims, may_see)?
             }
         };
         Ok(changed.then(|| value.to_string()))
     }
 
-    fn one(&mut self, message: &mut Value, claims: &Claims, may_use: MayUse<'_>) -> Result<bool, Unreadable> {
+    fn one(&mut self, message: &mut Value, claims: &Claims, may_see: MaySee<'_>) -> Result<bool, Unreadable> {
         let message = message.as_object_mut().ok_or(Unreadable)?;
         let mut changed = false;
         // Told besides: which task a message is about.
@@ -174,10 +174,10 @@ impl Answers {
         for (name, kind) in [("tools", NameKind::Tool), ("prompts", NameKind::Prompt), ("resources", NameKind::Resource)] {
             let Some(listed) = result.get_mut(name) else { continue };
             let listed = listed.as_array_mut().ok_or(Unreadable)?;
-            changed |= self.cut_down(kind, listed, may_use)?;
+            changed |= self.cut_down(kind, listed, may_see)?;
         }
         if let Some(listed) = result.get_mut("resourceTemplates") {
-            changed |= self.cut_down_templates(listed.as_array_mut().ok_or(Unreadable)?, may_use)?;
+            changed |= self.cut_down_templates(listed.as_array_mut().ok_or(Unreadable)?, may_see)?;
         }
         // What is one session's is nobody else's, whoever keeps copies.
         if changed && let Some(scope) = result.get_mut("cacheScope") {
@@ -209,14 +209,14 @@ impl Answers {
         true
     }
 
-    fn cut_down(&mut self, kind: NameKind, listed: &mut Vec<Value>, may_use: MayUse<'_>) -> Result<bool, Unreadable> {
+    fn cut_down(&mut self, kind: NameKind, listed: &mut Vec<Value>, may_see: MaySee<'_>) -> Result<bool, Unreadable> {
         let name = if kind == NameKind::Resource { "uri" } else { "name" };
         let (endpoint, version) = (Rc::clone(&self.calls.endpoint), self.calls.version);
         let (before, mut narrowed) = (listed.len(), false);
         let mut kept = Vec::with_capacity(before);
         for mut item in listed.drain(..) {
             let name = item.get(name).and_then(Value::as_str).ok_or(Unreadable)?;
-            match endpoint.find(kind, name, version).filter(|entry| may_use(&entry.name)) {
+            match endpoint.find(kind, name, version).filter(|entry| may_see(&entry.name, kind)) {
                 Some(entry) => {
                     narrowed |= narrow(entry, &mut item);
                     kept.push(item);
@@ -228,13 +228,13 @@ impl Answers {
         Ok(narrowed || listed.len() < before)
     }
 
-    fn cut_down_templates(&mut self, listed: &mut Vec<Value>, may_use: MayUse<'_>) -> Result<bool, Unreadable> {
+    fn cut_down_templates(&mut self, listed: &mut Vec<Value>, may_see: MaySee<'_>) -> Result<bool, Unreadable> {
         let (endpoint, version) = (Rc::clone(&self.calls.endpoint), self.calls.version);
         let before = listed.len();
         let mut kept = Vec::with_capacity(before);
         for item in listed.drain(..) {
             let template = item.get("uriTemplate").and_then(Value::as_str).ok_or(Unreadable)?;
-            if endpoint.template_meets(template, version, |entry| may_use(&entry.name)) {
+            if endpoint.template_meets(template, version, |entry| may_see(&entry.name, NameKind::Resource)) {
                 kept.push(item);
             } else {
                 self.withheld.note(template);

@@ -7,13 +7,12 @@ use serde_json::Value;
 use crate::commands::mcp::endpoint::{Endpoint, Entry, NameKind};
 use crate::commands::mcp::message::{self, Faulty, HandleKind, Id, Message, TASK, Wanted, encoded};
 use crate::commands::mcp::version::{Version, one};
-use crate::commands::read::Command;
-use crate::commands::router::CommandId;
 use crate::commands::schema::Violation;
+use crate::decide::asked::{Asked, AskedUnder};
 use crate::decide::check::{Findings, authorize_command};
 use crate::decide::trace::{CheckStep, Trace};
 use crate::http::head::{Headers, values};
-use crate::primitives::digest::sha256_hex;
+use crate::primitives::digest::TextSha256;
 use crate::primitives::json::canonical;
 use crate::primitives::reason::Reason;
 use crate::rules::policy::Rules;
@@ -55,8 +54,6 @@ pub(crate) struct Called {
     handles: Vec<message::Handle>,
     /// What the record names: the tool, the prompt or the resource.
     pub(crate) target: Option<(NameKind, String)>,
-    /// SHA-256 in hex of the arguments' canonical form (RFC 8785).
-    pub(crate) arguments_sha256: Option<String>,
     /// It asks for a task, or is about one.
     pub(crate) of_task: bool,
 }
@@ -66,6 +63,8 @@ pub(crate) struct Called {
 struct Found {
     entry: Option<Entry>,
     arguments: Value,
+    /// Of its canonical form (RFC 8785), where there are any. What goes upstream has the same: no handle is in arguments.
+    digest: Option<TextSha256>,
 }
 
 impl Calls {
@@ -91,10 +90,9 @@ impl Calls {
         let called = Called {
             id: None,
             method: None,
-            wants: vec![Found { entry, arguments: Value::Null }],
+            wants: vec![Found::without_arguments(entry)],
             handles: Vec::new(),
             target: None,
-            arguments_sha256: None,
             of_task: false,
         };
         Ok(Self::new(endpoint, version, false, vec![called], Value::Null))
@@ -103,18 +101,6 @@ impl Calls {
     /// All that it asks for.
     fn found(&self) -> impl Iterator<Item = &Found> {
         self.messages.iter().flat_map(|called| &called.wants)
-    }
-
-    /// The commands that it asks for, each once; with `None` for what is none.
-    pub(crate) fn commands(&self) -> Vec<Option<CommandId>> {
-        let mut commands = Vec::new();
-        for found in self.found() {
-            let command = found.entry.as_ref().map(|entry| entry.command);
-            if !commands.contains(&command) {
-                commands.push(command);
-            }
-        }
-        commands
     }
 
     /// Is a list asked for, or may there be one, as on a stream that begins again where it broke off?
@@ -139,15 +125,16 @@ impl Calls {
         self.found().filter_map(|found| found.entry.as_ref()).map(|entry| &entry.name)
     }
 
-    /// Names of its commands, each once.
-    pub(crate) fn names(&self) -> Vec<Rc<str>> {
-        let mut names: Vec<Rc<str>> = Vec::new();
-        for name in self.every_name() {
-            if !names.contains(name) {
-                names.push(Rc::clone(name));
+    /// The commands that it asks for, each once with the same arguments.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        let mut all: Vec<Asked> = Vec::new();
+        for Found { entry, digest, .. } in self.found() {
+            let Some(Entry { name, .. }) = entry else { continue };
+            if !all.iter().any(|asked| asked.arguments == *digest && asked.command == *name) {
+                all.push(Asked { command: Rc::clone(name), arguments: *digest });
             }
         }
-        names
+        all
     }
 
     /// May the session do all of that? The first denial is that of the whole.
@@ -160,14 +147,12 @@ impl Calls {
         findings: &mut Findings,
         trace: &mut impl Trace,
     ) -> Result<(), Reason> {
-        let commands = self.commands();
-        if commands.contains(&None) {
+        if self.found().any(|found| found.entry.is_none()) {
             trace.saw(|| CheckStep::Command { command: None });
             findings.deny(Reason::UnknownCommand, rules)?;
         }
-        let known: Vec<(CommandId, &Command)> =
-            commands.iter().flatten().filter_map(|id| Some((*id, rules.commands.get(id.0 as usize)?))).collect();
-        findings.command = known.first().map(|(id, _)| *id);
+        let known: Vec<AskedUnder<'_>> = self.asked().iter().filter_map(|asked| asked.under(rules)).collect();
+        findings.command = known.first().map(|asked| asked.id);
         if !known.is_empty() {
             authorize_command(rules, session, &known, worker.latest(), findings, trace)?;
         }
@@ -253,12 +238,6 @@ impl Called {
             Wanted::Resource(uri) => Some((NameKind::Resource, uri.clone())),
             Wanted::Method(_) | Wanted::Answer => None,
         });
-        let arguments_sha256 = wants.iter().find_map(|wanted| match wanted {
-            Wanted::Tool { arguments, .. } | Wanted::Prompt { arguments, .. } if !arguments.is_null() => {
-                Some(sha256_hex(&canonical(arguments)))
-            }
-            Wanted::Tool { .. } | Wanted::Prompt { .. } | Wanted::Resource(_) | Wanted::Method(_) | Wanted::Answer => None,
-        });
         let of_task = asks_task || !handles.is_empty() || is_about_task(method.as_deref());
         let found = |wanted: Wanted| {
             let (kind, name, arguments) = match wanted {
@@ -266,16 +245,19 @@ impl Called {
                 Wanted::Prompt { name, arguments } => (NameKind::Prompt, name, arguments),
                 Wanted::Resource(uri) => (NameKind::Resource, uri, Value::Null),
                 Wanted::Method(name) => (NameKind::Method, name, Value::Null),
-                Wanted::Answer => {
-                    return Found { entry: endpoint.find_answers(version).cloned(), arguments: Value::Null };
-                }
+                Wanted::Answer => return Found::without_arguments(endpoint.find_answers(version).cloned()),
             };
             // Methods of HTTP have names of their own, that no message may have.
             let is_none = kind == NameKind::Method && (matches!(name.as_str(), "GET" | "DELETE") || version.lacks(&name));
             let entry = endpoint.find(kind, &name, version).filter(|_| !is_none).cloned();
-            Found { entry, arguments }
+            Found::with(entry, arguments)
         };
-        Self { id, method, wants: wants.into_iter().map(found).collect(), handles, target, arguments_sha256, of_task }
+        Self { id, method, wants: wants.into_iter().map(found).collect(), handles, target, of_task }
+    }
+
+    /// Of its arguments, where it has any.
+    pub(crate) fn arguments_digest(&self) -> Option<TextSha256> {
+        self.wants.iter().find_map(|found| found.digest)
     }
 
     fn is_about_task(&self) -> bool {
@@ -308,6 +290,16 @@ fn is_about_task(method: Option<&str>) -> bool {
 }
 
 impl Found {
+    /// `arguments`: `null` for none.
+    fn with(entry: Option<Entry>, arguments: Value) -> Self {
+        let digest = (!arguments.is_null()).then(|| TextSha256::of(&canonical(&arguments)));
+        Self { entry, arguments, digest }
+    }
+
+    fn without_arguments(entry: Option<Entry>) -> Self {
+        Self::with(entry, Value::Null)
+    }
+
     fn arguments_fit(&self) -> Result<(), Violation> {
         match self.entry.as_ref().and_then(|entry| entry.arguments.as_ref()) {
             Some(schema) if !self.arguments.is_null() => schema.check(&self.arguments),

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use crate::commands::mcp::endpoint::EndpointId;
+use crate::commands::mcp::endpoint::{EndpointId, NameKind};
 use crate::commands::mcp::message::Faulty;
 use crate::commands::read::Command;
 use crate::commands::router::{CommandId, Form, Lookup, Route};
 use crate::commands::schema::Violation;
+use crate::decide::asked::{Asked, AskedUnder};
 use crate::decide::authenticate::authenticate;
 use crate::decide::binding::{self, BindingError, Evidence};
 use crate::decide::calls::Calls;
@@ -33,6 +34,7 @@ use crate::state::seats::{Room, Seat};
 use crate::state::session::{Authenticated, Session};
 use crate::state::sessions::{Ending, StateQuery};
 use crate::state::worker::Worker;
+use crate::token::claims::CommandLists;
 
 #[cfg(any(test, feature = "hold-for-tests"))]
 mod hold_for_tests;
@@ -69,6 +71,8 @@ pub(crate) struct Findings {
     pub(crate) calls: Option<Box<Calls>>,
     /// Why it could not be.
     pub(crate) faulty: Option<Faulty>,
+    /// The first of what it asks for that its token does not list.
+    pub(crate) lacking: Option<Asked>,
     /// Which rule the arguments break.
     pub(crate) violation: Option<Violation>,
     /// Its place among what is under way; of what is denied nobody keeps it.
@@ -221,7 +225,10 @@ pub(crate) fn proceed(
                 findings.calls = Some(calls);
                 authorized?;
             }
-            None => authorize_command(rules, session, command.as_slice(), worker.latest(), findings, trace)?,
+            None => {
+                let asked = command.map(|(id, command)| AskedUnder { id, command, arguments: None });
+                authorize_command(rules, session, asked.as_slice(), worker.latest(), findings, trace)?;
+            }
         }
         may_transfer(rules, findings, trace)?;
         findings.next = Next::Credential;
@@ -256,8 +263,8 @@ fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r
     let grant = findings.grant.and_then(|place| rules.grants.all().get(place));
     let of = |command| grant.and_then(|grant| grant.credentials.of(command)).or_else(|| rules.credentials.of(command));
     let first = of(findings.command);
-    let others = findings.calls.iter().flat_map(|calls| calls.commands()).flatten();
-    if others.map(|command| of(Some(command))).any(|other| other != first) {
+    let others = findings.calls.iter().flat_map(|calls| calls.every_name()).filter_map(|name| rules.command(name));
+    if others.map(|(command, _)| of(Some(command))).any(|other| other != first) {
         return Err(Reason::CredentialUnavailable);
     }
     Ok(first)
@@ -447,7 +454,7 @@ fn goes_on(
 pub(crate) fn authorize_command(
     rules: &Rules,
     session: &Session,
-    commands: &[(CommandId, &Command)],
+    commands: &[AskedUnder<'_>],
     latest: Timestamp,
     findings: &mut Findings,
     trace: &mut impl Trace,
@@ -457,11 +464,14 @@ pub(crate) fn authorize_command(
         // What is none of the commands is in no token and in no grant: nothing is left to check.
         return findings.deny(Reason::UnknownCommand, rules);
     }
-    for (_, command) in commands {
-        trace.saw(|| CheckStep::Command { command: Some(command.name.to_string()) });
-        let listed = is_listed(rules, session, &command.name);
-        trace.saw(|| CheckStep::token_commands(&session.claims.commands, rules.session.token_commands_required, listed));
+    for asked in commands {
+        let name = &asked.command.name;
+        trace.saw(|| CheckStep::Command { command: Some(name.to_string()) });
+        let listed = is_listed(rules, session, |lists| lists.hold(name, asked.arguments));
+        let required = rules.session.token_commands_required;
+        trace.saw(|| CheckStep::token_commands(&session.claims.commands, asked.arguments, required, listed));
         if !listed {
+            findings.lacking.get_or_insert_with(|| asked.named());
             findings.deny(Reason::CommandNotInToken, rules)?;
         }
     }
@@ -474,18 +484,24 @@ pub(crate) fn authorize_command(
     granted
 }
 
-/// Is the command in each of the token's own lists?
-fn is_listed(rules: &Rules, session: &Session, command: &str) -> bool {
+/// Do the token's own lists hold it? Where it has none it may do without, unless the policy wants one.
+fn is_listed(rules: &Rules, session: &Session, hold: impl FnOnce(&CommandLists) -> bool) -> bool {
     match session.claims.commands.is_absent() {
         true => !rules.session.token_commands_required,
-        false => session.claims.commands.hold(command),
+        false => hold(&session.claims.commands),
     }
 }
 
-/// May the session use the command of this name now, as far as its token and the grants go?
-pub(crate) fn may_use(rules: &Rules, session: &Session, command: &str, latest: Timestamp) -> bool {
-    let Some(command) = rules.command(command) else { return false };
-    is_listed(rules, session, &command.1.name) && is_granted(rules, session, &[command], latest, &mut Findings::default()).is_ok()
+/// Is something of this kind shown to the session, as far as its token and the grants go? What it can be called with under some
+/// arguments or other is; a call of it is judged with its own.
+pub(crate) fn may_see(rules: &Rules, session: &Session, command: &str, kind: NameKind, latest: Timestamp) -> bool {
+    let Some((id, command)) = rules.command(command) else { return false };
+    let listed = is_listed(rules, session, |lists| match kind {
+        NameKind::Tool | NameKind::Prompt => lists.hold_with_some(&command.name),
+        NameKind::Resource | NameKind::Method => lists.hold(&command.name, None),
+    });
+    let asked = AskedUnder { id, command, arguments: None };
+    listed && is_granted(rules, session, &[asked], latest, &mut Findings::default()).is_ok()
 }
 
 /// Is the request's form that of the route, or one of those? An upgrade leaves HTTP behind.
@@ -577,11 +593,11 @@ pub(crate) fn has_status(
 fn is_granted(
     rules: &Rules,
     session: &Session,
-    commands: &[(CommandId, &Command)],
+    commands: &[AskedUnder<'_>],
     latest: Timestamp,
     findings: &mut Findings,
 ) -> Result<(), Reason> {
-    match grant_of(rules, session, commands.iter().map(|(command, _)| *command), latest, &findings.transfer) {
+    match grant_of(rules, session, commands.iter().map(|asked| asked.id), latest, &findings.transfer) {
         Ok(Granted { place, end, transfers, broken }) => {
             findings.grant = Some(place);
             findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));

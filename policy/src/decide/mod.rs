@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod answers;
+pub(crate) mod asked;
 pub(crate) mod authenticate;
 pub(crate) mod binding;
 pub(crate) mod calls;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::http::credentials::Source;
 use crate::http::head::{Head, Headers, values};
 use crate::http::path::CanonicalPath;
+use crate::primitives::digest::TextSha256;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::issuers::Issuer;
@@ -221,8 +222,10 @@ pub enum CheckStep {
     TokenCommands {
         /// The claim `commands`, where it is.
         claim: Option<Vec<String>>,
-        /// The actions in `authorization_details` of our type, where they are.
+        /// The actions in `authorization_details` of our type, where they are, each with the digest of the arguments that it is for.
         details: Option<Vec<String>>,
+        /// The digest of those of the call, where it has any.
+        arguments: Option<String>,
         /// A token without a list is refused.
         required: bool,
         /// The command is in each list that is there.
@@ -410,9 +413,9 @@ impl CheckStep {
         Self::Audience { audiences, accepted: accepted.to_vec() }
     }
 
-    pub(crate) fn token_commands(lists: &CommandLists, required: bool, listed: bool) -> Self {
+    pub(crate) fn token_commands(lists: &CommandLists, asked: Option<TextSha256>, required: bool, listed: bool) -> Self {
         let [claim, details] = lists.texts();
-        Self::TokenCommands { claim, details, required, listed }
+        Self::TokenCommands { claim, details, arguments: asked.map(|digest| digest.to_string()), required, listed }
     }
 }
 

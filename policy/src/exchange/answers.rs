@@ -1,6 +1,7 @@
 //! The part of an exchange that reads what a server answers to what a body asked for.
 
 use super::{Exchange, Stage};
+use crate::commands::mcp::endpoint::NameKind;
 use crate::decide::context::Context;
 use crate::state::worker::Worker;
 
@@ -19,10 +20,12 @@ impl Exchange {
         let Stage::Judged(judged) = &mut self.stage else { return piece.to_vec() };
         let (Some(answers), Some(session)) = (&mut judged.answers, &judged.session) else { return piece.to_vec() };
         let (admission, latest) = (judged.admission.as_ref(), worker.latest());
-        let may_use = |command: &str| {
-            admission.zip(context.newest.rules()).is_some_and(|(admission, rules)| admission.may_use(rules, command, latest))
+        let may_see = |command: &str, kind: NameKind| {
+            admission
+                .zip(context.newest.rules())
+                .is_some_and(|(admission, rules)| admission.may_see(rules, command, kind, latest))
         };
-        answers.piece(piece, last, &session.claims, &may_use)
+        answers.piece(piece, last, &session.claims, &may_see)
     }
 
     /// Says whether pieces have come of which nothing has gone on: a response that ends now, without a last piece, has lost them.

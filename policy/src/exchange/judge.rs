@@ -5,8 +5,9 @@ use std::rc::Rc;
 use super::{Decision, Exchange, Held, Judged, Permit, Stage};
 use crate::answer::denial::Denial;
 use crate::answer::record::{Named, Outcome, RequestFacts};
-use crate::decide::admission::{Admission, Commands, Cut};
+use crate::decide::admission::{Admission, Cut};
 use crate::decide::answers::Answers;
+use crate::decide::asked::{Asked, Commands};
 use crate::decide::calls::Calls;
 use crate::decide::check::{Findings, Place, agrees_on_body, check, place_of, proceed};
 use crate::decide::context::Context;
@@ -149,11 +150,7 @@ impl Exchange {
         let (mut admission, mut cut) = (None, None);
         if !matches!(outcome, Outcome::Denied(_)) {
             let observed = outcome.reason();
-            let commands = match &findings.calls {
-                Some(calls) => Commands::of(calls.names()),
-                None => Commands::One(named.command.clone()),
-            };
-            let mut admitted = Admission::of(&policy, &findings, observed, commands);
+            let mut admitted = Admission::of(&policy, &findings, observed, asked(&findings, named.command.clone()));
             let asked = || still_admits(&mut admitted, &policy, &findings, given, headers, worker, context);
             let mut asked = overtaken.map_or_else(asked, Err);
             if asked.is_ok() {
@@ -208,7 +205,8 @@ impl Exchange {
                 let is_read = findings.calls.is_some() || findings.faulty.is_some();
                 let spoken = Rpc::spoken(headers).filter(|_| !is_read);
                 let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, spoken).retry_after(retry_after);
-                Decision::Refuse(denial.naming(named.command.as_deref()).told_in_json_rpc(&findings))
+                let missing = missing(reason, &mut findings, named.command.clone());
+                Decision::Refuse(denial.naming(missing.as_ref()).told_in_json_rpc(&findings))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();
@@ -360,13 +358,31 @@ fn go_on(
 fn still_waits(policy: &Rc<Policy>, findings: &Findings, worker: &mut Worker, context: &Context<'_>) -> Result<(), Cut> {
     let command = policy.rules().zip(findings.command).and_then(|(rules, command)| rules.commands.get(command.0 as usize));
     let command = command.map(|command| Rc::clone(&command.name));
-    let (observed, commands) = (findings.observed, Commands::One(command));
-    let mut admission = Admission::of(policy, findings, observed, commands);
+    let mut admission = Admission::of(policy, findings, findings.observed, asked(findings, command));
     // What is in a body that has not come yet is nothing that could be denied.
     if findings.endpoint.is_some() && findings.calls.is_none() {
         return admission.stays_live(context.newest, worker);
     }
     admission.reauthorize(context.newest, worker, false)
+}
+
+/// What a request asks for: what is in its body, or the command that its head says.
+fn asked(findings: &Findings, command: Option<Rc<str>>) -> Commands {
+    match &findings.calls {
+        Some(calls) => Commands::of(calls.asked()),
+        None => Commands::of_head(command),
+    }
+}
+
+/// What a broker can be asked for where this was denied: by its arguments where it is the token that lacks it, for a grant knows none.
+fn missing(reason: Reason, findings: &mut Findings, command: Option<Rc<str>>) -> Option<Asked> {
+    match reason {
+        Reason::CommandNotInToken => {
+            let lacking = findings.lacking.take();
+            lacking.or_else(|| asked(findings, command).all().first().cloned())
+        }
+        _ => command.map(|command| Asked { command, arguments: None }),
+    }
 }
 
 /// Asks the newest policy where it is another one, which the proxy may be about to go over to, and everything that was asked
@@ -484,7 +500,7 @@ fn calls_alike(
     let endpoint = rules.endpoint(endpoint).ok_or(Reason::InternalError)?;
     let session = admission.session().cloned().ok_or(Reason::InternalError)?;
     let mut calls = Calls::read(endpoint, body.bytes(), headers).map_err(|_| Reason::BodyMalformed)?;
-    if Commands::of(calls.names()) != *admission.commands() || body.bytes().len() > rules.allowances.body_bytes {
+    if Commands::of(calls.asked()) != *admission.commands() || body.bytes().len() > rules.allowances.body_bytes {
         return Err(Reason::Overloaded);
     }
     let mut anew = Findings::anew(findings.ends, findings.transfer);

@@ -1,4 +1,6 @@
-//! SHA-256 over several parts, and the first bytes of it where those are only compared.
+//! SHA-256 over several parts, and the first bytes of it where those are only compared; that of a text, as others write it.
+
+use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,9 +17,41 @@ pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The SHA-256 of a text, in hex.
-pub(crate) fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of a text, written as 64 hex digits in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TextSha256([u8; 32]);
+
+impl TextSha256 {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
+    /// Reads it in the one spelling that it has; `None` for any other.
+    pub(crate) fn parse(written: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let (pairs, []) = written.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+fn digit(written: u8) -> Option<u8> {
+    match written {
+        b'0'..=b'9' => Some(written - b'0'),
+        b'a'..=b'f' => Some(written - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Display for TextSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// The first half of such a hash.
@@ -29,4 +63,24 @@ pub(crate) fn beginning<const SIZE: usize>(whole: &[u8; 32]) -> [u8; SIZE] {
     let mut first = [0; SIZE];
     first.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sha256_has_one_spelling() {
+        // FIPS 180-4, of the empty text.
+        let written = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(TextSha256::of("").to_string(), written);
+        assert_eq!(TextSha256::parse(written), Some(TextSha256::of("")));
+        let upper = written.to_uppercase();
+        let long = format!("{written}00");
+        let mixed = written.replace('e', "g");
+        let wide = written.replacen("e3", "é", 1);
+        for other in ["", &written[..63], &written[..62], &long, &upper, &mixed, &wide, &written.replacen('e', "+", 1)] {
+            assert_eq!(TextSha256::parse(other), None, "{other}");
+        }
+    }
 }

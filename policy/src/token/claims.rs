@@ -11,7 +11,7 @@ use crate::primitives::ascii::fits_audit_value;
 use crate::primitives::limits;
 use crate::token::confirmation::Confirmation;
 
-pub(crate) use self::commands::CommandLists;
+pub(crate) use self::commands::{ARGUMENTS, CommandLists};
 pub(crate) use self::fault::Invalid;
 pub(crate) use self::paths::{ClaimPath, ClaimPaths, FirstOf};
 
@@ -278,7 +278,7 @@ mod tests {
         let paths = paths(json!({"commands": "scope"}));
         let hold = |scope: Value, command: &str| {
             let all = json!({"sub": "a", "sid": "s", "iat": 100, "exp": 200, "scope": scope});
-            Claims::read(all.as_object().unwrap(), "i", &[], &paths).map(|claims| claims.commands.hold(command))
+            Claims::read(all.as_object().unwrap(), "i", &[], &paths).map(|claims| claims.commands.hold(command, None))
         };
         assert_eq!(hold(json!("openid orders.list  orders.read "), "orders.read"), Ok(true));
         assert_eq!(hold(json!("openid orders.*"), "orders.read"), Ok(true));
@@ -319,7 +319,7 @@ mod tests {
     fn each_list_of_the_token_must_hold_the_command() {
         let hold = |change: Value, command: &str| {
             let said = |invalid: Invalid| ClaimPaths::default().explain(&invalid).split(';').next().unwrap().to_owned();
-            read(change).map(|claims| claims.commands.hold(command)).map_err(said)
+            read(change).map(|claims| claims.commands.hold(command, None)).map_err(said)
         };
         let details = |element: Value| json!({"authorization_details": [element]});
         assert_eq!(hold(json!({}), "orders.list"), Ok(true));

@@ -1,18 +1,18 @@
 //! Answers that come as server-sent events (HTML Living Standard §9.2): each is read when it is whole, and goes on at once.
 
-use super::{Answers, MayUse, Unreadable};
+use super::{Answers, MaySee, Unreadable};
 use crate::primitives::limits;
 use crate::token::claims::Claims;
 
 impl Answers {
-    pub(super) fn events(&mut self, piece: &[u8], last: bool, claims: &Claims, may_use: MayUse<'_>) -> Vec<u8> {
+    pub(super) fn events(&mut self, piece: &[u8], last: bool, claims: &Claims, may_see: MaySee<'_>) -> Vec<u8> {
         self.kept.extend_from_slice(piece);
         let mut out = Vec::with_capacity(piece.len());
         let kept = std::mem::take(&mut self.kept);
         let mut rest = kept.as_slice();
         while let Some((event, after)) = first_event(rest, last) {
             rest = after;
-            match self.event(event, claims, may_use) {
+            match self.event(event, claims, may_see) {
                 Ok(Some(changed)) => out.extend_from_slice(changed.as_bytes()),
                 Ok(None) => out.extend_from_slice(event),
                 Err(Unreadable) if self.must_read() => {
@@ -33,7 +33,7 @@ impl Answers {
     }
 
     /// An event as it goes on; `None` where it goes as it came.
-    fn event(&mut self, event: &[u8], claims: &Claims, may_use: MayUse<'_>) -> Result<Option<String>, Unreadable> {
+    fn event(&mut self, event: &[u8], claims: &Claims, may_see: MaySee<'_>) -> Result<Option<String>, Unreadable> {
         let text = std::str::from_utf8(event).map_err(|_| Unreadable)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = || text.split(['\n', '\r']).filter(|line| !line.is_empty());
@@ -41,7 +41,7 @@ impl Answers {
         if data.iter().all(|line| line.is_empty()) {
             return Ok(None);
         }
-        let Some(changed) = self.message(data.join("\n").as_bytes(), claims, may_use)? else { return Ok(None) };
+        let Some(changed) = self.message(data.join("\n").as_bytes(), claims, may_see)? else { return Ok(None) };
         let mut out = String::with_capacity(text.len());
         for line in lines().filter(|line| data_of(line).is_none()) {
             out.push_str(line);

@@ -118,14 +118,19 @@ impl Invalid {
         let wanted = match self.wanted {
             Wanted::Time => "it must be a NumericDate (RFC 7519 §2): seconds from 1970 to the year 9999".to_owned(),
             Wanted::Text => {
-                format!("it must be a text of 1 to {} bytes, each `%`, `,` and what is not ASCII counted in its escapes", limits::AUDIT_VALUE_BYTES)
+                format!(
+                    "it must be a text of 1 to {} bytes, each `%`, `,` and what is not ASCII counted in its escapes",
+                    limits::AUDIT_VALUE_BYTES
+                )
             }
             Wanted::Commands => format!(
                 "it must be a list of at most {} names of commands or beginnings with `*`, or a text of such with spaces between them",
                 limits::TOKEN_COMMANDS
             ),
             Wanted::Details => {
-                "it must be a list of objects (RFC 9396), those of type `chaperone` with `actions` and, perhaps, `locations` alone".to_owned()
+                "it must be a list of objects (RFC 9396), those of type `chaperone` with `actions` and, perhaps, `locations` and \
+                 `arguments_sha256` (64 hex digits in lower case) alone"
+                    .to_owned()
             }
             Wanted::Status => "it must be `{status_list: {uri, idx}}` with a `uri` that the policy lists".to_owned(),
         };
