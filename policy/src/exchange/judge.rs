@@ -376,13 +376,12 @@ fn asked(findings: &Findings, command: Option<Rc<str>>) -> Commands {
 
 /// What a broker can be asked for where this was denied: by its arguments where it is the token that lacks it, for a grant knows none.
 fn missing(reason: Reason, findings: &mut Findings, command: Option<Rc<str>>) -> Option<Asked> {
-    match reason {
-        Reason::CommandNotInToken => {
-            let lacking = findings.lacking.take();
-            lacking.or_else(|| asked(findings, command).all().first().cloned())
-        }
-        _ => command.map(|command| Asked { command, arguments: None }),
+    if reason != Reason::CommandNotInToken {
+        return command.map(|command| Asked { command, arguments: None });
     }
+    let lacking = findings.lacking.take();
+    // Where the newest policy denied it, it has found that by itself.
+    lacking.or_else(|| asked(findings, command).all().first().cloned())
 }
 
 /// Asks the newest policy where it is another one, which the proxy may be about to go over to, and everything that was asked

@@ -76,10 +76,10 @@ mod tests {
         assert_eq!(TextSha256::of("").to_string(), written);
         assert_eq!(TextSha256::parse(written), Some(TextSha256::of("")));
         let upper = written.to_uppercase();
-        let long = format!("{written}00");
+        let (long, short, odd) = (format!("{written}00"), written.replacen("e3", "", 1), written.replacen('e', "", 1));
         let mixed = written.replace('e', "g");
         let wide = written.replacen("e3", "é", 1);
-        for other in ["", &written[..63], &written[..62], &long, &upper, &mixed, &wide, &written.replacen('e', "+", 1)] {
+        for other in ["", &odd, &short, &long, &upper, &mixed, &wide, &written.replacen('e', "+", 1)] {
             assert_eq!(TextSha256::parse(other), None, "{other}");
         }
     }
