@@ -12,8 +12,8 @@ use serde_json::Value;
 use std::{collections::BTreeSet, fs};
 
 /// Languages of fenced blocks; all others are mistakes. Commands (`sh`) are run by docs_commands.rs, policies and their members
-/// (`yaml`) are compiled here. Nobody looks at `text`, which is for pictures, but at the list of verbs: docs_commands.rs does.
-const LANGUAGES: [&str; 3] = ["text", "yaml", "sh"];
+/// (`yaml`) are compiled here, and JSON is read. Nobody looks at `text`, which is for pictures, but at the list of verbs: docs_commands.rs does.
+const LANGUAGES: [&str; 4] = ["text", "yaml", "sh", "json"];
 
 #[test]
 fn the_readme_is_short() {
@@ -29,6 +29,8 @@ fn every_block_is_of_a_kind_that_a_test_knows() {
     for page in pages::documentation() {
         for block in page.blocks() {
             assert!(LANGUAGES.contains(&block.language), "{}: ```{}\n{}", page.path, block.language, block.text);
+            let is_json = || serde_json::from_str::<Value>(&block.text).is_ok();
+            assert!(block.language != "json" || is_json(), "{}: {}", page.path, block.text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The target's credential is exchanged while Envoy runs, in both ways that docs/deploy.md names.
+//! The target's credential is exchanged while Envoy runs, in both ways that docs/deploy.md names: by the ECDS file, and by SDS with Envoy's own injector.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
@@ -79,19 +79,19 @@ async fn another_value_in_the_file_is_another_credential_and_streams_go_on() {
     next["generation"] = 3.into();
     next["revoked"] = serde_json::json!([{"session": "s-2", "because": "test"}]);
     mesh.envoy.write_ecds_with(&next, wasm::chaperone(), &[(&by_name, &by_value)]);
-    let cut = tokio::time::timeout(Duration::from_secs(20), async { while stream.next().await.is_some_and(|piece| piece.is_ok()) {} });
+    let cut =
+        tokio::time::timeout(Duration::from_secs(20), async { while stream.next().await.is_some_and(|piece| piece.is_ok()) {} });
     cut.await.expect("it is cut");
     let record = mesh.log.record(&stream.audit_id).await;
     assert_eq!(record.record["unmapped"]["ended_by"], "revoked");
 }
 
-/// The two blocks of the page, for this folder.
-fn from_the_page(secrets: &Path) -> (String, String) {
-    let page = fs::read_to_string(root().join("docs/deploy.md")).unwrap();
-    let (_, after) = page.split_once("<!-- test: tests/tests/envoy_credentials.rs -->").expect("the page has the filter");
-    let mut blocks = after.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
-    let filter = blocks.next().unwrap().replace("/etc/envoy/secrets", secrets.to_str().unwrap());
-    (filter, blocks.next().unwrap())
+/// The filter and the secret of the shipped file, for this folder.
+fn shipped(secrets: &Path) -> (String, String) {
+    let file = fs::read_to_string(root().join("envoy/credential-injector.yaml")).unwrap();
+    let (filter, secret) = file.split_once("---\n").expect("two documents");
+    assert!(filter.contains("/etc/envoy/secrets"));
+    (filter.replace("/etc/envoy/secrets", secrets.to_str().unwrap()), secret.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn a_secret_that_envoy_watches_is_set_on_what_the_filter_lets_through() {
     let target = target().await;
     let secrets = root().join("target").join("envoy-runs").join("credential-sds-secrets");
     fs::create_dir_all(&secrets).unwrap();
-    let (filter, secret) = from_the_page(&secrets);
+    let (filter, secret) = shipped(&secrets);
     let write = |value: &str| {
         assert!(secret.contains("Bearer the-credential"));
         let next = secrets.join(".next");
