@@ -54,7 +54,6 @@ async fn until(mesh: &Mesh, call: &Call, before: &str, after: &str) {
         in_a_row = if given == after { in_a_row + 1 } else { 0 };
         assert!(began.elapsed() < Duration::from_secs(20), "still {given}");
     }
-    println!("exchanged after {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

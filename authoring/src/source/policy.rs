@@ -263,11 +263,9 @@ pub(super) fn credentials(policy: &Value) -> impl Iterator<Item = (String, &Valu
     let of_grants = grants.filter_map(|(index, grant)| Some((format!("/grants/{index}/credential"), grant.get("credential")?)));
     let all =
         policy.pointer("/upstream/credential").map(|one| ("/upstream/credential".to_owned(), one)).into_iter().chain(of_grants);
-    all.flat_map(|(pointer, one)| match one {
-        Value::Array(several) => {
-            several.iter().enumerate().map(|(index, one)| (format!("{pointer}/{index}"), one)).collect::<Vec<_>>()
-        }
-        one => vec![(pointer, one)],
+    all.flat_map(|(pointer, one)| match one.as_array() {
+        Some(several) => several.iter().enumerate().map(|(index, one)| (format!("{pointer}/{index}"), one)).collect::<Vec<_>>(),
+        None => vec![(pointer, one)],
     })
 }
 

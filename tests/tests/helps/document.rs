@@ -165,7 +165,7 @@ const FORMS: Table<31> = [
     ("/tokens/issuers/0/claims/session", "leave the member out, or say what it holds", "session: sid, ", "session: [], ", ""),
 ];
 
-const MEMBERS: Table<13> = [
+const MEMBERS: Table<25> = [
     ("/grnats", "did you mean `grants`?", "grants:", "grnats:", "grants:"),
     (
         "/generations",
@@ -221,7 +221,7 @@ const MEMBERS: Table<13> = [
         "name `upstream.credential`, or leave this out",
         "  credential: {header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}\n  echoed_credential: cut",
         "  echoed_credential: cut",
-        "  {}",
+        "  forward_token: false",
     ),
     (
         "/upstream/credential/value",
@@ -232,7 +232,7 @@ const MEMBERS: Table<13> = [
     ),
     (
         "/upstream/credential",
-        "for example `value: \"Bearer ${env:ORDERS_TOKEN}\"`",
+        "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable",
         "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
         "{header: authorization}",
         "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
@@ -243,6 +243,90 @@ const MEMBERS: Table<13> = [
         "{header: authorization, value",
         "{header: host, value",
         "{header: x-api-key, value",
+    ),
+    (
+        "/upstream/direct_credentials/refuse/2",
+        "for example `{header: x-api-key}`",
+        "{refuse: [basic, opaque_bearer]}",
+        "{refuse: [basic, opaque_bearer, {}]}",
+        "{refuse: [basic, opaque_bearer, {header: x-api-key}]}",
+    ),
+    (
+        "/upstream/direct_credentials/refuse/0",
+        "write `basic`, `opaque_bearer` or `{header: x-api-key}`",
+        "{refuse: [basic, opaque_bearer]}",
+        "{refuse: [7]}",
+        "{refuse: [basic]}",
+    ),
+    (
+        "/upstream/direct_credentials",
+        "write `direct_credentials: {refuse: [basic, opaque_bearer, {header: x-api-key}]}`",
+        "{refuse: [basic, opaque_bearer]}",
+        "{}",
+        "{refuse: [basic, opaque_bearer, {header: x-api-key}]}",
+    ),
+    (
+        "/upstream/credential",
+        "write `direct_credentials: {refuse: [basic, opaque_bearer]}` in `upstream`, with each header that the target takes a key in",
+        "  direct_credentials: {refuse: [basic, opaque_bearer]}\n",
+        "",
+        "  direct_credentials: {refuse: [basic, opaque_bearer]}\n",
+    ),
+    (
+        "/upstream/credential",
+        "write `strip: [cookie]` in `upstream`, or make sure that the target takes none",
+        "  strip: [cookie]\n",
+        "",
+        "  strip: [cookie]\n",
+    ),
+    (
+        "/upstream/credential/query",
+        "give it to the target in a header, or log `%PATH(NQ)%` or the filter's record in its place",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{query: key, value: \"${env:ORDERS_TOKEN}\"}",
+        "{header: x-api-key, value: \"${env:ORDERS_TOKEN}\"}",
+    ),
+    (
+        "/upstream/credential/query",
+        "name a parameter such as `query: api_key`: letters, digits, `-`, `.` and `_`",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{query: \"a b\", value: \"${env:ORDERS_TOKEN}\"}",
+        "{query: api_key, value: \"${env:ORDERS_TOKEN}\"}",
+    ),
+    (
+        "/upstream/credential/1",
+        "name each command in one `for`, and leave `for` out of one item at the most",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "[{header: authorization, value: \"${env:ORDERS_TOKEN}\"}, {header: x-api-key, value: \"${env:ORDERS_TOKEN}\"}]",
+        "[{header: authorization, value: \"${env:ORDERS_TOKEN}\"}, {for: [orders.list], header: x-api-key, value: \"${env:ORDERS_TOKEN}\"}]",
+    ),
+    (
+        "/upstream/credential",
+        "say where it goes: leave one of them out",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{header: authorization, query: key, value: \"${env:ORDERS_TOKEN}\"}",
+        "{header: authorization, value: \"${env:ORDERS_TOKEN}\"}",
+    ),
+    (
+        "/upstream/credential/basic/password",
+        "write `password: \"${env:ORDERS_PASSWORD}\"` and give the proxy that environment variable",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{basic: {user: reporting, password: hunter2}}",
+        "{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
+    ),
+    (
+        "/upstream/credential/basic/user",
+        "write `user: reporting`, or `user: \"${env:ORDERS_USER}\"`",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{basic: {user: \"a:b\", password: \"${env:ORDERS_PASSWORD}\"}}",
+        "{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
+    ),
+    (
+        "/upstream/credential/value",
+        "write `{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}`",
+        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
+        "{value: x, basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
+        "{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
     ),
     (
         "/upstream/credential/exchange",

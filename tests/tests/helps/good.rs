@@ -36,6 +36,8 @@ revoked:
 upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
   echoed_credential: cut
+  direct_credentials: {refuse: [basic, opaque_bearer]}
+  strip: [cookie]
 limits: {token_bytes: 9000}
 audit: {header_prefix: x-orders-}
 end_session_when: {denials: {count: 5, within: 1m}, context_changes: [source_address], source_prefix: 24}
@@ -62,4 +64,6 @@ grants:
     allow: [orders.read]
 upstream:
   credential: {header: authorization, value: "Bearer ${env:ORDERS_TOKEN}"}
+  direct_credentials: {refuse: [basic, opaque_bearer]}
+  strip: [cookie]
 "#;

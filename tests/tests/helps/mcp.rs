@@ -25,6 +25,8 @@ grants:
     allow: [mcp.base, tickets.docs, tickets.search]
 upstream:
   credential: {header: authorization, value: "Bearer ${env:TICKETS_TOKEN}"}
+  direct_credentials: {refuse: [basic, opaque_bearer]}
+  strip: [cookie]
 limits: {body_bytes: 9000}
 "#;
 
