@@ -137,11 +137,12 @@ fn a_body_that_is_too_much_is_denied_however_it_came() {
     );
     let body = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"read_ticket","arguments":{"id":"t-1"}}}"#;
     let reply = json!({"headers": [["content-type", "application/json"]], "body": "{}"});
+    let (first, second) = body.split_at(20);
     let lines = [
         message(&json!({"body": body})),
         message(&json!({"body": body, "reply": reply})),
-        message(&json!({"chunks": [&body[..20], &body[20..]]})),
-        message(&json!({"chunks": [&body[..20], &body[20..]], "reply": reply})),
+        message(&json!({"chunks": [first, second]})),
+        message(&json!({"chunks": [first, second], "reply": reply})),
     ];
     let folder = folder("answers-too-much", &[limit], &lines);
     let (text, _) = replay(&folder, "next.yaml", &[]);
