@@ -30,9 +30,13 @@ fn request(method: &str, path: &str, claims: Option<Value>) -> Value {
 }
 
 fn explain(args: &[&str], input: &str) -> Output {
+    explain_under(POLICY, args, input)
+}
+
+fn explain_under(policy: &str, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy-host"));
-    command.args(["explain", "--policy", POLICY]).args(args).arg("-");
-    command.env("ORDERS_TOKEN", "the-api-credential").env_remove("CHAPERONE_WASM");
+    command.args(["explain", "--policy", policy]).args(args).arg("-");
+    command.env("ORDERS_TOKEN", "the-api-credential").env("TICKETS_TOKEN", "x").env_remove("CHAPERONE_WASM");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -98,6 +102,20 @@ fn a_command_that_the_token_does_not_list() {
     let claims =
         claims(json!({"commands": ["orders.list"], "authorization_details": [{"type": "chaperone", "actions": ["orders.*"]}]}));
     insta::assert_snapshot!(shown(&request("GET", "/v1/orders/7", Some(claims)), 1));
+}
+
+/// Both digests are shown: the one that the call has, and the one that somebody has agreed to.
+#[test]
+fn a_call_that_the_token_lists_with_other_arguments() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mcp-approval");
+    let desk = fs::read_to_string(format!("{example}/desk.jsonl")).unwrap();
+    let output = explain_under(&format!("{example}/policy.yaml"), &[], desk.lines().nth(3).unwrap());
+    let (shown, agreed) = (text(&output.stdout), "f935efb75c39c6b20d259962bc6c05b128931579b7af4146963278491d160675");
+    let asked = "63ab2b3685a117a563425cd6bf7c38149dc7a70b8e13111fdef6f07a1a136c8a";
+    let list = format!("tickets.delete with arguments_sha256 {agreed}]; asked with arguments_sha256 {asked}");
+    assert!(output.status.code() == Some(1) && shown.contains(&list), "{shown}");
+    let advice = format!("a token that lists the command, or the command with arguments_sha256 {asked} (this call's)");
+    assert!(shown.contains(&advice), "{shown}");
 }
 
 #[test]
