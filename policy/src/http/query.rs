@@ -1,12 +1,20 @@
 //! The query of a target (RFC 3986 §3.4), as parameters.
 
+use crate::http::edits::same_name;
+
 /// A target with one more parameter in its query, in the place of whatever has that name already.
 pub(crate) fn with_parameter(path: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
     let (path, query) = match path.iter().position(|byte| *byte == b'?') {
         Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
         None => (path, [].as_slice()),
     };
-    let is_it = |pair: &[u8]| percent_decoded(pair.split(|byte| *byte == b'=').next().unwrap_or_default()) == name.as_bytes();
+    let is_it = |pair: &[u8]| {
+        let decoded = percent_decoded(pair.split(|byte| *byte == b'=').next().unwrap_or_default());
+        // Some servers take names in any case, make `_` of what is no letter or digit, pass over what is blank before them, or take
+        // `name[]` for one of several.
+        let own = decoded.trim_ascii().split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
+        same_name(own, name)
+    };
     // Some servers take `;` for `&`.
     let others = query.split(|byte| *byte == b'&').filter(|pair| !pair.split(|byte| *byte == b';').any(is_it));
     let mut all = path.to_vec();
@@ -74,10 +82,26 @@ mod tests {
         assert_eq!(with("/v1?"), format!("/v1?{ours}"));
         assert_eq!(with("/v1?a=1&&b"), format!("/v1?a=1&b&{ours}"));
         assert_eq!(with("/v1?q=a?b"), format!("/v1?q=a?b&{ours}"));
-        for theirs in ["api_key=x", "api_key", "api%5fkey=x", "api%5Fkey=x", "%61pi_key=x", "a=1;api_key=x", "api_key;a=1"] {
+        for theirs in [
+            "api_key=x",
+            "api_key",
+            "api%5fkey=x",
+            "api%5Fkey=x",
+            "%61pi_key=x",
+            "a=1;api_key=x",
+            "api_key;a=1",
+            "API_KEY=x",
+            "api.key=x",
+            "api+key=x",
+            "+api_key=x",
+            "%20api_key=x",
+            "api_key[]=x",
+            "api_key%5B0%5D=x",
+            "api_key%00=x",
+        ] {
             assert_eq!(with(&format!("/v1?{theirs}&b=2&{theirs}")), format!("/v1?b=2&{ours}"), "{theirs}");
         }
-        for another in ["API_KEY=x", "api_key2=x", "api+key=x", "xapi_key=x", "a=api_key"] {
+        for another in ["api_key2=x", "apikey=x", "xapi_key=x", "a=api_key", "[api_key]=x"] {
             assert_eq!(with(&format!("/v1?{another}")), format!("/v1?{another}&{ours}"));
         }
     }
