@@ -183,6 +183,20 @@ fn a_manifest_of_istio_is_checked_and_warnings_point_into_it() {
 }
 
 #[test]
+fn the_ways_round_are_noted_where_they_are_asked_for() {
+    let said = check(Path::new("."), &["--ways-round", "--deny-warnings", EXAMPLE]);
+    assert_eq!(said.status.code(), Some(0), "notes deny nothing");
+    let notes = text(&said.stderr);
+    assert!(notes.contains("way_round") && notes.contains("`cookie`") && notes.ends_with("2 notes\n"), "{notes}");
+    let json = check(Path::new("."), &["--ways-round", "--format", "json", EXAMPLE]);
+    let list: Vec<Value> = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(
+        list.iter().all(|note| note["severity"] == "note" && note["code"] == "way_round" && note["line"].is_u64()),
+        "{list:#?}"
+    );
+}
+
+#[test]
 fn what_is_shipped_raises_nothing() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut checked = 0;

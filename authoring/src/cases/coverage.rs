@@ -105,7 +105,11 @@ fn can_give(policy: &Value, reason: Reason) -> bool {
         "idle" => policy.pointer("/session/idle_timeout").is_some(),
         "calls_exceeded" => of_grant("calls"),
         "call_out_of_order" => of_grant("after"),
-        "credential_unavailable" | "credential_echoed" => policy.pointer("/upstream/credential").is_some(),
+        "credential_unavailable" | "credential_echoed" => {
+            policy.pointer("/upstream/credential").is_some() || of_grant("credential")
+        }
+        "direct_credential" => policy.pointer("/upstream/direct_credentials").is_some(),
+        "interactive_use" => of_grant("use"),
         _ => true,
     }
 }

@@ -141,6 +141,13 @@ impl Findings {
         self
     }
 
+    /// What is left without notes.
+    #[must_use]
+    pub fn without_notes(mut self) -> Option<Self> {
+        self.0.retain(|finding| finding.severity != Severity::Note);
+        Self::new(self.0)
+    }
+
     /// Each of them, in the order of the document.
     #[must_use]
     pub fn list(&self) -> &[Finding] {

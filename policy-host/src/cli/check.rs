@@ -21,6 +21,9 @@ pub(crate) struct Check {
     /// What the policy is for: istio and envoy-gateway know their limits. By default what its manifest is for, else envoy.
     #[arg(long, value_enum)]
     target: Option<For>,
+    /// Note the ways round a session that a policy with a credential leaves open, too: where they lead is the target's to say.
+    #[arg(long)]
+    ways_round: bool,
     /// Exit with 1 when there are warnings.
     #[arg(long)]
     deny_warnings: bool,
@@ -44,8 +47,8 @@ fn help() -> String {
   helm template ./chart | policy-host check -
   kubectl get wasmplugin -A -o yaml | policy-host check - --policy-name agent-orders
 
-Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not. Notes say
-which ways round a session a policy with a credential leaves open, and deny nothing.
+Exits with 0 when the filter would take the policy (with warnings: 1 under --deny-warnings), with 3 when it would not.
+Notes (--ways-round) never do that.
 An Envoy bootstrap that takes its policy from elsewhere is checked for what keeps one caller from filling the proxy.
 A comment allows a warning where it is meant, beside it or on the lines right above it:
   # check: allow command_unused
@@ -86,6 +89,7 @@ impl Check {
         // What a broken policy would lose is not known.
         let old = old.filter(|_| policy.is_some());
         let lost = old.and_then(|old| document.against(&old, Timestamp::now()));
+        let findings = if self.ways_round { findings } else { findings.and_then(Findings::without_notes) };
         let findings = match (findings, lost) {
             (Some(findings), Some(lost)) => Some(findings.and(lost)),
             (findings, lost) => findings.or(lost),

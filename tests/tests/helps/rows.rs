@@ -87,7 +87,7 @@ pub(crate) fn check(folder: &Path, text: &str, row: &Row, arguments: &[&str]) ->
         process::{Command, Stdio},
     };
     let mut command = Command::new(chaperone_tests::command::policy_host());
-    command.args(["check", "-", "--format", "json"]).args(arguments);
+    command.args(["check", "-", "--format", "json", "--ways-round"]).args(arguments);
     if let Some(old) = &row.against {
         let path = folder.join("old.yaml");
         std::fs::write(&path, old).unwrap();
