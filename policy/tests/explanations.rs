@@ -84,10 +84,12 @@ fn an_allowed_request_has_seen_every_check_and_a_grant_that_holds() {
     seen.sort_unstable();
     seen.dedup();
     let unseen: Vec<&str> = Reason::ALL.into_iter().filter(|reason| !seen.contains(reason)).map(Reason::code).collect();
-    // Without a policy there is nothing to see; and this one ends no sessions, counts no calls, and looks into no bodies.
-    const OTHERS: [&str; 12] = [
+    // Without a policy there is nothing to see; and this one refuses no direct credentials, ends no sessions, counts no calls, and looks
+    // into no bodies.
+    const OTHERS: [&str; 13] = [
         "no_policy",
         "internal_error",
+        "direct_credential",
         "session_ended",
         "idle",
         "body_too_large",
