@@ -118,15 +118,16 @@ impl Line {
     /// When it is not one JSON object with the contract's members and types.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
         let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| bad(&error, text, &MEMBERS))?;
-        let place_of_reply = raw.reply.and_then(|reply| text.find(reply.get()).map(|at| at..at + reply.get().len()));
-        let in_reply = |at: usize| place_of_reply.as_ref().is_some_and(|place| place.contains(&at));
-        let wrong = |member: &str, message: &str, help: &str| {
-            let mut found = text.match_indices(&format!("\"{member}\"")).map(|(at, _)| at).collect::<Vec<_>>().into_iter();
-            BadLine {
-                offset: found.find(|at| !in_reply(*at)).unwrap_or(0),
-                message: format!("`{member}` {message}"),
-                help: Some(help.to_owned()),
-            }
+        // It is a part of the line itself.
+        let place_of_reply = raw.reply.map(|reply| {
+            let at = reply.get().as_ptr().addr() - text.as_ptr().addr();
+            at..at + reply.get().len()
+        });
+        let in_reply = |at: &usize| place_of_reply.as_ref().is_some_and(|place| place.contains(at));
+        let wrong = |member: &str, message: &str, help: &str| BadLine {
+            offset: text.match_indices(&format!("\"{member}\"")).map(|(at, _)| at).find(|at| !in_reply(at)).unwrap_or(0),
+            message: format!("`{member}` {message}"),
+            help: Some(help.to_owned()),
         };
         let pieces = pieces(raw.body, raw.body_base64, raw.chunks);
         let pieces = pieces.map_err(|(member, message, help)| wrong(member, message, help))?;

@@ -37,6 +37,7 @@ pub mod stages;
 pub mod tls_front;
 pub mod upstream;
 pub mod wasm;
+pub mod wiring;
 
 use std::path::{Path, PathBuf};
 

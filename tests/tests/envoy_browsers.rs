@@ -10,6 +10,7 @@ use chaperone_tests::{
     scenario::{CREDENTIAL, Scenario},
     upstream::Upstream,
     wasm,
+    wiring::ROUTER,
 };
 use policy_host::{
     files,
@@ -155,7 +156,6 @@ async fn a_preflight_is_answered_and_everything_else_needs_its_session() {
 
 /// The cors filter behind ours, where meshes put it.
 fn behind(text: String) -> String {
-    const ROUTER: &str = "                  - name: envoy.filters.http.router\n";
     let (before, rest) = text.split_once("                  - name: envoy.filters.http.cors\n").expect("the cors filter");
     let (cors, ours) = rest.split_once("                  # Then the filter").expect("what comes next");
     let (ours, router) = ours.split_once(ROUTER).expect("the router");

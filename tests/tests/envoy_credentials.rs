@@ -11,6 +11,7 @@ use chaperone_tests::{
     scenario::{CREDENTIAL, Scenario},
     upstream::{Answer, Upstream},
     wasm,
+    wiring::ROUTER,
 };
 use std::{
     fs,
@@ -119,10 +120,9 @@ async fn a_secret_that_envoy_watches_is_set_on_what_the_filter_lets_through() {
         other_settings: &[],
     };
     let before_the_router = |_: &Path, bootstrap: String| {
-        let router = "                  - name: envoy.filters.http.router\n";
         let indented: String = filter.lines().map(|line| format!("                  {line}\n")).collect();
-        assert_eq!(bootstrap.matches(router).count(), 1);
-        bootstrap.replace(router, &format!("{indented}{router}"))
+        assert_eq!(bootstrap.matches(ROUTER).count(), 1);
+        bootstrap.replace(ROUTER, &format!("{indented}{ROUTER}"))
     };
     let envoy = Envoy::start_as(setup, &before_the_router, &["--disable-hot-restart"]).await;
     let log = AccessLog(envoy.access_log());

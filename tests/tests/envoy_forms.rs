@@ -9,6 +9,7 @@ use chaperone_tests::{
     scenario::Scenario,
     upstream::{Answer, Upstream},
     wasm,
+    wiring::{IN_HTTP2, ROUTER, TO_GRPC},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -259,27 +260,6 @@ async fn what_is_cut_before_its_answer_is_told_in_its_form() {
 
 const BEFORE: &str =
     "                  # First in the chain: nothing sees, changes or answers a request before the filter does.\n";
-const BEHIND: &str = "                  - name: envoy.filters.http.router\n";
-
-/// Two of Envoy's own filters, the one for gRPC-Web and the one for Connect.
-const FILTERS: &str = r#"                  - name: envoy.filters.http.grpc_web
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
-                  - name: envoy.filters.http.connect_grpc_bridge
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.connect_grpc_bridge.v3.FilterConfig
-"#;
-
-/// They make gRPC of calls, which needs a target that is spoken to in HTTP/2.
-const UPSTREAM: [&str; 2] = [
-    "          use_downstream_protocol_config:               # HTTP/1.1 stays HTTP/1.1, and gRPC keeps its trailers
-            http_protocol_options: {}
-            http2_protocol_options: {}
-",
-    "          explicit_http_config: {http2_protocol_options: {}}
-",
-];
-
 /// A mesh with these filters at a place of the chain. What the target answers to `x-file` is a file, and may not be passed on.
 async fn mesh_with_filters(name: &str, place: &str, scenario: &Scenario, forms: &[&str]) -> Mesh {
     let mut policy = policy(scenario, forms);
@@ -288,8 +268,8 @@ async fn mesh_with_filters(name: &str, place: &str, scenario: &Scenario, forms: 
         Some(_) => Answer::grpc(b"pong").header("content-disposition", "attachment"),
         None => Answer::grpc(b"pong"),
     });
-    let filters = format!("{FILTERS}{place}");
-    let settings = [(place, filters.as_str()), (UPSTREAM[0], UPSTREAM[1])];
+    let filters = format!("{TO_GRPC}{place}");
+    let settings = [(place, filters.as_str()), IN_HTTP2];
     Mesh::with(name, &policy, upstream.await, wasm::chaperone(), &settings).await
 }
 
@@ -304,7 +284,7 @@ async fn behind_the_filter_envoys_own_make_grpc_of_what_was_judged() {
     let scenario = Scenario::new();
     let token = scenario.token("s-1");
     let forms = ["grpc_web", "grpc_web_text", "connect", "connect_get"];
-    let mesh = mesh_with_filters("forms-behind", BEHIND, &scenario, &forms).await;
+    let mesh = mesh_with_filters("forms-behind", ROUTER, &scenario, &forms).await;
     for protocol in Protocol::ALL {
         for (word, kind) in translated() {
             let (reply, entry) = mesh.observe(&call(GET, kind).bearer(&token), protocol).await;

@@ -8,6 +8,7 @@ use chaperone_tests::{
         rpc::{self, Call, Conversation},
     },
     scenario::{Scenario, now},
+    wiring::{IN_HTTP2, ROUTER, TO_GRPC},
 };
 use serde_json::{Value, json};
 use std::{
@@ -249,23 +250,9 @@ async fn before_a_server_of_all_forms() {
 /// Behind the filter Envoy's own make gRPC of what was judged. They do not know JSON in gRPC-Web.
 #[tokio::test(flavor = "multi_thread")]
 async fn before_a_server_of_grpc_alone() {
-    const ROUTER: &str = "                  - name: envoy.filters.http.router\n";
-    const FILTERS: &str = r#"                  - name: envoy.filters.http.grpc_web
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
-                  - name: envoy.filters.http.connect_grpc_bridge
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.connect_grpc_bridge.v3.FilterConfig
-"#;
-    const AS_CALLED: &str =
-        "          use_downstream_protocol_config:               # HTTP/1.1 stays HTTP/1.1, and gRPC keeps its trailers
-            http_protocol_options: {}
-            http2_protocol_options: {}
-";
-    const HTTP2: &str = "          explicit_http_config: {http2_protocol_options: {}}\n";
-    let filters = format!("{FILTERS}{ROUTER}");
+    let filters = format!("{TO_GRPC}{ROUTER}");
     let clients = CLIENTS.into_iter().filter(|client| client.form != "grpc_web" || !client.is("json")).collect();
-    let scene = Scene::start("rpc-grpc", &["--grpc"], &[(ROUTER, filters.as_str()), (AS_CALLED, HTTP2)], clients).await;
+    let scene = Scene::start("rpc-grpc", &["--grpc"], &[(ROUTER, filters.as_str()), IN_HTTP2], clients).await;
     scene.converse().await;
     scene.revoke().await;
 }

@@ -62,18 +62,21 @@ pub fn explain(
     let mut exchange = Exchange::begin(Rc::clone(&policy));
     let context = Context { now, newest: &policy, verifier: &RustCrypto };
     let (mut decision, mut explanation) = exchange.explain(&head, &mut worker, &context);
-    let was_held = matches!(decision, chaperone_policy::Decision::Hold(_));
-    if let chaperone_policy::Decision::Hold(Need::Body { most_bytes }) = decision {
-        let whole = Given::Body(WholeBody::of_ended(&request.body));
-        let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
-        exchange.request_bytes(request.body.len() as u64);
-        decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
-    }
-    // What did not say how long it is shows it when it comes.
+    exchange.request_bytes(request.body.len() as u64);
     let mut cut = None;
-    if !was_held && matches!(decision, chaperone_policy::Decision::Forward(_)) && !request.body.is_empty() {
-        exchange.request_bytes(request.body.len() as u64);
-        cut = exchange.recheck(&mut worker, &context, true);
+    match decision {
+        chaperone_policy::Decision::Hold(Need::Body { most_bytes }) => {
+            let whole = Given::Body(WholeBody::of_ended(&request.body));
+            let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
+            decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
+        }
+        // What did not say how long it is shows it when it comes.
+        chaperone_policy::Decision::Forward(_) if !request.body.is_empty() => {
+            cut = exchange.recheck(&mut worker, &context, true);
+        }
+        chaperone_policy::Decision::Forward(_)
+        | chaperone_policy::Decision::Refuse(_)
+        | chaperone_policy::Decision::Hold(Need::Credential) => {}
     }
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) if cut.is_some() => Decision::Deny,

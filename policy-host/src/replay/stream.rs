@@ -128,9 +128,7 @@ impl Stream {
         let response = traffic.response.map(|headers| Response { headers, body: traffic.response_body });
         let trap = worker.vm().trap().cloned();
         let exchange = host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap };
-        // Coverage and the reason of a cut are in parts of the record that an outcome does not take from it.
-        let record = exchange.property("session_audit").and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let mut outcome = Outcome { record, ..outcome(&exchange) };
+        let mut outcome = outcome(&exchange);
         // What was let through, and then answered in the upstream's stead, has ended no other way; and where the filter says so itself,
         // something stands in the place of what upstream said.
         let ended = outcome.record.as_ref().is_some_and(|record| record.pointer("/unmapped/ended_by").is_some());

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::http::credentials::after_scheme;
 use crate::http::edits::same_name;
-use crate::http::head::Headers;
+use crate::http::head::{Headers, begins};
 use crate::primitives::json;
 use crate::primitives::limits;
 use crate::rules::upstream::Direct;
@@ -60,13 +60,9 @@ impl Mark {
         }
     }
 
-    /// The first that there is.
-    pub(crate) fn find(headers: &Headers<'_>) -> Option<Self> {
-        headers.iter().find_map(|(name, value)| Self::of(name, value))
-    }
-
-    fn of(name: &[u8], value: &[u8]) -> Option<Self> {
-        let begins = |known: &str| name.get(..known.len()).is_some_and(|part| part.eq_ignore_ascii_case(known.as_bytes()));
+    /// That a field of a head is.
+    pub(crate) fn of(name: &[u8], value: &[u8]) -> Option<Self> {
+        let begins = |known: &str| begins(name, known);
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.first()?.to_ascii_lowercase() {
             b's' if begins("sec-fetch-") => {
@@ -131,7 +127,7 @@ mod tests {
             (b"sec-websocket-key", b"x", None),
         ];
         for (name, value, mark) in marks {
-            assert_eq!(Mark::find(&[(name, value)]).map(Mark::name), mark, "{name:?}");
+            assert_eq!(Mark::of(name, value).map(Mark::name), mark, "{name:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::decide::check::Findings;
 use crate::decide::direct::Mark;
 use crate::decide::trace::{CheckStep, Trace};
-use crate::http::head::{Headers, Request, values};
+use crate::http::head::{Headers, Request, begins, values};
 use crate::http::rpc::Rpc;
 use crate::primitives::reason::Reason;
 use crate::rules::grants::{SessionBytes, Transfers};
@@ -132,18 +132,14 @@ impl Transfer {
 
     /// By a request's head. `body`: something follows it.
     pub(crate) fn of(headers: &Headers<'_>, request: &Request<'_>, body: bool) -> Self {
-        let mut transfer = Self {
-            mark: Mark::find(headers),
-            spoken: Rpc::spoken(headers),
-            of_head: request.method == b"HEAD",
-            ..Self::default()
-        };
+        let mut transfer = Self { spoken: Rpc::spoken(headers), of_head: request.method == b"HEAD", ..Self::default() };
         let mut types = Types::default();
         let (mut disposition, mut resumable, mut coded) = (false, false, false);
         for (name, value) in headers {
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-            let begins = |known: &str| name.get(..known.len()).is_some_and(|part| part.eq_ignore_ascii_case(known.as_bytes()));
+            let begins = |known: &str| begins(name, known);
             types.see(name, value);
+            transfer.mark = transfer.mark.or_else(|| Mark::of(name, value));
             transfer.ranged |= is("range") || is("if-range");
             disposition |= is("content-disposition");
             // tus 1.0, IETF resumable uploads (both `upload-…`), and the ways of Google's APIs.

@@ -62,7 +62,7 @@ pub(crate) struct Strip {
     pub(crate) enforced: bool,
     /// Where tokens are; none when they are forwarded.
     pub(crate) tokens: Vec<Source>,
-    /// The headers that credentials of the upstream go into.
+    /// The headers that credentials of the upstream go into, each once.
     pub(crate) credentials: Vec<String>,
     /// What else never passes.
     pub(crate) further: Vec<String>,

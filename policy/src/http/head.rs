@@ -41,6 +41,11 @@ pub(crate) fn values<'h>(headers: &'h Headers<'h>, name: &'h str) -> impl Iterat
     headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
 }
 
+/// Does the field's name begin so, in any case?
+pub(crate) fn begins(name: &[u8], known: &str) -> bool {
+    name.get(..known.len()).is_some_and(|part| part.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// The only value; `Err` when there are several.
 pub(crate) fn single<'h>(headers: &'h Headers<'h>, name: &'h str) -> Result<Option<&'h [u8]>, Reason> {
     let mut found = values(headers, name);

@@ -253,11 +253,14 @@ impl Rules {
         let mut grants = grants?;
         let of_grants = grants.iter().flat_map(|grant| grant.credentials.all());
         let all_credentials: Vec<_> = credentials.all().chain(of_grants).map(Rc::clone).collect();
+        let mut headers: Vec<&str> = all_credentials.iter().filter_map(|one| one.header()).collect();
+        headers.sort_unstable();
+        headers.dedup();
         let strip = Strip {
             prefix: header_prefix.unwrap_or_else(|| HEADER_PREFIX.to_owned()),
             enforced: mode == Mode::Enforce,
             tokens: if forward_token { Vec::new() } else { carriers(&tokens.sources) },
-            credentials: all_credentials.iter().filter_map(|one| one.header()).map(str::to_owned).collect(),
+            credentials: headers.into_iter().map(str::to_owned).collect(),
             further,
         };
         let (policy_name, revision) = (policy_name?, revision(&value));

@@ -91,8 +91,13 @@ impl PolicyDocument {
 impl Linter<'_> {
     /// Something at this pointer into the policy.
     fn warn(&mut self, lint: Lint, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.find(Severity::Warning(lint), pointer, message, help);
+    }
+
+    /// The same, as bad as this.
+    fn find(&mut self, severity: Severity, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
         let finding = self.document.finding(pointer, message, Some(help.into()));
-        self.found.push(Finding { severity: Severity::Warning(lint), ..finding });
+        self.found.push(Finding { severity, ..finding });
     }
 
     /// Something at this pointer into what carries the policy.

@@ -1,7 +1,7 @@
 //! The ways round a session that a policy with a credential leaves open: notes, as whether they lead anywhere is the target's to say.
 
 use super::{Linter, and, items};
-use crate::source::{Finding, Severity, policy::credentials};
+use crate::source::{Severity, policy::credentials};
 use serde_json::Value;
 
 /// The stable name of these notes.
@@ -18,7 +18,8 @@ impl Linter<'_> {
         };
         let refuses = |kind: &str| items(policy, "/upstream/direct_credentials/refuse").any(|(_, item)| item == kind);
         if !strips("cookie") {
-            self.note(
+            self.find(
+                Severity::Note,
                 &first,
                 "a caller's own `cookie` reaches the target beside its credential: where it opens a session there, that is a way round this one",
                 "write `strip: [cookie]` in `upstream`, or make sure that the target takes none",
@@ -38,23 +39,20 @@ impl Linter<'_> {
         let unmediated = items(policy, "/unmediated").next().is_some();
         if !open.is_empty() && !strips("authorization") && (unmediated || !replaced) {
             let with = if replaced { " of a command that needs no session" } else { "" };
-            self.note(
+            self.find(
+                Severity::Note,
                 &first,
                 format!("a caller's own `authorization: {}`{with} reaches the target: who has its credential goes on without a session", and(&open)),
                 "write `direct_credentials: {refuse: [basic, opaque_bearer]}` in `upstream`, with each header that the target takes a key in",
             );
         }
         for (pointer, _) in given.iter().filter(|(_, credential)| credential.get("query").is_some()) {
-            self.note(
+            self.find(
+                Severity::Note,
                 &format!("{pointer}/query"),
                 "the credential goes into the path: whoever logs `:path` behind the filter, Envoy's access log among them, logs it",
                 "give it to the target in a header, or log `%PATH(NQ)%` or the filter's record in its place",
             );
         }
-    }
-
-    fn note(&mut self, pointer: &str, message: impl Into<String>, help: &str) {
-        let finding = self.document.finding(pointer, message, Some(help.to_owned()));
-        self.found.push(Finding { severity: Severity::Note, ..finding });
     }
 }
