@@ -76,6 +76,17 @@ impl Credential {
         Some(Self::new(header?, parts?))
     }
 
+    /// A bearer token that the proxy itself shows to whom it asks.
+    pub(crate) fn read_bearer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        const HELP: &str = "write \"${env:SSF_TOKEN}\", without `Bearer`, and give the proxy that environment variable";
+        let text = text(value, at, errors, HELP)?;
+        let parsed = parse(&format!("Bearer {text}")).filter(|_| !text.contains(' '));
+        if parsed.is_none() {
+            errors.add_with_help(at, "must hold `${env:NAME}`, and no credential itself", HELP);
+        }
+        Some(Self::new("authorization".to_owned(), parsed?))
+    }
+
     fn new(header: String, parts: Vec<Part>) -> Self {
         let names = parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
