@@ -12,7 +12,7 @@ use crate::rules::credential::Credential;
 use crate::rules::endpoint::{Target, between, read_authority, read_cluster, read_path};
 
 /// Whose events, from where, and for whom.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventsId {
     pub(crate) issuer: Rc<str>,
     pub(crate) target: Rc<Target>,

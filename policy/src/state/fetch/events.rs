@@ -2,17 +2,16 @@
 //! share, and only then, with the next poll, the provider is told that it was taken.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::keys::body;
 use super::schedule::Schedule;
 use super::set::{self, Expected, Fault, Refusal};
 use super::{Answer, Failure, Fetch, News, Post, Ticket};
-use crate::primitives::json;
+use crate::primitives::json::{self, Line};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::events::{Events, EventsId};
@@ -29,9 +28,9 @@ pub(super) struct Poll {
     /// By whose rules what is under way is to be judged.
     asked_by: Option<Weak<Policy>>,
     /// What came of each token, by its `jti`: to be told with the next poll.
-    outcomes: HashMap<String, Outcome>,
+    outcomes: Vec<(String, Outcome)>,
     /// What was told with the one that is under way.
-    told: HashMap<String, Outcome>,
+    told: Vec<(String, Outcome)>,
     /// When the workers have heard of all of that, in the proxy's own time: no poll begins before.
     settled: Duration,
     /// There is something to tell: the next poll is due as soon as it may begin.
@@ -78,20 +77,10 @@ impl Poll {
         self.schedule.begin(ticket, now);
         self.asked_by = Some(Rc::downgrade(policy));
         self.told = self.outcomes.clone();
-        let (mut taken, mut refused) = (Vec::new(), Map::new());
-        for (id, outcome) in &self.told {
-            match outcome {
-                Outcome::Taken => taken.push(id.as_str()),
-                Outcome::Refused(refusal) => {
-                    refused.insert(id.clone(), json!({"err": refusal.code(), "description": refusal.text()}));
-                }
-            }
-        }
-        let body = json!({"maxEvents": limits::EVENTS_A_POLL, "returnImmediately": true, "ack": taken, "setErrs": refused});
         let post = Post {
             content_type: "application/json",
             authorization: authorization.map(<[u8]>::to_vec),
-            body: body.to_string().into_bytes(),
+            body: request(&self.told).into_bytes(),
         };
         Fetch::events(ticket, id, post)
     }
@@ -119,12 +108,12 @@ impl Poll {
         let keys = keys.ok_or(Failure::KeyUnknown)?;
         let checks = Cell::new(limits::EVENTS_A_POLL);
         let expected = Expected { name: &id.issuer, issuer, keys, audience: &id.audience, now, checks: &checks };
-        let (mut outcomes, mut endings, mut new) = (HashMap::new(), Vec::new(), 0);
+        let (mut outcomes, mut endings, mut new) = (Vec::new(), Vec::new(), 0);
         let (mut refused, mut key_unknown) = (Vec::new(), false);
         for (jti, token) in sets {
             // The transmitter has been told, and sends it all the same: it is taken once.
-            if let Some(outcome) = self.told.get(&jti) {
-                outcomes.insert(jti, *outcome);
+            if let Some((_, outcome)) = self.told.iter().find(|(told, _)| *told == jti) {
+                outcomes.push((jti, *outcome));
                 continue;
             }
             let read = match token.as_str() {
@@ -148,7 +137,7 @@ impl Poll {
                 }
             };
             new += 1;
-            outcomes.insert(jti, outcome);
+            outcomes.push((jti, outcome));
         }
         if !endings.is_empty() {
             let written = told.write(&id.issuer, &endings, now).map_err(|Unavailable| Failure::NotShared)?;
@@ -165,6 +154,30 @@ impl Poll {
     pub(super) fn failed(&mut self) {
         self.soon = false;
     }
+}
+
+/// The body of a poll (RFC 8936 §2.4): what is asked for, and what came of the tokens before.
+fn request(told: &[(String, Outcome)]) -> String {
+    let mut line = Line(String::new());
+    line.number(r#"{"maxEvents":"#, limits::EVENTS_A_POLL as u64);
+    line.raw(r#","returnImmediately":true,"ack":["#);
+    let taken = told.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Taken));
+    for (index, (jti, _)) in taken.enumerate() {
+        line.member(if index == 0 { "" } else { "," }, jti);
+    }
+    line.raw(r#"],"setErrs":{"#);
+    let refused = told.iter().filter_map(|(jti, outcome)| match outcome {
+        Outcome::Taken => None,
+        Outcome::Refused(refusal) => Some((jti, refusal)),
+    });
+    for (index, (jti, refusal)) in refused.enumerate() {
+        line.member(if index == 0 { "" } else { "," }, jti);
+        line.member(r#":{"err":"#, refusal.code());
+        line.member(r#","description":"#, refusal.text());
+        line.raw("}");
+    }
+    line.raw("}}");
+    line.0
 }
 
 /// Does this worker poll for all? The one that says so first, until it is gone for as long as its lease.

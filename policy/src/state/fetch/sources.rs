@@ -22,7 +22,7 @@ use crate::token::keys::{KeySet, VerifySignature};
 pub(crate) struct Sources {
     keys: HashMap<KeysId, Source<Published>>,
     lists: HashMap<ListId, Source<List>>,
-    polls: HashMap<EventsId, Poll>,
+    polls: Vec<(EventsId, Poll)>,
     /// Counts the changes of what is held. Whatever was judged before the last one is judged again.
     epoch: u64,
     tickets: u64,
@@ -64,8 +64,8 @@ pub(in crate::state) struct Asker<'w> {
 impl Sources {
     pub(crate) fn new(seed: &[u8; 32]) -> Self {
         let salt = seed.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        let (keys, lists, polls) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { keys, lists, polls, epoch: 0, tickets: 0, salt, counts: FetchCounts::default() }
+        let (keys, lists) = (HashMap::new(), HashMap::new());
+        Self { keys, lists, polls: Vec::new(), epoch: 0, tickets: 0, salt, counts: FetchCounts::default() }
     }
 
     /// Another number means that what is held has changed.
@@ -164,7 +164,8 @@ impl Sources {
 
     fn poll_due(&mut self, policy: &Rc<Policy>, events: &Events, asker: &Asker<'_>, now: Timestamp, due: &mut Due) {
         let id = &events.id;
-        let poll = self.polls.entry(id.clone()).or_default();
+        // Whoever asks holds for the policy first, or nothing is known of its polls.
+        let Some((_, poll)) = self.polls.iter_mut().find(|(known, _)| known == id) else { return };
         let mut failed = |poll: &mut Poll, failure| {
             poll.failed();
             self.counts.polls_failed += 1;
@@ -247,8 +248,8 @@ impl Sources {
         told: &mut Told,
         verifier: &dyn VerifySignature,
     ) -> Option<Report> {
-        let id = self.polls.iter().find(|(_, poll)| poll.schedule.awaits(ticket))?.0.clone();
-        let mut poll = self.polls.remove(&id)?;
+        let place = self.polls.iter().position(|(_, poll)| poll.schedule.awaits(ticket))?;
+        let (id, mut poll) = self.polls.swap_remove(place);
         let policy = poll.asked_by();
         // Without the policy that asked for them, nobody says by whose keys they should be.
         let issuer = policy.as_ref().and_then(|policy| policy.issuers().find(|(name, _)| *name == &*id.issuer));
@@ -275,7 +276,7 @@ impl Sources {
                 report(Err(failure))
             }
         };
-        self.polls.insert(id, poll);
+        self.polls.push((id, poll));
         Some(report)
     }
 
@@ -304,12 +305,12 @@ impl Sources {
     pub(in crate::state) fn awaits(&self, ticket: Ticket) -> bool {
         self.keys.values().any(|source| source.schedule.awaits(ticket))
             || self.lists.values().any(|source| source.schedule.awaits(ticket))
-            || self.polls.values().any(|poll| poll.schedule.awaits(ticket))
+            || self.polls.iter().any(|(_, poll)| poll.schedule.awaits(ticket))
     }
 
     pub(in crate::state) fn hold_for(&mut self, policies: &[Rc<Policy>]) {
         let mut keys: HashMap<KeysId, Source<Published>> = HashMap::new();
-        let (mut lists, mut polls) = (HashMap::new(), HashMap::new());
+        let (mut lists, mut polls) = (HashMap::new(), Vec::<(EventsId, Poll)>::new());
         for (_, issuer) in policies.iter().flat_map(|policy| policy.issuers()) {
             if let Keys::Endpoint(Endpoint { id, .. }) = &issuer.keys
                 && !keys.contains_key(id)
@@ -318,9 +319,10 @@ impl Sources {
                 keys.insert(id.clone(), source);
             }
             if let Some(Events { id, .. }) = &issuer.events
-                && !polls.contains_key(id)
+                && !polls.iter().any(|(kept, _)| kept == id)
             {
-                polls.insert(id.clone(), self.polls.remove(id).unwrap_or_default());
+                let known = self.polls.iter().position(|(known, _)| known == id).map(|place| self.polls.swap_remove(place));
+                polls.push(known.unwrap_or_else(|| (id.clone(), Poll::default())));
             }
             for id in issuer.status.iter().flat_map(|status| status.lists.values()) {
                 if !lists.contains_key(id) {

@@ -9,7 +9,6 @@
 
 mod endings;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ const STAMP: &str = "chaperone/events/1/at";
 /// What one worker knows of it.
 pub(crate) struct Told {
     shared: Option<Rc<dyn SharedState>>,
-    issuers: HashMap<Rc<str>, Heard>,
+    issuers: Vec<(Rc<str>, Heard)>,
     /// The stamp of what was read last.
     stamp: Option<Vec<u8>>,
     /// Counts the changes of what is known here; 0 while nothing is.
@@ -50,7 +49,7 @@ impl Told {
     pub(crate) fn new() -> Self {
         Self {
             shared: None,
-            issuers: HashMap::new(),
+            issuers: Vec::new(),
             stamp: None,
             epoch: 0,
             failed: false,
@@ -75,8 +74,8 @@ impl Told {
     /// From now on what these issuers tell is read. What has been heard of others stays.
     pub(crate) fn listen_to<'i>(&mut self, issuers: impl Iterator<Item = &'i Rc<str>>) {
         for issuer in issuers {
-            if !self.issuers.contains_key(issuer) {
-                self.issuers.insert(Rc::clone(issuer), Heard::default());
+            if !self.issuers.iter().any(|(known, _)| known == issuer) {
+                self.issuers.push((Rc::clone(issuer), Heard::default()));
                 self.stamp = None;
             }
         }
@@ -120,7 +119,7 @@ impl Told {
     /// What has ended the session, by what was read last. An error where that is not known and the policy `listens`.
     pub(crate) fn of<'s>(&self, session: &'s Session) -> Result<Option<&'s Rc<str>>, Unavailable> {
         if session.heard.replace(self.epoch) != self.epoch
-            && let Some(heard) = self.issuers.get(session.claims.issuer.as_str())
+            && let Some((_, heard)) = self.issuers.iter().find(|(issuer, _)| **issuer == *session.claims.issuer)
             && let Some(because) = heard.endings.find(&session.claims)
         {
             let _ = session.told.set(because.into());
