@@ -365,6 +365,19 @@ fn the_provider_is_told_after_all_workers_can_know_and_not_before() {
 }
 
 #[test]
+fn half_a_second_begins_when_it_was_written() {
+    let mut proxy = Proxy::new(1, &listening());
+    let fetch = proxy.due(0).unwrap();
+    proxy.wait(3000);
+    let (jti, set) = event("e-1", &format!("{CAEP}session-revoked"), &subject("agent-7"), 0);
+    proxy.answer(0, &fetch, &answer_of(&[(&jti, set)])).unwrap();
+    proxy.wait(499);
+    assert!(proxy.due(0).is_none());
+    proxy.wait(1);
+    assert_eq!(body(&proxy.due(0).unwrap())["ack"], json!(["e-1"]));
+}
+
+#[test]
 fn what_could_not_be_shared_is_never_told_as_taken() {
     let mut proxy = Proxy::new(1, &listening());
     let fetch = proxy.due(0).unwrap();
@@ -488,7 +501,7 @@ fn whatever_else_is_answered_changes_nothing() {
     proxy.serve(&[(&jti, set)]);
     proxy.wait(500);
     let large = format!("{{\"sets\":{{}},\"x\":\"{}\"}}", "x".repeat(limits::EVENTS_ANSWER_BYTES));
-    for (status, body, expected) in [
+    for (status, text, expected) in [
         (500, "{}", Failure::Status(500)),
         (202, "{\"sets\":{}}", Failure::Status(202)),
         (302, "", Failure::Status(302)),
@@ -503,9 +516,9 @@ fn whatever_else_is_answered_changes_nothing() {
         let fetch = proxy.due(0).expect("it is tried again");
         assert_eq!(body(&fetch)["ack"], json!(["e-1"]));
         let now = proxy.now();
-        let answer = Answer::Response { status, body: body.as_bytes() };
+        let answer = Answer::Response { status, body: text.as_bytes() };
         let report = proxy.workers[0].fetched(fetch.ticket, answer, now, &Marked).unwrap();
-        assert_eq!(report.result(), Err(expected), "{status} {body:.40}");
+        assert_eq!(report.result(), Err(expected), "{status} {text:.40}");
         assert_eq!(proxy.ask(0, &claims()).1, None);
         assert_eq!(proxy.ask(0, &session("agent-7", "s-0", 0)).1, Some(Reason::Revoked), "what has ended has ended");
         // Never later than `every`, and a second at the least.
@@ -518,10 +531,10 @@ fn whatever_else_is_answered_changes_nothing() {
     let lost = proxy.due(0).unwrap();
     proxy.wait(6001);
     let (policy, now) = (Rc::clone(&proxy.policy), proxy.now());
-    assert_eq!(proxy.workers[0].due(&policy, now).lost[0].result(), Err(Failure::NoAnswer));
+    let mut due = proxy.workers[0].due(&policy, now);
+    assert_eq!(due.lost[0].result(), Err(Failure::NoAnswer));
     assert!(!proxy.workers[0].awaits(lost.ticket));
-    proxy.wait(5000);
-    let fetch = proxy.due(0).unwrap();
+    let fetch = due.fetches.pop().expect("at once");
     proxy.answer(0, &fetch, EMPTY).unwrap();
     assert_eq!(proxy.workers[0].fetch_counts().polls_failed, 11);
 }
@@ -608,7 +621,8 @@ fn an_older_event_takes_nothing_back() {
     for (jti, at) in [("e-2", 10), ("e-1", 5)] {
         let (jti, set) = event(jti, &uri, &subject("agent-7"), at);
         proxy.serve(&[(&jti, set)]);
-        assert_eq!(proxy.ask(0, &session("agent-7", "s", 10)).1, Some(Reason::Revoked), "{jti}");
+        // Each another session, of which nothing has been found yet.
+        assert_eq!(proxy.ask(0, &session("agent-7", &jti, 10)).1, Some(Reason::Revoked), "{jti}");
         proxy.told();
         proxy.wait(5000);
     }
