@@ -560,13 +560,13 @@ fn one_worker_polls_until_it_is_gone_and_another_follows() {
     let mut proxy = Proxy::new(3, &listening());
     let (mut polls, mut last) = ([0; 3], None);
     for tick in 0..240 {
-        for worker in 0..3 {
+        for (worker, polls) in polls.iter_mut().enumerate() {
             // Worker 0 is gone after a while.
             if worker == 0 && tick > 120 {
                 continue;
             }
             if let Some(fetch) = proxy.due(worker) {
-                polls[worker] += 1;
+                *polls += 1;
                 last = Some(tick);
                 proxy.answer(worker, &fetch, EMPTY).unwrap();
             }

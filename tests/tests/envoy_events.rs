@@ -291,7 +291,7 @@ async fn whatever_else_the_transmitter_sends_changes_nothing() {
     assert_eq!(status(&mesh, &token).await, 200);
     assert!(open.is_silent().await);
     assert!(mesh.envoy.log().contains("`e-audience`: for somebody else (invalid_audience)"), "{}", mesh.envoy.log());
-    assert!(!mesh.envoy.log().contains(&token[..40]), "no token in the log");
+    assert!(!mesh.envoy.log().contains(token.split('.').nth(1).unwrap()), "no token in the log");
 
     // An event is no session token, and the twin of all of them ends the session.
     let mut as_token = claims("e-token", REVOKED, session("s-1"));
