@@ -22,6 +22,7 @@ pub struct Published {
 enum Page {
     Keys { keys: Vec<TestKey>, key_use: KeyUse },
     List { key: TestKey, most_bytes: usize },
+    Events,
 }
 
 /// What a script has a URL answer.
@@ -44,6 +45,8 @@ pub enum Kind {
     Keys,
     /// A status list.
     List,
+    /// A stream of security events, without any.
+    Events,
 }
 
 impl Published {
@@ -69,6 +72,9 @@ impl Published {
                 self.pages.insert(format!("https://{authority}{path}"), page);
                 self.stranger.get_or_insert(keys.stranger(Algorithm::Es256)?.clone());
             }
+            if let (Some(authority), Some(path)) = (text("/events/authority"), text("/events/path")) {
+                self.pages.insert(format!("https://{authority}{path}"), Page::Events);
+            }
             let uris = issuer.pointer("/status/uris").and_then(Value::as_array).into_iter().flatten();
             let most = issuer.pointer("/status/max_bytes").and_then(Value::as_u64).and_then(|most| usize::try_from(most).ok());
             for uri in uris.filter_map(Value::as_str) {
@@ -92,6 +98,7 @@ impl Published {
             let kind = match page {
                 Page::Keys { .. } => Kind::Keys,
                 Page::List { .. } => Kind::List,
+                Page::Events => Kind::Events,
             };
             (url.as_str(), kind)
         })
@@ -109,6 +116,7 @@ impl Published {
         let page = self.pages.get(url)?;
         let body = match (self.scripts.get(url).unwrap_or(&Script::Own), page) {
             (Script::Plain(status, body), _) => return Some((*status, body.clone())),
+            (Script::Own | Script::OtherKeys | Script::Revoked(_), Page::Events) => r#"{"sets":{}}"#.to_owned(),
             (Script::OtherKeys, Page::Keys { key_use, .. }) => jwks_for(&self.stranger, *key_use).to_string(),
             (Script::Own | Script::Revoked(_), Page::Keys { keys, key_use }) => jwks_for(keys, *key_use).to_string(),
             (Script::Revoked(revoked), Page::List { key, .. }) => {

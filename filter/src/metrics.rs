@@ -26,6 +26,9 @@ pub(crate) struct Metrics {
     lists_fetched: Option<u32>,
     lists_failed: Option<u32>,
     lists_age: Option<u32>,
+    events_taken: Option<u32>,
+    events_refused: Option<u32>,
+    polls_failed: Option<u32>,
     reported: Counts,
     reported_verifications: Verifications,
     reported_fetches: FetchCounts,
@@ -69,6 +72,9 @@ impl Metrics {
             lists_fetched: counter("chaperone.status_lists.fetched"),
             lists_failed: counter("chaperone.status_lists.fetch_failures"),
             lists_age: hostcalls::define_metric(MetricType::Gauge, "chaperone.status_lists.age_seconds"),
+            events_taken: counter("chaperone.events.taken"),
+            events_refused: counter("chaperone.events.refused"),
+            polls_failed: counter("chaperone.events.poll_failures"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
             reported_fetches: FetchCounts::default(),
@@ -127,6 +133,9 @@ impl Metrics {
         add(self.keys_dropped, change(counts.keys_dropped, before.keys_dropped));
         add(self.lists_fetched, change(counts.lists_fetched, before.lists_fetched));
         add(self.lists_failed, change(counts.lists_failed, before.lists_failed));
+        add(self.events_taken, change(counts.events_taken, before.events_taken));
+        add(self.events_refused, change(counts.events_refused, before.events_refused));
+        add(self.polls_failed, change(counts.polls_failed, before.polls_failed));
         self.reported_fetches = counts;
         let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
         for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {

@@ -50,7 +50,7 @@ pub use primitives::reason::Reason;
 pub use primitives::time::{Timestamp, parse_seconds};
 pub use rules::credential::Secret;
 pub use rules::policy::Policy;
-pub use state::fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Post, Report, Ticket};
+pub use state::fetch::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Post, Refusal, Report, Ticket};
 pub use state::lineage::{Heard, Lineage, VmId};
 pub use state::sessions::{LocalState, SharedState, Unavailable};
 pub use state::worker::{Counts, Worker};

@@ -21,8 +21,8 @@ use std::{
 
 /// How far apart the costs under the smallest and the largest policy may be.
 const FLAT: f64 = 1.10;
-/// Bytes of the .wasm: what it had when this was set (2.13 MB), and room for what gives credentials and hears of ended sessions. It is
-/// the reading of documents that grows, which no request runs.
+/// Bytes of the .wasm: what it had when this was set (2.18 MB), and room for what gives credentials. It is the reading of documents,
+/// and of what is fetched, that grows, which no request runs.
 const WASM_BYTES: u64 = 2_300_000;
 
 fn module() -> &'static Module {

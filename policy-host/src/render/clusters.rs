@@ -51,7 +51,8 @@ fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
         let uris = issuer.pointer("/status/uris").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let authorities = uris.filter_map(|uri| uri.strip_prefix("https://")?.split('/').next());
         let lists = authorities.filter_map(|authority| Some((text("/status/cluster")?, authority)));
-        for (cluster, authority) in keys.into_iter().chain(lists) {
+        let events = text("/events/cluster").zip(text("/events/authority"));
+        for (cluster, authority) in keys.into_iter().chain(lists).chain(events) {
             let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
             let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
             let place = with_port.to_ascii_lowercase().parse::<Endpoint>();

@@ -188,7 +188,7 @@ impl Record<'_> {
         line.number(r#","time":"#, facts.at.millis());
         line.number(r#","severity_id":"#, severity);
         line.member(judged, code);
-        let revoked = session.and_then(|session| session.revoked.as_ref()?.as_deref());
+        let revoked = session.and_then(|session| session.because());
         let carried = transfer.filter(|_| code == Reason::TransferNotAllowed.code()).map(TransferRule::name);
         if let Some(because) = cut.map_or(revoked.or(carried), |cut| cut.because.as_deref()) {
             line.member(r#","status_detail":"#, because);

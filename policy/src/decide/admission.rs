@@ -17,7 +17,7 @@ use crate::rules::binding::Bindings;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
 use crate::state::session::{Authenticated, Session};
-use crate::state::sessions::{Ending, StateQuery, Stop};
+use crate::state::sessions::{Ending, StateQuery, Stop, Unavailable};
 use crate::state::worker::Worker;
 
 /// What a permit rests on, for as long as its stream is open.
@@ -166,8 +166,13 @@ impl Admission {
             let Stop { reason, ended_now } = stop;
             Cut { reason, because, policy: Some(rules.label.clone()), ended_now }
         };
+        worker.told.freshen(worker.latest());
         let unchanged = self.is_by(newest) && self.epoch == worker.sources.epoch();
         if unchanged && worker.latest().seconds() < self.over && !self.transfer.must_be_judged() {
+            if let Err(reason) = self.still_has_word(worker) {
+                let because = self.session().and_then(|session| session.because()).map(str::to_owned);
+                return Err(cut(reason.into(), because));
+            }
             return self.stays(rules, worker, moved).map_err(|stop| cut(stop, None));
         }
         let mut findings = Findings::carrying(self.transfer);
@@ -224,6 +229,17 @@ impl Admission {
         {
             worker.sessions.forget_swept(&query);
         }
+        worker.told.refresh(worker.latest());
+    }
+
+    /// `revoked`: what the issuer has told since.
+    fn still_has_word(&self, worker: &Worker) -> Result<(), Reason> {
+        let Basis::Session(Authenticated { session, .. }) = &self.basis else { return Ok(()) };
+        match worker.told.of(session) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(Reason::Revoked),
+            Err(Unavailable) => Err(Reason::InternalError),
+        }
     }
 
     /// `session_ended`, `idle`.
@@ -263,9 +279,10 @@ impl Admission {
                 if !binding::still_holds(&rules.session.bind, self.bound, &authenticated.session.claims, &session.claims) {
                     return Err(Reason::BindingMismatch);
                 }
-                *because = session.revoked.clone().flatten();
                 // The latest instant for both ends of its time: what has begun does not begin again when the clock steps back.
-                is_live(rules, &session, latest, latest, findings, &mut ())?;
+                let live = is_live(rules, &session, latest, worker, findings, &mut ());
+                *because = session.because().map(str::to_owned);
+                live?;
                 has_status(rules, &session, worker, findings, &mut ())?;
                 if known == Known::Commands {
                     authorize_command(rules, &session, commands, latest, findings, &mut ())?;

@@ -124,7 +124,7 @@ fn find_keys<'r, T: Trace>(
     let algorithm = header.algorithm.filter(|_| !header.critical).ok_or(Reason::TokenUnsupported)?;
     if let Some((_, issuer)) = issuer {
         let type_fits = issuer.types.as_ref().is_none_or(|types| header.typ.as_ref().is_some_and(|typ| types.contains(typ)));
-        if !issuer.algorithms.contains(&algorithm) || !type_fits {
+        if !issuer.algorithms.contains(&algorithm) || !type_fits || tells_events(header, payload) {
             return Err(Reason::TokenUnsupported);
         }
     }
@@ -152,6 +152,12 @@ fn find_keys<'r, T: Trace>(
     Ok((name, issuer, candidates))
 }
 
+/// Is it something else that an issuer signs, a security event token or a logout token? It is no session token, whatever types the
+/// policy takes (RFC 8417 §4.6, RFC 8725 §3.12).
+fn tells_events(header: &Header, payload: &Map<String, Value>) -> bool {
+    header.typ.as_deref() == Some("secevent+jwt") || payload.contains_key("events")
+}
+
 /// The check of what is signed, `claims_invalid`; and what the policy makes of it.
 fn open_session(
     rules: &Rules,
@@ -173,5 +179,7 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.session(rules, &claims, payload, now);
     let (key, actor) = (StateKey::default(), Actor::of(&claims));
-    Ok(Session { claims, revoked, status, grants, noted: Cell::new(0), key, actor, tally: OnceCell::new() })
+    let (noted, heard, told, tally) = (Cell::new(0), Cell::new(0), OnceCell::new(), OnceCell::new());
+    let listens = issuer.events.is_some();
+    Ok(Session { claims, revoked, status, grants, noted, key, actor, listens, heard, told, tally })
 }

@@ -32,7 +32,7 @@ use crate::rules::upstream::Direct;
 use crate::state::fetch::Entry;
 use crate::state::seats::{Room, Seat};
 use crate::state::session::{Authenticated, Session};
-use crate::state::sessions::{Ending, StateQuery};
+use crate::state::sessions::{Ending, StateQuery, Unavailable};
 use crate::state::worker::Worker;
 use crate::token::claims::CommandLists;
 
@@ -191,7 +191,10 @@ pub(crate) fn check(
     });
     findings.bound = bound.map_err(BindingError::reason)?;
     findings.authenticated = Some(authenticated);
-    is_live(rules, &session, context.now, worker.latest(), findings, trace)?;
+    if session.listens {
+        worker.told.refresh(worker.latest());
+    }
+    is_live(rules, &session, context.now, worker, findings, trace)?;
     has_status(rules, &session, worker, findings, trace)?;
     goes_on(rules, &session, worker, head, findings, trace)?;
     proceed(rules, &session, worker, head.headers, &Given::Nothing, findings, trace)
@@ -518,11 +521,11 @@ pub(crate) fn is_live(
     rules: &Rules,
     session: &Session,
     now: Timestamp,
-    latest: Timestamp,
+    worker: &Worker,
     findings: &mut Findings,
     trace: &mut impl Trace,
 ) -> Result<(), Reason> {
-    let claims = &session.claims;
+    let (claims, latest) = (&session.claims, worker.latest());
     let skew = rules.session.clock_skew;
     trace.saw(|| CheckStep::Begin {
         now: now.seconds(),
@@ -550,11 +553,11 @@ pub(crate) fn is_live(
     if claims.expires.saturating_sub(claims.issued) > rules.session.max_lifetime || over(longest) {
         return Err(Reason::LifetimeExceeded);
     }
-    trace.saw(|| CheckStep::Revocation { named: session.revoked.is_some(), because: session.revoked.clone().flatten() });
-    if session.revoked.is_some() {
-        return Err(Reason::Revoked);
-    }
-    Ok(())
+    // By the document, or by the issuer's own word.
+    let told = worker.told.of(session).map_err(|Unavailable| Reason::InternalError)?;
+    let named = session.revoked.is_some() || told.is_some();
+    trace.saw(|| CheckStep::Revocation { named, because: session.because().map(str::to_owned) });
+    if named { Err(Reason::Revoked) } else { Ok(()) }
 }
 
 /// `status_unavailable`, or `revoked` once more: what the issuer itself says of the token by now.

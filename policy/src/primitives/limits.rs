@@ -350,3 +350,44 @@ pub const PATTERN_TEXT_BYTES: usize = 4096;
 
 /// Deepest JSON nesting in an answer that is read: the schemas of tools lie within it.
 pub const ANSWER_JSON_DEPTH: usize = 64;
+
+/// How often a provider's events are polled when the policy does not say: by one worker of the proxy, and more often while there are
+/// any.
+pub const EVENTS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a poll may take. It asks for what there is, and waits for nothing.
+pub const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest answer to a poll, in bytes: [`EVENTS_A_POLL`] tokens of 2 KiB twice over.
+pub const EVENTS_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Longest security event token, in bytes: those of real transmitters stay below 2 KiB.
+pub const EVENT_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Deepest JSON nesting in an answer to a poll: `sets` is 2; members that we do not know may go somewhat deeper.
+pub const EVENTS_JSON_DEPTH: usize = 6;
+
+/// Events asked for at once, and checks of signatures that one answer may cost: at 1.3 ms each for the slowest the worker that polls
+/// stands still for 65 ms at the most. What is beyond it comes with the next poll.
+pub const EVENTS_A_POLL: usize = 50;
+
+/// An event may be of a time so far ahead of our clock, in seconds: as far as the largest `clock_skew`.
+pub const EVENT_AHEAD: u64 = 300;
+
+/// How long what the workers share has said of an event before the provider is told that it was taken: two ticks of a worker's, so
+/// that each has cut what it ends.
+pub const EVENTS_SETTLE: Duration = Duration::from_millis(500);
+
+/// How old what a worker has read of the events may be when a piece of an open stream goes on: a tick, were the worker not so busy
+/// that its ticks are late.
+pub const EVENTS_FRESH: Duration = Duration::from_millis(250);
+
+/// For how long the worker that polls has that to itself. It says so again long before; when it is gone another follows after that.
+pub const EVENTS_LEASE: Duration = Duration::from_secs(5);
+
+/// Bytes of what the workers of a proxy share of one issuer's events: some 10,000 at about 100 bytes, twelve a second for a quarter
+/// of an hour. Beyond it all sessions of the issuer from before end in the place of those that are named.
+pub const EVENT_BYTES: usize = 1024 * 1024;
+
+/// How long an event is kept at the least, in seconds: a later policy may let tokens live longer than the ones that there were.
+pub const EVENT_SECONDS: u64 = 3600;

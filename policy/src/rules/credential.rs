@@ -128,6 +128,17 @@ impl Credential {
         Some((Self::new(carrier?, form?), commands))
     }
 
+    /// A bearer token that the proxy itself shows to whom it asks.
+    pub(crate) fn read_bearer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Self> {
+        const HELP: &str = "write \"${env:SSF_TOKEN}\", without `Bearer`, and give the proxy that environment variable";
+        let token = read_template(value, at, errors, HELP, true)?;
+        if value.as_str().is_some_and(|text| text.contains(' ')) {
+            errors.add_with_help(at, "must be a token alone", HELP);
+            return None;
+        }
+        Some(Self::new(Carrier::Header("authorization".to_owned()), Form::Value(token.after("Bearer "))))
+    }
+
     fn new(carrier: Carrier, form: Form) -> Self {
         let names = |template: &Template| template.variables().map(|name| format!("env:{name}")).collect::<Vec<_>>();
         let names = match &form {

@@ -8,6 +8,7 @@ use crate::document::{At, Errors, Object, each, one_of, string, strings, text};
 use crate::http::credentials::{Scheme, Source};
 use crate::primitives::limits;
 use crate::rules::endpoint::{Endpoint, read_endpoint};
+use crate::rules::events::Events;
 use crate::rules::status::Status;
 use crate::token::claims::ClaimPaths;
 use crate::token::jws::media_type;
@@ -32,6 +33,7 @@ pub(crate) struct Issuer {
     pub(crate) keys: Keys,
     pub(crate) claims: ClaimPaths,
     pub(crate) status: Option<Status>,
+    pub(crate) events: Option<Events>,
 }
 
 /// Where the issuer's keys are.
@@ -85,10 +87,11 @@ impl Tokens {
 fn bound_what_is_fetched(issuers: &[(String, Issuer)], at: &At<'_>, errors: &mut Errors) {
     let endpoints = issuers.iter().filter(|(_, issuer)| matches!(issuer.keys, Keys::Endpoint(_))).count();
     let statuses = || issuers.iter().filter_map(|(_, issuer)| issuer.status.as_ref());
-    if endpoints + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
+    let streams = issuers.iter().filter(|(_, issuer)| issuer.events.is_some()).count();
+    if endpoints + streams + statuses().map(|status| status.lists.len()).sum::<usize>() > limits::SOURCES {
         errors.add_with_help(
             at,
-            format!("more than {} key sets and status lists to fetch", limits::SOURCES),
+            format!("more than {} key sets, status lists and streams of events to fetch", limits::SOURCES),
             "name fewer lists, or write keys that do not change under `jwks`",
         );
     }
@@ -167,6 +170,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
     let keys = object.required("keys", KEYS, errors, |value, at, errors| read_keys(value, at, errors, name, &accepted));
     let claims = object.optional("claims", errors, ClaimPaths::read);
     let status = object.optional("status", errors, |value, at, errors| Status::read(value, at, errors, name));
+    let events = object.optional("events", errors, |value, at, errors| Events::read(value, at, errors, name));
     object.finish_with(
         errors,
         &[("jwksUri", KEYS), ("jwks_uri", KEYS), ("jwks", KEYS), ("audience", AUDIENCES), ("aud", AUDIENCES)],
@@ -178,6 +182,7 @@ fn read_issuer(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<(Strin
         keys: keys?,
         claims: claims.unwrap_or_default(),
         status,
+        events,
     };
     Some((name?.to_owned(), issuer))
 }

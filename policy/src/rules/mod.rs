@@ -5,6 +5,7 @@ pub(crate) mod binding;
 pub(crate) mod credential;
 pub(crate) mod ending;
 pub(crate) mod endpoint;
+pub(crate) mod events;
 pub(crate) mod grants;
 pub(crate) mod issuers;
 pub(crate) mod policy;

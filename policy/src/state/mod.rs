@@ -9,5 +9,6 @@ pub(crate) mod seats;
 pub(crate) mod session;
 pub(crate) mod sessions;
 pub(crate) mod tally;
+pub(crate) mod told;
 pub(crate) mod verified;
 pub(crate) mod worker;

@@ -26,8 +26,20 @@ pub(crate) struct Session {
     pub(crate) key: StateKey,
     /// Its part of audit records.
     pub(crate) actor: Actor,
+    /// Does the policy listen to what its issuer tells of sessions?
+    pub(crate) listens: bool,
+    /// The epoch of what has been told when it was last looked for, and what was found, which is never taken back.
+    pub(crate) heard: Cell<u64>,
+    pub(crate) told: OnceCell<Rc<str>>,
     /// What the worker counts of it, looked up when it is first needed.
     pub(crate) tally: OnceCell<Rc<Tally>>,
+}
+
+impl Session {
+    /// What is said of its end, by the document or by its issuer.
+    pub(crate) fn because(&self) -> Option<&str> {
+        self.revoked.as_ref().and_then(Option::as_deref).or(self.told.get().map(|told| &**told))
+    }
 }
 
 /// A verified token and what the policy of the moment makes of it.

@@ -14,7 +14,7 @@ use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::credential::Secret;
 use crate::rules::policy::Policy;
-use crate::state::fetch::{Answer, Due, FetchCounts, Report, Sources, Ticket};
+use crate::state::fetch::{Answer, Asker, Due, FetchCounts, Report, Sources, Ticket};
 use crate::state::handles::HandleKey;
 use crate::state::pace::Pace;
 use crate::state::proofs::ProofMemory;
@@ -22,6 +22,7 @@ use crate::state::seats::Unmediated;
 use crate::state::session::Session;
 use crate::state::sessions::{Sessions, SharedState};
 use crate::state::tally::{Tallies, Tally};
+use crate::state::told::Told;
 use crate::state::verified::VerifiedTokens;
 use crate::token::keys::VerifySignature;
 
@@ -41,6 +42,7 @@ pub struct Worker {
     /// The exchanges that need no session.
     pub(crate) unmediated: Rc<Unmediated>,
     pub(crate) sources: Sources,
+    pub(crate) told: Told,
     pub(crate) proofs: ProofMemory,
     live: LiveSessions,
     pub(crate) sessions: Sessions,
@@ -64,6 +66,7 @@ impl Worker {
             tallies: Tallies::default(),
             unmediated: Rc::default(),
             sources: Sources::new(&seed),
+            told: Told::new(),
             proofs: ProofMemory::default(),
             live: LiveSessions::default(),
             sessions: Sessions::new(&seed),
@@ -73,6 +76,7 @@ impl Worker {
 
     /// Gives it what the workers of its proxy share. Without, whatever a policy wants to know of that is a denial.
     pub fn share(&mut self, state: Rc<dyn SharedState>) {
+        self.told.share(Rc::clone(&state));
         self.sessions.share(state);
         self.handle_key = None;
     }
@@ -82,6 +86,7 @@ impl Worker {
     pub fn adopt(&mut self, policy: &Policy) {
         if let Some(rules) = policy.rules() {
             self.sessions.adopt(rules.longest_token());
+            self.told.adopt(rules.longest_token());
         }
     }
 
@@ -89,6 +94,7 @@ impl Worker {
     /// once.
     pub fn sweep(&mut self) {
         self.sessions.sweep();
+        self.told.refresh(self.latest);
     }
 
     /// Names the proxy (its node id) for the records from now on.
@@ -151,7 +157,8 @@ impl Worker {
     /// Says what is to be fetched now for this policy, as the clock says it. Each fetch counts as begun, and must be told of with
     /// [`Worker::fetched`]; one that never is counts as failed when its time has run out.
     pub fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
-        self.sources.due(policy, now)
+        let asker = Asker { name: self.identity.worker.as_str(), environment: &self.environment, told: &self.told };
+        self.sources.due(policy, &asker, now)
     }
 
     /// Takes what came of a fetch. `None` when nobody waits for it any more. Until something good has come, what was held before
@@ -165,7 +172,10 @@ impl Worker {
     ) -> Option<Report> {
         self.observe(now);
         let latest = self.latest();
-        self.sources.take_keys(ticket, answer, now).or_else(|| self.sources.take_list(ticket, answer, now, latest, verifier))
+        self.sources
+            .take_keys(ticket, answer, now)
+            .or_else(|| self.sources.take_list(ticket, answer, now, latest, verifier))
+            .or_else(|| self.sources.take_events(ticket, answer, now, &mut self.told, verifier))
     }
 
     /// Says whether this fetch is still waited for.
@@ -177,6 +187,8 @@ impl Worker {
     /// Holds only what these policies name from now on: to be called whenever a policy has come. A key set that is held
     /// already serves a policy that names the same issuer and endpoint from the first request on.
     pub fn hold_for(&mut self, policies: &[Rc<Policy>]) {
+        let issuers = policies.iter().flat_map(|policy| policy.issuers());
+        self.told.listen_to(issuers.filter_map(|(_, issuer)| Some(&issuer.events.as_ref()?.id.issuer)));
         self.sources.hold_for(policies);
     }
 

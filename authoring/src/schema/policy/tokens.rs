@@ -58,6 +58,8 @@ struct Issuer {
     claims: Option<Claims>,
     /// Lists of tokens that are not valid any more.
     status: Option<Status>,
+    /// Where it tells of sessions and subjects that have ended: security events (OpenID Shared Signals), polled (RFC 8936).
+    events: Option<Events>,
 }
 
 #[derive(JsonSchema)]
@@ -155,6 +157,28 @@ struct Status {
     #[schemars(range(min = 1, max = 16_777_216))]
     max_bytes: Option<u64>,
 }
+
+/// A stream of security events, polled by one worker of the proxy for all.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Events {
+    /// The proxy's cluster that leads to the transmitter.
+    cluster: Cluster,
+    /// The host to ask, perhaps with a port.
+    authority: Authority,
+    /// The path of the stream's polls, perhaps with a query.
+    path: EndpointPath,
+    /// The `aud` of the stream's events. One for somebody else is refused.
+    audience: Text,
+    /// How often it is polled while there is nothing, from 1s to 5m; `5s` without it.
+    every: Option<SomeTime>,
+    /// What it is asked with: a bearer token from the proxy's environment, such as `${env:SSF_TOKEN}`.
+    token: Option<BearerToken>,
+}
+
+/// Holds `${env:NAME}`, and no token itself.
+#[derive(JsonSchema)]
+struct BearerToken(#[schemars(regex(pattern = r"^[!-~]*\$\{env:[A-Za-z0-9_]+\}[!-~]*$"))] String);
 
 /// An `https` URL with a path, as tokens name it.
 #[derive(JsonSchema)]

@@ -36,6 +36,12 @@ impl Template {
         parts.iter().all(plain).then_some(Self(parts))
     }
 
+    /// The same behind a text.
+    pub(super) fn after(mut self, text: &str) -> Self {
+        self.0.insert(0, Part::Text(text.to_owned()));
+        self
+    }
+
     /// Names of its variables.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {

@@ -9,12 +9,11 @@ use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 use serde_json::{Map, Value};
 
 use super::keys::body;
-use super::{Answer, Failure};
+use super::{Answer, Failure, signed};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::issuers::Issuer;
 use crate::token::claims::NumericDate;
-use crate::token::jws::Jws;
 use crate::token::keys::{KeyFingerprint, KeySet, VerifySignature};
 
 /// A list that is held: its array alone, and what says for how long.
@@ -60,15 +59,8 @@ impl List {
     pub(super) fn read(answer: Answer<'_>, expected: &Expected<'_>, verifier: &dyn VerifySignature) -> Result<Self, Failure> {
         let Expected { name, issuer, keys, uri, most_bytes, held, now, latest } = *expected;
         let most = longest_body(most_bytes);
-        let jws = Jws::parse_within(body(answer, most)?.trim_ascii(), most).map_err(|_| Failure::Malformed)?;
-        if jws.header.typ.as_deref() != Some("statuslist+jwt") || jws.header.critical {
-            return Err(Failure::Malformed);
-        }
-        let algorithm = jws.header.algorithm.filter(|algorithm| issuer.algorithms.contains(algorithm));
-        let algorithm = algorithm.ok_or(Failure::KeyUnknown)?;
-        let mut candidates = keys.candidates(jws.header.key_id.as_deref(), algorithm).peekable();
-        candidates.peek().ok_or(Failure::KeyUnknown)?;
-        let key = candidates.find(|key| verifier.verify(key, jws.signed, &jws.signature)).ok_or(Failure::SignatureInvalid)?;
+        let jws = signed::parse(body(answer, most)?.trim_ascii(), "statuslist+jwt", most)?;
+        let key = signed::signer(&jws, &signed::candidates(&jws, issuer, keys)?, verifier)?;
         let claims = &jws.payload;
         if claims.get("sub").and_then(Value::as_str) != Some(uri) || claims.get("iss").is_some_and(|issuer| issuer != name) {
             return Err(Failure::OfAnother);

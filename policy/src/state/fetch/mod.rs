@@ -1,10 +1,13 @@
-//! What a policy names and others publish, key sets and status lists, fetched while the worker lives. The core says what is due
+//! What a policy names and others publish, key sets, status lists and events, fetched while the worker lives. The core says what is due
 //! and judges what came; whoever has a network does the fetching.
 
+mod events;
 mod keys;
 mod list;
 mod report;
 mod schedule;
+mod set;
+mod signed;
 mod sources;
 
 use std::fmt;
@@ -12,8 +15,11 @@ use std::time::Duration;
 
 use crate::primitives::limits;
 use crate::rules::endpoint::{Endpoint, ListId, Target};
+use crate::rules::events::EventsId;
 
 pub use report::{Failure, Kind, News, Report};
+pub use set::Refusal;
+pub(in crate::state) use sources::Asker;
 pub(crate) use sources::{Entry, Sources};
 
 /// A request that is due, a GET unless it has something to send: through a cluster of the proxy, never by a name that somebody resolves.
@@ -45,6 +51,11 @@ impl Fetch {
 
     fn list(ticket: Ticket, list: &ListId, most_bytes: usize) -> Self {
         Self::of(ticket, &list.target, "application/statuslist+jwt", limits::STATUS_TIMEOUT, most_bytes)
+    }
+
+    fn events(ticket: Ticket, id: &EventsId, post: Post) -> Self {
+        let fetch = Self::of(ticket, &id.target, "application/json", limits::EVENTS_TIMEOUT, limits::EVENTS_ANSWER_BYTES);
+        Self { post: Some(post), ..fetch }
     }
 
     fn of(ticket: Ticket, target: &Target, accept: &'static str, timeout: Duration, most_bytes: usize) -> Self {
@@ -104,7 +115,7 @@ pub enum Answer<'a> {
 pub struct Due {
     /// To be fetched.
     pub fetches: Vec<Fetch>,
-    /// Fetches that were begun and of which nobody ever told: given up.
+    /// Fetches that were begun and of which nobody ever told, and what could not be begun: given up.
     pub lost: Vec<Report>,
 }
 
@@ -121,4 +132,10 @@ pub struct FetchCounts {
     pub lists_fetched: u64,
     /// Fetches of status lists that failed.
     pub lists_failed: u64,
+    /// Security event tokens that were taken.
+    pub events_taken: u64,
+    /// Security event tokens that were refused.
+    pub events_refused: u64,
+    /// Polls for them that failed.
+    pub polls_failed: u64,
 }

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::set::Refusal;
 use crate::rules::endpoint::Target;
 use crate::token::keys::DroppedKey;
 
 /// Keys that one line of a log tells of; a set of others' keys is not a page long.
 const NAMED: usize = 8;
+
+/// Characters that it shows of a `jti`.
+const ID_SHOWN: usize = 64;
 
 /// What is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub enum Kind {
     Keys,
     /// A status list.
     List,
+    /// Security events.
+    Events,
 }
 
 /// What came of one fetch.
@@ -25,6 +31,7 @@ pub struct Report {
     place: String,
     result: Result<News, Failure>,
     dropped: Vec<DroppedKey>,
+    refused: Vec<(String, Refusal)>,
 }
 
 /// It is good.
@@ -43,6 +50,15 @@ pub enum News {
         entries: usize,
         /// It does not say what the one that was held said.
         changed: bool,
+    },
+    /// Security events.
+    Events {
+        /// Tokens that were taken, and had not been before.
+        taken: usize,
+        /// Tokens that were refused, and had not been before.
+        refused: usize,
+        /// There are some, and with the last answer there were none, whose key is not known: they are to come again.
+        waiting: bool,
     },
 }
 
@@ -69,18 +85,27 @@ pub enum Failure {
     Expired,
     /// The one that is held was issued later.
     Older,
+    /// What the workers share failed, or others changed it all the time.
+    NotShared,
+    /// The environment has not what the request is to show.
+    NoCredential,
 }
 
 impl Report {
     pub(super) fn new(kind: Kind, issuer: &str, target: &Target, result: Result<News, Failure>) -> Self {
         let Target { cluster, authority, path } = target;
         let place = format!("{authority}{path} (cluster {cluster})");
-        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new() }
+        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new(), refused: Vec::new() }
     }
 
     /// Adds the keys of the set that were not taken.
     pub(super) fn without(self, dropped: Vec<DroppedKey>) -> Self {
         Self { dropped, ..self }
+    }
+
+    /// Adds the events that were refused, and had not been before.
+    pub(super) fn refusing(self, refused: Vec<(String, Refusal)>) -> Self {
+        Self { refused, ..self }
     }
 
     /// Returns the keys of the set that were not taken, in its order.
@@ -95,6 +120,7 @@ impl Report {
         match self.result {
             Ok(News::Keys { usable, .. }) => usable == 0 || self.dropped.iter().any(|key| !key.is_foreign()),
             Ok(News::List { .. }) => false,
+            Ok(News::Events { refused, waiting, .. }) => refused > 0 || waiting,
             Err(_) => true,
         }
     }
@@ -112,6 +138,7 @@ impl Report {
     pub fn is_news(&self) -> bool {
         match self.result {
             Ok(News::Keys { changed, .. } | News::List { changed, .. }) => changed,
+            Ok(News::Events { taken, refused, waiting }) => taken + refused > 0 || waiting,
             Err(_) => true,
         }
     }
@@ -119,10 +146,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, issuer, place, result, dropped } = self;
+        let Self { kind, issuer, place, result, dropped, refused } = self;
         let what = match kind {
             Kind::Keys => "keys",
             Kind::List => "status list",
+            Kind::Events => "events",
         };
         match result {
             Ok(News::Keys { usable: 0, .. }) => {
@@ -130,6 +158,12 @@ impl fmt::Display for Report {
             }
             Ok(News::Keys { usable, .. }) => write!(f, "{what} of {issuer} from {place}: {usable} can be used")?,
             Ok(News::List { entries, .. }) => write!(f, "{what} of {issuer} from {place}: {entries} entries")?,
+            Ok(News::Events { taken, refused, waiting }) => {
+                write!(f, "{what} of {issuer} from {place}: {taken} taken, {refused} refused")?;
+                if *waiting {
+                    f.write_str(", and some left there that are signed by a key that is not known")?;
+                }
+            }
             Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays")?,
         }
         // What is wrong comes before what is only for others.
@@ -138,7 +172,13 @@ impl fmt::Display for Report {
         for (index, key) in left_out.by_ref().take(NAMED).enumerate() {
             write!(f, "{}{key}", if index == 0 { "; left out: " } else { "; " })?;
         }
-        match left_out.count() {
+        for (index, (id, refusal)) in refused.iter().take(NAMED).enumerate() {
+            // Whoever answers has written it.
+            let id: String = id.chars().filter(char::is_ascii_graphic).take(ID_SHOWN).collect();
+            let text = refusal.text();
+            write!(f, "{}`{id}`: {text} ({})", if index == 0 { "; " } else { ", " }, refusal.code())?;
+        }
+        match left_out.count() + refused.len().saturating_sub(NAMED) {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }
@@ -158,6 +198,8 @@ impl fmt::Display for Failure {
             Self::NotYetValid => f.write_str("not valid yet"),
             Self::Expired => f.write_str("expired"),
             Self::Older => f.write_str("older than the one that is held"),
+            Self::NotShared => f.write_str("the workers' shared data did not take them"),
+            Self::NoCredential => f.write_str("the environment has not what `token` names"),
         }
     }
 }

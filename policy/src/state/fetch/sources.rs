@@ -1,23 +1,28 @@
 //! All that one worker has fetched. It survives config changes: what is held is found by issuer and place, not by policy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 
+use super::events::Poll;
 use super::keys::{self, Published};
 use super::list::{Expected, List, longest_body};
 use super::schedule::Schedule;
 use super::{Answer, Due, Failure, Fetch, FetchCounts, Kind, News, Report, Ticket};
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
+use crate::rules::credential::Secret;
 use crate::rules::endpoint::{Endpoint, KeysId, ListId};
+use crate::rules::events::{Events, EventsId};
 use crate::rules::issuers::{Issuer, Keys};
 use crate::rules::policy::Policy;
 use crate::rules::status::Reference;
+use crate::state::told::Told;
 use crate::token::keys::{KeySet, VerifySignature};
 
 pub(crate) struct Sources {
     keys: HashMap<KeysId, Source<Published>>,
     lists: HashMap<ListId, Source<List>>,
+    polls: Vec<(EventsId, Poll)>,
     /// Counts the changes of what is held. Whatever was judged before the last one is judged again.
     epoch: u64,
     tickets: u64,
@@ -48,10 +53,19 @@ pub(crate) enum Entry {
     Unavailable,
 }
 
+/// Who asks, and what it knows.
+pub(in crate::state) struct Asker<'w> {
+    /// Another one for each worker.
+    pub(in crate::state) name: &'w str,
+    pub(in crate::state) environment: &'w BTreeMap<String, Secret>,
+    pub(in crate::state) told: &'w Told,
+}
+
 impl Sources {
     pub(crate) fn new(seed: &[u8; 32]) -> Self {
         let salt = seed.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self { keys: HashMap::new(), lists: HashMap::new(), epoch: 0, tickets: 0, salt, counts: FetchCounts::default() }
+        let (keys, lists) = (HashMap::new(), HashMap::new());
+        Self { keys, lists, polls: Vec::new(), epoch: 0, tickets: 0, salt, counts: FetchCounts::default() }
     }
 
     /// Another number means that what is held has changed.
@@ -98,7 +112,7 @@ impl Sources {
     }
 
     /// What is to be fetched now for this policy. Each fetch counts as begun.
-    pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
+    pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, asker: &Asker<'_>, now: Timestamp) -> Due {
         let mut due = Due::default();
         for (name, issuer) in policy.issuers() {
             if let Keys::Endpoint(endpoint) = &issuer.keys {
@@ -109,6 +123,9 @@ impl Sources {
                 for list in status.lists.values() {
                     self.list_due(policy, list, status.most_bytes, now, &mut due);
                 }
+            }
+            if let Some(events) = issuer.events.as_ref().filter(|_| self.keys_of(issuer).is_some()) {
+                self.poll_due(policy, events, asker, now, &mut due);
             }
         }
         due
@@ -143,6 +160,33 @@ impl Sources {
             source.asked_by = Some((Rc::downgrade(policy), most_bytes));
             due.fetches.push(Fetch::list(ticket, id, longest_body(most_bytes)));
         }
+    }
+
+    fn poll_due(&mut self, policy: &Rc<Policy>, events: &Events, asker: &Asker<'_>, now: Timestamp, due: &mut Due) {
+        let id = &events.id;
+        // Whoever asks holds for the policy first, or nothing is known of its polls.
+        let Some((_, poll)) = self.polls.iter_mut().find(|(known, _)| known == id) else { return };
+        let mut failed = |poll: &mut Poll, failure| {
+            poll.failed();
+            self.counts.polls_failed += 1;
+            due.lost.push(Report::new(Kind::Events, &id.issuer, &id.target, Err(failure)));
+        };
+        if poll.schedule.gave_up(limits::EVENTS_TIMEOUT, now) {
+            failed(poll, Failure::NoAnswer);
+        }
+        if !poll.is_due(id, events, asker.name, asker.told, self.salt, now) {
+            return;
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let shown = events.credential.as_ref().map(|credential| credential.fill(asker.environment));
+        if let Some(None) = shown {
+            poll.schedule.begin(ticket, now);
+            poll.schedule.end(false, now);
+            return failed(poll, Failure::NoCredential);
+        }
+        let shown = shown.flatten();
+        due.fetches.push(poll.begin(ticket, policy, id, shown.as_ref().map(|shown| shown.value()), now));
     }
 
     pub(in crate::state) fn take_keys(&mut self, ticket: Ticket, answer: Answer<'_>, now: Timestamp) -> Option<Report> {
@@ -196,6 +240,46 @@ impl Sources {
         Some(Report::new(Kind::List, &id.issuer, &id.target, result))
     }
 
+    pub(in crate::state) fn take_events(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer<'_>,
+        now: Timestamp,
+        told: &mut Told,
+        verifier: &dyn VerifySignature,
+    ) -> Option<Report> {
+        let place = self.polls.iter().position(|(_, poll)| poll.schedule.awaits(ticket))?;
+        let (id, mut poll) = self.polls.swap_remove(place);
+        let policy = poll.asked_by();
+        // Without the policy that asked for them, nobody says by whose keys they should be.
+        let issuer = policy.as_ref().and_then(|policy| policy.issuers().find(|(name, _)| *name == &*id.issuer));
+        let heard = match issuer {
+            Some((_, issuer)) => poll.take(answer, &id, issuer, self.keys_of(issuer), told, now, verifier),
+            None => Err(Failure::NoAnswer),
+        };
+        poll.schedule.end(heard.is_ok(), now);
+        let report = |result| Report::new(Kind::Events, &id.issuer, &id.target, result);
+        let report = match heard {
+            Ok(heard) => {
+                if let (true, Some((_, issuer))) = (heard.key_unknown, issuer) {
+                    self.miss_key(issuer);
+                }
+                if let News::Events { taken, refused, .. } = heard.news {
+                    self.counts.events_taken += taken as u64;
+                    self.counts.events_refused += refused as u64;
+                }
+                report(Ok(heard.news)).refusing(heard.refused)
+            }
+            Err(failure) => {
+                poll.failed();
+                self.counts.polls_failed += 1;
+                report(Err(failure))
+            }
+        };
+        self.polls.push((id, poll));
+        Some(report)
+    }
+
     fn read_list(
         &self,
         id: &ListId,
@@ -221,11 +305,12 @@ impl Sources {
     pub(in crate::state) fn awaits(&self, ticket: Ticket) -> bool {
         self.keys.values().any(|source| source.schedule.awaits(ticket))
             || self.lists.values().any(|source| source.schedule.awaits(ticket))
+            || self.polls.iter().any(|(_, poll)| poll.schedule.awaits(ticket))
     }
 
     pub(in crate::state) fn hold_for(&mut self, policies: &[Rc<Policy>]) {
         let mut keys: HashMap<KeysId, Source<Published>> = HashMap::new();
-        let mut lists = HashMap::new();
+        let (mut lists, mut polls) = (HashMap::new(), Vec::<(EventsId, Poll)>::new());
         for (_, issuer) in policies.iter().flat_map(|policy| policy.issuers()) {
             if let Keys::Endpoint(Endpoint { id, .. }) = &issuer.keys
                 && !keys.contains_key(id)
@@ -233,13 +318,19 @@ impl Sources {
                 let source = self.keys.remove(id).or_else(|| self.same_place(id, &keys)).unwrap_or_default();
                 keys.insert(id.clone(), source);
             }
+            if let Some(Events { id, .. }) = &issuer.events
+                && !polls.iter().any(|(kept, _)| kept == id)
+            {
+                let known = self.polls.iter().position(|(known, _)| known == id).map(|place| self.polls.swap_remove(place));
+                polls.push(known.unwrap_or_else(|| (id.clone(), Poll::default())));
+            }
             for id in issuer.status.iter().flat_map(|status| status.lists.values()) {
                 if !lists.contains_key(id) {
                     lists.insert(id.clone(), self.lists.remove(id).unwrap_or_default());
                 }
             }
         }
-        (self.keys, self.lists) = (keys, lists);
+        (self.keys, self.lists, self.polls) = (keys, lists, polls);
         self.epoch += 1;
     }
 
