@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     lists_fetched: Option<u32>,
     lists_failed: Option<u32>,
     lists_age: Option<u32>,
+    tokens_exchanged: Option<u32>,
+    exchanges_failed: Option<u32>,
     reported: Counts,
     reported_verifications: Verifications,
     reported_fetches: FetchCounts,
@@ -69,6 +71,8 @@ impl Metrics {
             lists_fetched: counter("chaperone.status_lists.fetched"),
             lists_failed: counter("chaperone.status_lists.fetch_failures"),
             lists_age: hostcalls::define_metric(MetricType::Gauge, "chaperone.status_lists.age_seconds"),
+            tokens_exchanged: counter("chaperone.exchanges.tokens"),
+            exchanges_failed: counter("chaperone.exchanges.failures"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
             reported_fetches: FetchCounts::default(),
@@ -127,6 +131,8 @@ impl Metrics {
         add(self.keys_dropped, change(counts.keys_dropped, before.keys_dropped));
         add(self.lists_fetched, change(counts.lists_fetched, before.lists_fetched));
         add(self.lists_failed, change(counts.lists_failed, before.lists_failed));
+        add(self.tokens_exchanged, change(counts.tokens_exchanged, before.tokens_exchanged));
+        add(self.exchanges_failed, change(counts.exchanges_failed, before.exchanges_failed));
         self.reported_fetches = counts;
         let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
         for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {

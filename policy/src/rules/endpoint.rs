@@ -85,7 +85,7 @@ fn read_timeout(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Durat
     between(value, at, errors, (1, "1s"), (30, "30s"))
 }
 
-fn between(
+pub(crate) fn between(
     value: &Value,
     at: &At<'_>,
     errors: &mut Errors,
@@ -115,7 +115,7 @@ pub(crate) fn read_cluster(value: &Value, at: &At<'_>, errors: &mut Errors) -> O
     Some(text.to_owned())
 }
 
-fn read_authority(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+pub(crate) fn read_authority(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
     const HELP: &str = "write a host, with a port where it needs one: `broker.example`";
     let text = text(value, at, errors, HELP)?;
     if !is_authority(text) {
@@ -125,7 +125,7 @@ fn read_authority(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Str
     Some(text.to_owned())
 }
 
-fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
+pub(crate) fn read_path(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
     const HELP: &str = "begin it with `/`, and percent-encode `#` and what is not visible ASCII: `/jwks.json`";
     let text = text(value, at, errors, HELP)?;
     if !is_path(text) {

@@ -11,8 +11,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::primitives::limits;
+use crate::rules::credential::TokenExchange;
 use crate::rules::endpoint::{Endpoint, ListId, Target};
 
+pub(in crate::state) use keys::body;
 pub use report::{Failure, Kind, News, Report};
 pub(crate) use sources::{Entry, Sources};
 
@@ -45,6 +47,12 @@ impl Fetch {
 
     fn list(ticket: Ticket, list: &ListId, most_bytes: usize) -> Self {
         Self::of(ticket, &list.target, "application/statuslist+jwt", limits::STATUS_TIMEOUT, most_bytes)
+    }
+
+    pub(in crate::state) fn exchange(ticket: Ticket, exchange: &TokenExchange, post: Post) -> Self {
+        let accept = "application/json";
+        let get = Self::of(ticket, &exchange.target, accept, exchange.timeout, limits::EXCHANGE_ANSWER_BYTES);
+        Self { post: Some(post), ..get }
     }
 
     fn of(ticket: Ticket, target: &Target, accept: &'static str, timeout: Duration, most_bytes: usize) -> Self {
@@ -82,6 +90,13 @@ impl fmt::Debug for Post {
 /// Names one fetch of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
+
+impl Ticket {
+    /// No other fetch of the worker has it.
+    pub(in crate::state) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// What came of a fetch.
 #[derive(Clone, Copy, Debug)]
@@ -121,4 +136,8 @@ pub struct FetchCounts {
     pub lists_fetched: u64,
     /// Fetches of status lists that failed.
     pub lists_failed: u64,
+    /// Tokens that were had for those of sessions.
+    pub tokens_exchanged: u64,
+    /// Attempts at that which failed.
+    pub exchanges_failed: u64,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::rules::credential::TokenExchange;
 use crate::rules::endpoint::Target;
 use crate::token::keys::DroppedKey;
 
@@ -15,6 +16,8 @@ pub enum Kind {
     Keys,
     /// A status list.
     List,
+    /// A token for that of a session.
+    Exchange,
 }
 
 /// What came of one fetch.
@@ -25,6 +28,8 @@ pub struct Report {
     place: String,
     result: Result<News, Failure>,
     dropped: Vec<DroppedKey>,
+    /// Its like has been told of a moment ago.
+    unsaid: bool,
 }
 
 /// It is good.
@@ -44,6 +49,8 @@ pub enum News {
         /// It does not say what the one that was held said.
         changed: bool,
     },
+    /// A token.
+    Token,
 }
 
 /// It is not, and what was held before is still held.
@@ -69,13 +76,39 @@ pub enum Failure {
     Expired,
     /// The one that is held was issued later.
     Older,
+    /// A token that cannot be given to a target: empty, too long, no visible ASCII, or the one that was sent.
+    TokenUnusable,
+    /// A token of another type than was asked for.
+    WrongType,
+    /// A token for somebody else.
+    AnotherAudience,
+    /// A token of which is not said when it ends.
+    NoEnd,
+    /// A variable of the proxy's environment is absent or empty: nothing was asked.
+    VariableMissing,
+    /// A variable holds no key that could sign: nothing was asked.
+    KeyUnusable,
 }
 
 impl Report {
     pub(super) fn new(kind: Kind, issuer: &str, target: &Target, result: Result<News, Failure>) -> Self {
         let Target { cluster, authority, path } = target;
         let place = format!("{authority}{path} (cluster {cluster})");
-        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new() }
+        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new(), unsaid: false }
+    }
+
+    /// `variable`: the name of the one that is to blame.
+    pub(in crate::state) fn of_exchange(
+        exchange: &TokenExchange,
+        result: Result<News, Failure>,
+        variable: Option<String>,
+    ) -> Self {
+        Self::new(Kind::Exchange, &variable.unwrap_or_default(), &exchange.target, result)
+    }
+
+    /// Not worth a line.
+    pub(in crate::state) fn unsaid(self) -> Self {
+        Self { unsaid: true, ..self }
     }
 
     /// Adds the keys of the set that were not taken.
@@ -94,7 +127,7 @@ impl Report {
     pub fn is_fault(&self) -> bool {
         match self.result {
             Ok(News::Keys { usable, .. }) => usable == 0 || self.dropped.iter().any(|key| !key.is_foreign()),
-            Ok(News::List { .. }) => false,
+            Ok(News::List { .. } | News::Token) => false,
             Err(_) => true,
         }
     }
@@ -112,17 +145,19 @@ impl Report {
     pub fn is_news(&self) -> bool {
         match self.result {
             Ok(News::Keys { changed, .. } | News::List { changed, .. }) => changed,
-            Err(_) => true,
+            Ok(News::Token) => false,
+            Err(_) => !self.unsaid,
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, issuer, place, result, dropped } = self;
+        let Self { kind, issuer, place, result, dropped, unsaid: _ } = self;
         let what = match kind {
             Kind::Keys => "keys",
             Kind::List => "status list",
+            Kind::Exchange => "token",
         };
         match result {
             Ok(News::Keys { usable: 0, .. }) => {
@@ -130,6 +165,13 @@ impl fmt::Display for Report {
             }
             Ok(News::Keys { usable, .. }) => write!(f, "{what} of {issuer} from {place}: {usable} can be used")?,
             Ok(News::List { entries, .. }) => write!(f, "{what} of {issuer} from {place}: {entries} entries")?,
+            Ok(News::Token) => write!(f, "{what} from {place}")?,
+            Err(failure) if *kind == Kind::Exchange => {
+                write!(f, "no {what} for a session's could be had from {place}: {failure}")?;
+                if !issuer.is_empty() {
+                    write!(f, ": {issuer}")?;
+                }
+            }
             Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays")?,
         }
         // What is wrong comes before what is only for others.
@@ -158,6 +200,12 @@ impl fmt::Display for Failure {
             Self::NotYetValid => f.write_str("not valid yet"),
             Self::Expired => f.write_str("expired"),
             Self::Older => f.write_str("older than the one that is held"),
+            Self::TokenUnusable => f.write_str("a token that cannot be given to a target"),
+            Self::WrongType => f.write_str("a token of another type"),
+            Self::AnotherAudience => f.write_str("a token for another audience"),
+            Self::NoEnd => f.write_str("a token without `expires_in`"),
+            Self::VariableMissing => f.write_str("a variable of the environment is missing"),
+            Self::KeyUnusable => f.write_str("a variable of the environment holds no P-256 key in PKCS #8 PEM"),
         }
     }
 }

@@ -97,6 +97,12 @@ impl Sources {
         }
     }
 
+    /// Names one more fetch.
+    pub(in crate::state) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
     /// What is to be fetched now for this policy. Each fetch counts as begun.
     pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
         let mut due = Due::default();
