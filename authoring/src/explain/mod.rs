@@ -67,6 +67,10 @@ pub fn explain(
         let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
         decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
     }
+    if let chaperone_policy::Decision::Hold(Need::Credential(_)) = decision {
+        published.fetch_wanted(&mut worker, now);
+        decision = exchange.explain_further(&Given::Nothing, &fields, &mut worker, &context, &mut explanation);
+    }
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) => Decision::Allow,
         // What waits has not been let through.
