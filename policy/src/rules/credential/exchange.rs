@@ -90,12 +90,9 @@ pub(super) fn read(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<To
     let client = object.required("client", CLIENT, errors, read_client);
     // Within `limits::HELD`, or nobody would wait as long.
     let timeout = object.optional("timeout", errors, |value, at, errors| between(value, at, errors, (1, "1s"), (8, "8s")));
+    let is_for_something = ["audience", "resource", "scope"].iter().any(|name| object.has(name));
     object.finish(errors);
-    if audience.is_none()
-        && resource.is_none()
-        && scope.is_none()
-        && !["audience", "resource", "scope"].iter().any(|name| value.get(name).is_some())
-    {
+    if !is_for_something {
         errors.add_with_help(
             at,
             "a token for everything that the endpoint gives",
