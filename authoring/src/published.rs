@@ -1,8 +1,9 @@
 //! What the issuers of a policy publish in a run, where no issuer is: the run's own keys at each `keys.endpoint`, and lists in
-//! which every token is valid at each `status` URI, unless a script says otherwise.
+//! which every token is valid at each `status` URI, unless a script says otherwise; and what its token endpoints answer.
 
+use crate::source::exchanges;
 use crate::token::{KeyError, RunKeys, TestKey, accepted, jwks_for, packed, status_list};
-use chaperone_policy::{Algorithm, Answer, KeyUse, Policy, RustCrypto, Worker};
+use chaperone_policy::{Algorithm, Answer, Fetch, KeyUse, Policy, RustCrypto, Worker};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -23,6 +24,7 @@ enum Page {
     Keys { keys: Vec<TestKey>, key_use: KeyUse },
     List { key: TestKey, most_bytes: usize },
     Events,
+    Token,
 }
 
 /// What a script has a URL answer.
@@ -47,6 +49,8 @@ pub enum Kind {
     List,
     /// A stream of security events, without any.
     Events,
+    /// Tokens for those of sessions.
+    Token,
 }
 
 impl Published {
@@ -84,6 +88,12 @@ impl Published {
                 }
             }
         }
+        for (_, exchange) in exchanges(policy) {
+            let text = |name: &str| exchange.get(name).and_then(Value::as_str);
+            if let (Some(authority), Some(path)) = (text("authority"), text("path")) {
+                self.pages.insert(format!("https://{authority}{path}"), Page::Token);
+            }
+        }
         Ok(())
     }
 
@@ -99,6 +109,7 @@ impl Published {
                 Page::Keys { .. } => Kind::Keys,
                 Page::List { .. } => Kind::List,
                 Page::Events => Kind::Events,
+                Page::Token => Kind::Token,
             };
             (url.as_str(), kind)
         })
@@ -117,6 +128,7 @@ impl Published {
         let body = match (self.scripts.get(url).unwrap_or(&Script::Own), page) {
             (Script::Plain(status, body), _) => return Some((*status, body.clone())),
             (Script::Own | Script::OtherKeys | Script::Revoked(_), Page::Events) => r#"{"sets":{}}"#.to_owned(),
+            (Script::Own | Script::OtherKeys | Script::Revoked(_), Page::Token) => token(),
             (Script::OtherKeys, Page::Keys { key_use, .. }) => jwks_for(&self.stranger, *key_use).to_string(),
             (Script::Own | Script::Revoked(_), Page::Keys { keys, key_use }) => jwks_for(keys, *key_use).to_string(),
             (Script::Revoked(revoked), Page::List { key, .. }) => {
@@ -134,16 +146,36 @@ impl Published {
         worker.hold_for(&[Rc::clone(policy)]);
         // Lists wait for keys.
         for _ in 0..2 {
-            for fetch in worker.due(policy, now).fetches {
-                let answer = self.answer(&format!("https://{}{}", fetch.authority, fetch.path), now.seconds());
-                let answer = match &answer {
-                    Some((status, body)) => Answer::Response { status: *status, body: body.as_bytes() },
-                    None => Answer::Nothing,
-                };
-                worker.fetched(fetch.ticket, answer, now, &RustCrypto);
-            }
+            let due = worker.due(policy, now).fetches;
+            self.fetch(worker, due, now);
         }
     }
+
+    /// Fetches for the core itself what a request has begun to wait for.
+    pub fn fetch_wanted(&self, worker: &mut Worker, now: chaperone_policy::Timestamp) {
+        let wanted = worker.wanted().fetches;
+        self.fetch(worker, wanted, now);
+    }
+
+    fn fetch(&self, worker: &mut Worker, fetches: Vec<Fetch>, now: chaperone_policy::Timestamp) {
+        for fetch in fetches {
+            let answer = self.answer(&format!("https://{}{}", fetch.authority, fetch.path), now.seconds());
+            let answer = match &answer {
+                Some((status, body)) => Answer::Response { status: *status, body: body.as_bytes() },
+                None => Answer::Nothing,
+            };
+            worker.fetched(fetch.ticket, answer, now, &RustCrypto);
+        }
+    }
+}
+
+/// What an endpoint gives that nobody has scripted.
+fn token() -> String {
+    json!({
+        "access_token": "exchanged", "token_type": "Bearer", "expires_in": 300,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    })
+    .to_string()
 }
 
 fn list(key: &TestKey, uri: &str, packed: &[u8], now: u64) -> String {

@@ -29,6 +29,8 @@ pub(crate) struct Metrics {
     events_taken: Option<u32>,
     events_refused: Option<u32>,
     polls_failed: Option<u32>,
+    tokens_exchanged: Option<u32>,
+    exchanges_failed: Option<u32>,
     reported: Counts,
     reported_verifications: Verifications,
     reported_fetches: FetchCounts,
@@ -75,6 +77,8 @@ impl Metrics {
             events_taken: counter("chaperone.events.taken"),
             events_refused: counter("chaperone.events.refused"),
             polls_failed: counter("chaperone.events.poll_failures"),
+            tokens_exchanged: counter("chaperone.exchanges.tokens"),
+            exchanges_failed: counter("chaperone.exchanges.failures"),
             reported: Counts::default(),
             reported_verifications: Verifications::default(),
             reported_fetches: FetchCounts::default(),
@@ -136,6 +140,8 @@ impl Metrics {
         add(self.events_taken, change(counts.events_taken, before.events_taken));
         add(self.events_refused, change(counts.events_refused, before.events_refused));
         add(self.polls_failed, change(counts.polls_failed, before.polls_failed));
+        add(self.tokens_exchanged, change(counts.tokens_exchanged, before.tokens_exchanged));
+        add(self.exchanges_failed, change(counts.exchanges_failed, before.exchanges_failed));
         self.reported_fetches = counts;
         let ages = ages.map(|age| age.map_or(0, |age| age.as_secs()));
         for ((id, age), before) in [self.keys_age, self.lists_age].into_iter().zip(ages).zip(self.reported_ages) {

@@ -5,7 +5,9 @@ mod permitted;
 
 use std::rc::Rc;
 
-use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Policy, Timestamp, Worker};
+use chaperone_policy::{
+    Context, Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Need, Policy, Ticket, Timestamp, Worker,
+};
 
 use self::held::{Held, Next};
 use self::permitted::{Permitted, State};
@@ -61,6 +63,11 @@ impl Stream {
     /// Is there anything kept of it?
     pub(crate) fn is_kept(&self) -> bool {
         matches!(self, Self::Permitted(_) | Self::Held(_))
+    }
+
+    /// Does its request wait for what comes of this fetch?
+    pub(crate) fn waits_for(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Held(held) if held.exchange.waits_for() == Some(Need::Credential(ticket)))
     }
 
     /// From the tick: a stream on which nothing moves is asked about all the same.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use chaperone_policy::{Lineage, Policy, Secret, SharedState, Timestamp, VmId, Worker, limits};
+use chaperone_policy::{Lineage, Policy, Secret, SharedState, Ticket, Timestamp, VmId, Worker, limits};
 
 use rustc_hash::FxHashMap;
 
@@ -236,7 +236,32 @@ impl Vm {
         let before = usize::from(stream.is_kept());
         let action = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics });
         self.kept = self.kept + usize::from(stream.is_kept()) - before;
+        if self.worker.is_wanting() {
+            self.fetch_wanted();
+            let _ = hostcalls::set_effective_context(context);
+        }
         action
+    }
+
+    /// Has fetched what requests have begun to wait for, by the newest root context: the others may be gone before the answer comes.
+    fn fetch_wanted(&mut self) {
+        // A request that is taken up in vain wants nothing more.
+        while self.worker.is_wanting() {
+            let newest = self.roots.iter().max_by_key(|(_, root)| root.order).map(|(context, _)| *context);
+            for ticket in self.callouts.begin_wanted(&mut self.worker, newest, &self.crypto) {
+                self.take_up(ticket);
+            }
+        }
+    }
+
+    /// Takes up the requests that wait for what came of this fetch.
+    fn take_up(&mut self, ticket: Ticket) {
+        let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
+        let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics };
+        for (context, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.waits_for(ticket)) {
+            stream.tick(*context, &mut with, now);
+            self.kept -= usize::from(!stream.is_kept());
+        }
     }
 
     /// A root context's timer. While older ones live each has its own, and any of them tells for all: what was asked a moment
@@ -256,6 +281,7 @@ impl Vm {
             }
             // What waited may have been answered.
             self.kept = self.streams.values().filter(|stream| stream.is_kept()).count();
+            self.fetch_wanted();
         }
         self.metrics.report(self.worker.counts(), self.crypto.made());
         let now = now.unwrap_or(self.worker.latest());
@@ -318,7 +344,10 @@ impl Vm {
     }
 
     pub(crate) fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize) {
-        self.callouts.answered(&mut self.worker, &self.crypto, token, headers, body);
+        if let Some(ticket) = self.callouts.answered(&mut self.worker, &self.crypto, token, headers, body) {
+            self.take_up(ticket);
+            self.fetch_wanted();
+        }
     }
 
     /// Keeps the documents of all policies in memory within a bound: an update that ran out of memory would end the VM, and a

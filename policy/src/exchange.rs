@@ -178,8 +178,11 @@ impl Exchange {
             let admission = judged.admission.as_mut()?;
             let asked = admission.reauthorize(context.newest, worker, moved);
             judged.cut = asked.and_then(|()| admission.carry(context.newest, worker)).err();
-            if judged.cut.is_some() {
+            if let Some(cut) = &judged.cut {
                 admission.give_back_bytes(worker);
+                if let Some(authenticated) = admission.authenticated() {
+                    worker.end_exchanged(authenticated, cut.reason, cut.ended_now.is_some());
+                }
             }
         }
         judged.cut.as_ref().map(|cut| cut.reason)

@@ -546,7 +546,7 @@ fn without_its_token_nobody_is_asked() {
     let (policy, now) = (Rc::clone(&proxy.policy), proxy.now());
     let due = proxy.workers[0].due(&policy, now);
     assert!(due.fetches.is_empty());
-    assert_eq!(due.lost[0].result(), Err(Failure::NoCredential));
+    assert_eq!(due.lost[0].result(), Err(Failure::VariableMissing));
     assert!(proxy.workers[0].due(&policy, now).lost.is_empty(), "said once a second at the most");
     // The twin without one.
     let mut document = listening();

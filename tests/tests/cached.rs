@@ -144,7 +144,7 @@ fn the_core_decides_alike_whatever_it_has_seen() {
     compare("the core", 50, new, |(worker, known), policy, json, request, at| {
         let policy = known.entry(policy).or_insert_with(|| Rc::new(Policy::compile(json).unwrap()));
         let now = Timestamp::from_nanos(u64::try_from(at.as_nanosecond()).unwrap());
-        drivers::native::ask(policy, worker, request, now)
+        drivers::native::ask(policy, worker, &Published::default(), request, now)
     });
 }
 

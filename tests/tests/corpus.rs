@@ -132,7 +132,7 @@ fn in_envoy(file: &str, name: &str, host: &Seen, ran: &Ran, index: usize, wrong:
 fn beyond_documents(module: &Module, matrix: &mut BTreeMap<String, Vec<String>>) {
     let at = Timestamp::from_seconds(1_795_428_000);
     let request = Request::new("GET", "orders.example", "/healthz");
-    let native = drivers::native::ask(&Rc::new(Policy::deny_all()), &mut worker(), &request, at);
+    let native = drivers::native::ask(&Rc::new(Policy::deny_all()), &mut worker(), &Published::default(), &request, at);
     let mut filter = Filter::start(module, Vec::new(), 1, jiff::Timestamp::UNIX_EPOCH, LogSink::discard()).expect("starts");
     filter.set_time("2026-11-23T10:00:00Z".parse().unwrap());
     let host = filter.send(0, &request);

@@ -36,6 +36,7 @@ fn script(node: &Node<'_>, kind: Kind, errors: &Errors<'_>) -> Option<Script> {
         Kind::Keys => &["status", "body", "keys"],
         Kind::List => &["status", "body", "revoked"],
         Kind::Events => &["status", "body"],
+        Kind::Token => &["status", "body"],
     };
     let members = node.members(errors, known)?;
     let body = members.get("body").map_or(Some(""), |body| body.text(errors))?.to_owned();
@@ -64,6 +65,7 @@ fn script(node: &Node<'_>, kind: Kind, errors: &Errors<'_>) -> Option<Script> {
                 Kind::Keys => "`{status: 503}`, `{status: 200, body: …}` or `{keys: other}`",
                 Kind::List => "`{status: 503}`, `{status: 200, body: …}` or `{revoked: [7]}`",
                 Kind::Events => "`{status: 503}` or `{status: 200, body: …}`",
+                Kind::Token => "`{status: 503}` or `{status: 200, body: …}`",
             };
             node.wrong(errors, "must be one answer", one);
             None

@@ -78,6 +78,10 @@ pub fn explain(
         | chaperone_policy::Decision::Refuse(_)
         | chaperone_policy::Decision::Hold(Need::Credential) => {}
     }
+    if let chaperone_policy::Decision::Hold(Need::Credential(_)) = decision {
+        published.fetch_wanted(&mut worker, now);
+        decision = exchange.explain_further(&Given::Nothing, &fields, &mut worker, &context, &mut explanation);
+    }
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) if cut.is_some() => Decision::Deny,
         chaperone_policy::Decision::Forward(_) => Decision::Allow,

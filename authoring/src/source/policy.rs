@@ -269,6 +269,11 @@ pub(super) fn credentials(policy: &Value) -> impl Iterator<Item = (String, &Valu
     })
 }
 
+/// What of a policy's credentials is had for the session's token, each with its pointer.
+pub fn exchanges(policy: &Value) -> impl Iterator<Item = (String, &Value)> {
+    credentials(policy).filter_map(|(pointer, credential)| Some((format!("{pointer}/exchange"), credential.get("exchange")?)))
+}
+
 /// `NAME` of each `${env:NAME}` in the policy's credentials, once.
 #[must_use]
 pub fn credential_variables(policy: &Value) -> Vec<String> {
@@ -279,7 +284,7 @@ pub fn credential_variables(policy: &Value) -> Vec<String> {
 pub(super) fn places_of_variables(policy: &Value) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
     for (pointer, credential) in credentials(policy) {
-        for text in ["/value", "/basic/user", "/basic/password"] {
+        for text in ["/value", "/basic/user", "/basic/password", "/exchange/client/secret", "/exchange/client/private_key"] {
             let value = credential.pointer(text).and_then(Value::as_str).unwrap_or_default();
             for (name, _) in value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}')) {
                 if variables.iter().all(|(known, _)| known != name) {

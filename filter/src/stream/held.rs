@@ -88,7 +88,7 @@ impl Held {
         waits && hostcalls::get_integer_property("request\0total_size").is_some_and(|size| size > self.head)
     }
 
-    /// From the tick, which must have made the host's calls be about this stream.
+    /// From the tick, or when what it waits for may be there; the host's calls must be about this stream.
     pub(super) fn tick(self, now: Result<Timestamp, Failed>, with: &mut With<'_>) -> Next {
         let next = if self.lineage.is_abandoned() {
             let mut held = self;

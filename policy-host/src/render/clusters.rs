@@ -1,7 +1,7 @@
-//! The clusters through which a policy has an issuer's keys and status lists fetched, as Envoy's bootstrap has them.
+//! The clusters through which a policy has an issuer's keys and status lists fetched and tokens exchanged, as Envoy's bootstrap has them.
 
 use super::{Endpoint, Rendered};
-use chaperone_authoring::source::quoted;
+use chaperone_authoring::source::{exchanges, quoted};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::Path};
 
@@ -45,6 +45,7 @@ impl std::error::Error for ClusterError {}
 /// Where each cluster of the policy leads: 443 where no port is named, as what is fetched is `https`.
 fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
     let mut places: BTreeMap<&str, Endpoint> = BTreeMap::new();
+    let mut all: Vec<(&str, &str)> = Vec::new();
     for issuer in policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten() {
         let text = |pointer: &str| issuer.pointer(pointer).and_then(Value::as_str);
         let keys = text("/keys/endpoint/cluster").zip(text("/keys/endpoint/authority"));
@@ -52,22 +53,27 @@ fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
         let authorities = uris.filter_map(|uri| uri.strip_prefix("https://")?.split('/').next());
         let lists = authorities.filter_map(|authority| Some((text("/status/cluster")?, authority)));
         let events = text("/events/cluster").zip(text("/events/authority"));
-        for (cluster, authority) in keys.into_iter().chain(lists).chain(events) {
-            let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-            let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
-            let place = with_port.to_ascii_lowercase().parse::<Endpoint>();
-            let place = place.map_err(|_| ClusterError::Authority(authority.to_owned()))?;
-            if cluster == TARGET {
-                return Err(ClusterError::IsTarget(authority.to_owned()));
+        all.extend(keys.into_iter().chain(lists).chain(events));
+    }
+    for (_, exchange) in exchanges(policy) {
+        let text = |name: &str| exchange.get(name).and_then(Value::as_str);
+        all.extend(text("cluster").zip(text("authority")));
+    }
+    for (cluster, authority) in all {
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
+        let place = with_port.to_ascii_lowercase().parse::<Endpoint>();
+        let place = place.map_err(|_| ClusterError::Authority(authority.to_owned()))?;
+        if cluster == TARGET {
+            return Err(ClusterError::IsTarget(authority.to_owned()));
+        }
+        match places.get(cluster) {
+            Some(known) if *known != place => {
+                let (one, other) = (format!("{}:{}", known.host, known.port), with_port);
+                return Err(ClusterError::TwoHosts { cluster: cluster.to_owned(), one, other });
             }
-            match places.get(cluster) {
-                Some(known) if *known != place => {
-                    let (one, other) = (format!("{}:{}", known.host, known.port), with_port);
-                    return Err(ClusterError::TwoHosts { cluster: cluster.to_owned(), one, other });
-                }
-                Some(_) => {}
-                None => drop(places.insert(cluster, place)),
-            }
+            Some(_) => {}
+            None => drop(places.insert(cluster, place)),
         }
     }
     Ok(places)
@@ -91,12 +97,12 @@ fn cluster(name: &str, Endpoint { host, port }: &Endpoint, trusted_ca: &str) -> 
         Err(_) => (format!("\n          sni: {quoted_host}"), "DNS"),
     };
     format!(
-        r#"    # What an issuer says through this decides who is let in: only TLS that knows the issuer by its name.
+        r#"    # What is said through this decides who is let in, or is a token: only TLS that knows the host by its name.
     - name: {name}
       type: STRICT_DNS
       dns_lookup_family: V4_PREFERRED                   # the default tries IPv6 alone where a name has both, even in a network without it
       connect_timeout: 2s
-      # No request of a caller goes here: each worker asks by itself, for 64 documents at most, and at once when it starts.
+      # No request of a caller goes here: each worker asks by itself, for 64 documents and 128 tokens at once at most.
       circuit_breakers:
         thresholds: [{{ priority: DEFAULT, max_connections: 4096, max_pending_requests: 4096, max_requests: 4096, max_retries: 0 }}]
       load_assignment:
@@ -146,5 +152,12 @@ mod tests {
         assert!(matches!(all(&mixed), Err(ClusterError::TwoHosts { .. })));
         assert_eq!(all(&issuer("target", "a.example", "b", &[])), Err(ClusterError::IsTarget("a.example".to_owned())));
         assert_eq!(all(&json!({"tokens": {"issuers": [{"keys": {"jwks": {"keys": []}}}]}})), Ok(vec![]));
+        let exchange = |cluster: &str| json!({"exchange": {"cluster": cluster, "authority": "sts.example", "path": "/token"}});
+        let given =
+            json!({"upstream": {"credential": exchange("sts")}, "grants": [{"credential": [exchange("b"), exchange("sts")]}]});
+        assert_eq!(all(&given).map(|all| all.len()), Ok(2));
+        let mut both = issuer("b", "a.example", "b", &[]);
+        both["upstream"] = json!({"credential": exchange("b")});
+        assert!(matches!(all(&both), Err(ClusterError::TwoHosts { .. })));
     }
 }

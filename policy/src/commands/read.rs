@@ -30,8 +30,6 @@ pub(crate) struct Command {
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     pub(crate) body: Option<NeedsBody>,
-    /// Seconds after which the credential is there.
-    pub(crate) credential_after: Option<u64>,
 }
 
 #[cfg(any(test, feature = "hold-for-tests"))]
@@ -168,7 +166,7 @@ fn named(commands: &[Command], id: CommandId) -> &str {
     commands.get(id.0 as usize).map_or("", |command| &command.name)
 }
 
-/// `{matchers: …, needs: {body: {most_bytes, has}, credential_after}}` in the place of the matchers.
+/// `{matchers: …, needs: {body: {most_bytes, has}}}` in the place of the matchers.
 #[cfg(any(test, feature = "hold-for-tests"))]
 fn read_needs<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> (&'v Value, Needs) {
     let Some((needs, matchers)) = value.get("needs").zip(value.get("matchers")) else { return (value, Needs::default()) };
@@ -179,7 +177,7 @@ fn read_needs<'v>(value: &'v Value, at: &At<'_>, errors: &mut Errors) -> (&'v Va
     if body.as_ref().is_some_and(|body| body.has.is_empty()) {
         errors.add(at, "`needs.body` wants `most_bytes` and `has`");
     }
-    (matchers, Needs { body, credential_after: needs.get("credential_after").and_then(Value::as_u64) })
+    (matchers, Needs { body })
 }
 
 fn read_matcher(value: &Value, at: &At<'_>, errors: &mut Errors, command: CommandId, name: &str) -> Option<Matcher> {

@@ -130,12 +130,17 @@ impl Admission {
         self.ask(newest, worker, false, Known::Session)
     }
 
-    /// The session, as the policy by which it was last found good sees it; `None` where it needs none.
-    pub(crate) fn session(&self) -> Option<&Rc<Session>> {
+    /// The token and the session; `None` where it needs none.
+    pub(crate) fn authenticated(&self) -> Option<&Authenticated> {
         match &self.basis {
-            Basis::Session(Authenticated { session, .. }) => Some(session),
+            Basis::Session(authenticated) => Some(authenticated),
             Basis::Unmediated | Basis::Observed(_) => None,
         }
+    }
+
+    /// The session, as the policy by which it was last found good sees it; `None` where it needs none.
+    pub(crate) fn session(&self) -> Option<&Rc<Session>> {
+        self.authenticated().map(|authenticated| &authenticated.session)
     }
 
     /// The target has done its part: what is left is between the proxy and the caller, who may take his time to read.

@@ -16,7 +16,7 @@ use crate::decide::direct::{self, Mark};
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::{CheckStep, Trace};
 use crate::decide::transfers::{Transfer, TransferRule, may_transfer};
-use crate::http::credentials::token;
+use crate::http::credentials::token as shown;
 use crate::http::head::{Head, Headers, Request, values};
 use crate::http::path::CanonicalPath;
 use crate::http::rpc::Rpc;
@@ -24,11 +24,12 @@ use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
-use crate::rules::credential::{Credential, Filled};
+use crate::rules::credential::{Credential, Filled, TokenExchange};
 use crate::rules::ending::Missing;
 use crate::rules::grants::Transfers;
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Direct;
+use crate::state::exchanged::{Asked, Asker, Waiting};
 use crate::state::fetch::Entry;
 use crate::state::seats::{Room, Seat};
 use crate::state::session::{Authenticated, Session};
@@ -83,6 +84,8 @@ pub(crate) struct Findings {
     body: Body,
     /// Which check is next, of those that can wait.
     next: Next,
+    /// Its place among those that wait for the same credential.
+    waiting: Option<Waiting>,
     /// Since when it waits; `None` where it never has.
     pub(crate) held_since: Option<Timestamp>,
 }
@@ -175,7 +178,7 @@ pub(crate) fn check(
     }
 
     trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
-    let token = token(head.headers, &rules.tokens.sources)?;
+    let token = shown(head.headers, &rules.tokens.sources)?;
     let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
     let session = Rc::clone(&authenticated.session);
     let tally = Rc::clone(worker.tally(&session));
@@ -237,18 +240,25 @@ pub(crate) fn proceed(
         findings.next = Next::Credential;
     }
     if findings.next == Next::Credential {
-        // Nobody waits for a credential that he is not given.
-        let is_given = rules.enforces() && findings.observed.is_none();
-        if let Some(need) = credential_is_missing(command, worker.latest(), findings).filter(|_| is_given) {
-            return take_seat(rules, session, worker, findings, trace).map(|()| Some(need));
-        }
         // An observed denial is let through without a credential: it was never allowed to use it.
         if findings.observed.is_none()
             && let Some(credential) = credential_of(rules, findings)?
         {
-            let filled = credential.fill(worker.environment());
-            trace.saw(|| CheckStep::Credential { reference: credential.reference.to_string(), available: filled.is_some() });
-            findings.credential = Some(filled.ok_or(Reason::CredentialUnavailable)?);
+            let filled = match credential.exchange() {
+                Some(exchange) => match exchanged(rules, exchange, worker, headers, findings) {
+                    Ok(Some(Asked::Has(token))) => Ok(Some(credential.of_token(&token))),
+                    Ok(Some(Asked::Waits(ticket, waiting))) => {
+                        findings.waiting = Some(waiting);
+                        return take_seat(rules, session, worker, findings, trace).map(|()| Some(Need::Credential(ticket)));
+                    }
+                    Ok(None) => Ok(None),
+                    Err(reason) => Err(reason),
+                },
+                None => credential.fill(worker.environment()).map(Some).ok_or(Reason::CredentialUnavailable),
+            };
+            let reference = || credential.reference.to_string();
+            trace.saw(|| CheckStep::Credential { reference: reference(), available: matches!(filled, Ok(Some(_))) });
+            findings.credential = filled?;
         }
         findings.next = Next::Room;
     }
@@ -271,6 +281,23 @@ fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r
         return Err(Reason::CredentialUnavailable);
     }
     Ok(first)
+}
+
+/// What there is of a token for the session's own; `None` where nobody is given one.
+fn exchanged(
+    rules: &Rules,
+    exchange: &Rc<TokenExchange>,
+    worker: &mut Worker,
+    headers: &Headers<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Asked>, Reason> {
+    // It waits for this flight no more, or is counted anew.
+    findings.waiting = None;
+    let (Some(Authenticated { token, session }), true) = (&findings.authenticated, rules.enforces()) else { return Ok(None) };
+    let text = shown(headers, &rules.tokens.sources)?.text;
+    let (digest, tally) = (token.digest_of(text), Rc::clone(worker.tally(session)));
+    let ends = findings.ends.ok_or(Reason::InternalError)?.saturating_add(rules.session.clock_skew);
+    worker.exchange(&Asker { exchange, text, digest, session, tally: &tally, ends }).map(Some)
 }
 
 /// `body_too_large`, `body_unsupported`, `body_malformed`: what the body of a request at an endpoint asks for, or that it must be
@@ -341,18 +368,12 @@ fn is_json(kind: &[u8]) -> bool {
 }
 
 #[cfg(any(test, feature = "hold-for-tests"))]
-use hold_for_tests::{body_is_missing, credential_is_missing};
+use hold_for_tests::body_is_missing;
 
 /// Documents cannot ask for a body yet.
 #[cfg(not(any(test, feature = "hold-for-tests")))]
 fn body_is_missing(_: Option<(CommandId, &Command)>, _: &Given<'_>) -> Result<Option<Need>, Reason> {
     Ok(None)
-}
-
-/// Documents cannot ask for a credential yet that is not at hand.
-#[cfg(not(any(test, feature = "hold-for-tests")))]
-fn credential_is_missing(_: Option<(CommandId, &Command)>, _: Timestamp, _: &Findings) -> Option<Need> {
-    None
 }
 
 /// What a head is under these rules.

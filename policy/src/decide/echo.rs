@@ -8,8 +8,9 @@ use crate::http::head::Headers;
 use crate::http::rpc;
 use crate::primitives::coded::{Found, find};
 use crate::primitives::limits;
-use crate::rules::credential::{Credential, Filled, Secret};
+use crate::rules::credential::{BEARER, Credential, Filled, Secret};
 use crate::rules::upstream::Bodies;
+use crate::state::exchanged::Exchanged;
 
 /// What may become of a piece of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,11 @@ impl<'h> Carried<'h> {
         headers: &Headers<'h>,
         credentials: &[Rc<Credential>],
         environment: &BTreeMap<String, Secret>,
+        exchanged: &Exchanged,
     ) -> Option<Self> {
-        let is_whole = |value: &[u8]| credentials.iter().any(|credential| credential.is(value, environment));
+        let is_exchanged = |value: &[u8]| value.strip_prefix(BEARER.as_bytes()).is_some_and(|text| exchanged.holds(text));
+        let is_whole =
+            |value: &[u8]| credentials.iter().any(|credential| credential.is(value, environment)) || is_exchanged(value);
         let mut redirected = false;
         let mut whole = false;
         for (name, value) in headers {
@@ -152,6 +156,13 @@ impl<'h> Carried<'h> {
         }
         Some(carried)
     }
+}
+
+/// Has a redirect written into this head what its request is given now? Of tokens that were had for sessions' own, which
+/// [`Carried::find`] knows as whole values alone: nobody could look for all of them in each text.
+pub(crate) fn is_written(headers: &Headers<'_>, given: &Filled) -> bool {
+    let redirected = given.of.exchange().is_some() && headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(REDIRECTED));
+    redirected && headers.iter().any(|(_, value)| given.is_in(value))
 }
 
 impl<'h> Carried<'h> {

@@ -1,5 +1,7 @@
 //! What a decision waits for.
 
+use crate::state::fetch::Ticket;
+
 /// What is not there yet, and without which a request cannot be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -8,8 +10,8 @@ pub enum Need {
         /// A longer one need not be kept: the answer is [`Given::TooLarge`].
         most_bytes: usize,
     },
-    /// The credential for the upstream.
-    Credential,
+    /// The credential for the upstream: what comes of this fetch.
+    Credential(Ticket),
 }
 
 /// A whole body: evidence that nothing is decided on the beginning of one.

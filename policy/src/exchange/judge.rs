@@ -11,7 +11,7 @@ use crate::decide::asked::{Asked, Commands};
 use crate::decide::calls::Calls;
 use crate::decide::check::{Findings, Place, agrees_on_body, check, place_of, proceed};
 use crate::decide::context::Context;
-use crate::decide::echo::{Carried, Watch};
+use crate::decide::echo::{Carried, Watch, is_written};
 use crate::decide::need::{Given, Need};
 use crate::decide::trace::Trace;
 use crate::decide::usage;
@@ -60,11 +60,13 @@ impl Exchange {
         };
         let mut result = check(&policy, worker, &asked, context, &mut findings, trace);
         let in_target = carried.as_ref().filter(|carried| !carried.in_target.is_empty());
-        if result.is_ok() && in_target.is_some() {
+        let written = findings.credential.as_ref().is_some_and(|given| is_written(asked.headers, given));
+        if result.is_ok() && (in_target.is_some() || written) {
             result = Err(Reason::CredentialEchoed);
         }
         let facts = match in_target {
             Some(carried) => RequestFacts::of(&Head { headers: &carried.shown(), ..*head }, context.now),
+            None if written => RequestFacts::of(&Head { headers: &[], ..*head }, context.now),
             None => RequestFacts::of(head, context.now),
         };
         let taken = carried.map(|carried| carried.taken).unwrap_or_default();
@@ -99,17 +101,19 @@ impl Exchange {
             }
         };
         let Held { policy, mut findings, facts, need } = held;
-        let taken = carried(&policy, worker, headers).map(|carried| carried.taken).unwrap_or_default();
+        let carried = carried(&policy, worker, headers);
+        let asked = carried.as_ref().map_or(headers, |carried| carried.kept.as_slice());
         let waited = findings.held_since.is_some_and(|since| worker.latest().since(since) >= limits::HELD);
         let result = match given {
             Given::Gone => Err(unmet(need)),
             Given::Nothing if waited => Err(unmet(need)),
-            Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, headers, given, worker, &mut findings, trace),
+            Given::Nothing | Given::Body(_) | Given::TooLarge => go_on(&policy, asked, given, worker, &mut findings, trace),
         };
         let overtaken = match result {
             Ok(Some(_)) => still_waits(&policy, &findings, worker, context).err(),
             Ok(None) | Err(_) => None,
         };
+        let taken = carried.map(|carried| carried.taken).unwrap_or_default();
         let found = Found { policy, findings, facts, headers, taken };
         match result {
             Ok(Some(need)) if overtaken.is_none() => self.hold(found, need, worker),
@@ -222,6 +226,9 @@ impl Exchange {
             }
         };
         let Findings { authenticated, bound, ends, ended_now, transfer, calls, .. } = findings;
+        if let (Some(authenticated), Outcome::Denied(reason)) = (&authenticated, outcome) {
+            worker.end_exchanged(authenticated, reason, ended_now.is_some());
+        }
         let transfer = transfer.broken();
         let session = authenticated.map(|authenticated| authenticated.session);
         let enforced = policy.rules().is_some_and(Rules::enforces) && !matches!(outcome, Outcome::Denied(_));
@@ -509,7 +516,7 @@ fn calls_alike(
 /// The upstream's credential, as far as the request itself brings it along.
 fn carried<'h>(policy: &Policy, worker: &Worker, headers: &'h Headers<'h>) -> Option<Carried<'h>> {
     let credentials = &policy.rules().filter(|rules| rules.enforces())?.all_credentials;
-    if credentials.is_empty() { None } else { Carried::find(headers, credentials, worker.environment()) }
+    if credentials.is_empty() { None } else { Carried::find(headers, credentials, worker.environment(), &worker.exchanged) }
 }
 
 /// What was waited for has not come, or will not.
@@ -517,7 +524,7 @@ fn unmet(need: Need) -> Reason {
     match need {
         // Half of a request is none.
         Need::Body { .. } => Reason::AmbiguousRequest,
-        Need::Credential => Reason::CredentialUnavailable,
+        Need::Credential(_) => Reason::CredentialUnavailable,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Requests that wait: by the needs that a document can ask for in the tests' build.
+//! Requests that wait: for a body, by the need that a document can ask for in the tests' build, and for a credential that is had for
+//! the session's token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,12 +30,14 @@ fn policy(change: impl FnOnce(&mut Value)) -> Rc<Policy> {
             "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}}}]},
         "commands": {"plain": http,
             "body": {"matchers": at("/body"), "needs": {"body": {"most_bytes": 8, "has": "please"}}},
-            "both": {"matchers": at("/both"), "needs": {"body": {"most_bytes": 8, "has": "please"}, "credential_after": 2}},
-            "later": {"matchers": at("/later"), "needs": {"credential_after": 2}}},
+            "both": {"matchers": at("/both"), "needs": {"body": {"most_bytes": 8, "has": "please"}}},
+            "later": at("/later")},
         "grants": [{"name": "g", "when": {"subject": "s"}, "allow": ["plain", "body", "both", "later"]}],
         "end_session_when": {"denials": {"count": 9, "within": "1m"}},
         "limits": {"streams_per_session": 2},
-        "upstream": {"credential": {"header": "x-key", "value": "${env:KEY}"}}});
+        "upstream": {"credential": [{"header": "x-key", "value": "${env:KEY}"}, {"for": ["both", "later"], "header": "x-key",
+            "exchange": {"cluster": "sts", "authority": "sts.example", "path": "/token", "audience": "orders",
+                "client": {"id": "chaperone", "secret": "${env:KEY}"}}}]}});
     change(&mut document);
     Rc::new(Policy::compile(document.to_string().as_bytes()).unwrap())
 }
@@ -87,6 +90,19 @@ impl Bench {
         asked.exchange.resume(given, &headers, &mut self.worker, &context)
     }
 
+    /// What waits for a credential is given one: so many have been asked for.
+    fn come(&mut self) -> usize {
+        let fetches = self.worker.wanted().fetches;
+        for fetch in &fetches {
+            let answer = json!({"access_token": "upstream-secret", "token_type": "Bearer", "expires_in": 300,
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"})
+            .to_string();
+            let answer = crate::Answer::Response { status: 200, body: answer.as_bytes() };
+            self.worker.fetched(fetch.ticket, answer, Timestamp::from_seconds(self.now), &Lenient).unwrap().result().unwrap();
+        }
+        fetches.len()
+    }
+
     fn go_on(&mut self, asked: &mut Asked, given: &Given<'_>) -> Decision {
         let newest = Rc::clone(&self.policy);
         self.resume(asked, given, &newest)
@@ -102,7 +118,7 @@ fn reason(decision: Decision) -> Option<Reason> {
     match decision {
         Decision::Hold(need) => panic!("it waits for {need:?}"),
         Decision::Forward(permit) => {
-            assert!(permit.edits().set().any(|(name, value)| name == b"x-key" && value == b"upstream-secret"));
+            assert!(permit.edits().set().any(|(name, value)| name == b"x-key" && value.ends_with(b"upstream-secret")));
             None
         }
         Decision::Refuse(denial) => Some(denial.reason()),
@@ -143,9 +159,9 @@ fn what_waits_for_two_things_gets_them_in_turn_and_nothing_is_asked_twice() {
     let (mut asked, decision) = bench.ask("/both");
     assert!(matches!(decision, Decision::Hold(Need::Body { .. })));
     bench.now += 1;
-    assert!(matches!(bench.go_on(&mut asked, &body("please")), Decision::Hold(Need::Credential)));
-    assert!(matches!(bench.go_on(&mut asked, &Given::Nothing), Decision::Hold(Need::Credential)));
-    bench.now += 1;
+    assert!(matches!(bench.go_on(&mut asked, &body("please")), Decision::Hold(Need::Credential(_))));
+    assert!(matches!(bench.go_on(&mut asked, &Given::Nothing), Decision::Hold(Need::Credential(_))));
+    assert_eq!(bench.come(), 1);
     // The body is not shown a second time, and need not be.
     assert_eq!(reason(bench.go_on(&mut asked, &Given::Nothing)), None);
     assert_eq!(bench.worker.counts().token_misses, 1, "one signature check for all of it");
@@ -206,19 +222,18 @@ fn time_and_the_newest_policy_end_the_wait() {
     // A policy that wants what was not kept.
     let mut bench = Bench::new();
     let (mut asked, decision) = bench.ask("/later");
-    assert!(matches!(decision, Decision::Hold(Need::Credential)));
-    bench.now += 2;
-    let newest = policy(|document| document["commands"]["later"]["needs"] = json!({"body": {"most_bytes": 8, "has": "x"}}));
+    assert!(matches!(decision, Decision::Hold(Need::Credential(_))));
+    bench.come();
+    let newest = policy(|document| {
+        let later = document["commands"]["later"].take();
+        document["commands"]["later"] = json!({"matchers": later, "needs": {"body": {"most_bytes": 8, "has": "x"}}});
+    });
     assert_eq!(reason(bench.resume(&mut asked, &Given::Nothing, &newest)), Some(Reason::Overloaded));
 }
 
 #[test]
 fn nothing_waits_for_ever() {
-    let long = |document: &mut Value| {
-        document["commands"]["later"]["needs"]["credential_after"] = json!(100);
-    };
     let mut bench = Bench::new();
-    bench.policy = policy(long);
     let most = crate::limits::HELD.as_secs();
     let expected = [("/body", Reason::AmbiguousRequest), ("/later", Reason::CredentialUnavailable)];
     for (path, expected) in expected {
@@ -246,7 +261,7 @@ fn whoever_waits_takes_a_seat_and_gives_it_back() {
     let (third, decision) = bench.ask("/plain");
     assert_eq!(reason(decision), None);
     // Let through, it keeps the seat that it had.
-    bench.now += 2;
+    bench.come();
     assert_eq!(reason(bench.go_on(&mut second, &Given::Nothing)), None);
     assert_eq!(reason(bench.ask("/plain").1), Some(Reason::Overloaded));
     drop((second, third));
@@ -326,7 +341,8 @@ fn an_update_that_reads_it_otherwise_or_treats_it_otherwise_denies_what_waited()
             document["commands"]["plain"]["http"]["path"] = json!("/body");
         },
         |document: &mut Value| document["mode"] = json!("observe"),
-        |document: &mut Value| document["upstream"]["credential"]["value"] = json!("Key ${env:KEY}"),
+        |document: &mut Value| document["upstream"]["credential"][0]["value"] = json!("Key ${env:KEY}"),
+        |document: &mut Value| document["upstream"]["credential"][1]["exchange"]["audience"] = json!("others"),
         |document: &mut Value| document["upstream"]["forward_token"] = json!(true),
         |document: &mut Value| document["audit"] = json!({"header_prefix": "x-other-"}),
     ] {
@@ -348,6 +364,7 @@ fn nobody_waits_for_a_credential_that_he_is_not_given() {
     });
     let Decision::Forward(permit) = bench.ask("/later").1 else { panic!("it waits") };
     assert_eq!(permit.observed(), Some(Reason::CommandNotGranted));
+    assert_eq!(bench.come(), 0, "and nobody is asked for one");
 }
 
 #[test]
@@ -364,7 +381,7 @@ fn what_comes_while_a_request_waits_counts_before_any_of_it_goes_on() {
             let (mut asked, decision) = bench.ask(path);
             assert!(matches!(decision, Decision::Hold(_)));
             asked.exchange.request_bytes(bytes);
-            bench.now += 2;
+            bench.come();
             assert_eq!(reason(bench.go_on(&mut asked, &given)), expected, "{path}");
             let detail = expected.map(|_| json!("request_bytes")).unwrap_or_default();
             assert_eq!(record(&asked)["status_detail"], detail, "{path}");

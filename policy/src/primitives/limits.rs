@@ -391,3 +391,32 @@ pub const EVENT_BYTES: usize = 1024 * 1024;
 
 /// How long an event is kept at the least, in seconds: a later policy may let tokens live longer than the ones that there were.
 pub const EVENT_SECONDS: u64 = 3600;
+/// Longest `audience`, `resource`, `scope`, client id and the like of an exchange, in bytes: URIs of resources are the longest.
+pub const EXCHANGE_TEXT_BYTES: usize = 1024;
+
+/// Longest answer of a token endpoint, in bytes: a token of [`EXCHANGED_TOKEN_BYTES`], another beside it, and what is said of them.
+pub const EXCHANGE_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Longest token that an exchange may give, in bytes: it becomes a header's value, and targets take heads of 8 to 16 KiB.
+pub const EXCHANGED_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Exchanged tokens that one worker holds, with those that are on their way: of 2 KiB usually, 16 MiB if all were of the longest.
+/// When it is full the one that ends the soonest goes, and is had anew should it be asked for.
+pub const EXCHANGED_TOKENS: usize = 2048;
+
+/// Exchanges that one worker has under way. An endpoint that answers in 50 ms gives 2,500 sessions a second theirs.
+pub const EXCHANGES_UNDER_WAY: usize = 128;
+
+/// Requests that wait for one exchange: a page of a browser sends six at once, a busy agent a few dozen. More are denied, for what is
+/// let go when the answer comes is let go at once.
+pub const EXCHANGE_WAITING: u32 = 64;
+
+/// How long a failed exchange is not tried again: each request of its session would ask an endpoint that is down anyway.
+pub const EXCHANGE_FAILED: Duration = Duration::from_secs(1);
+
+/// So many seconds before its end an exchanged token is given no request any more, but a tenth of its life at the most: it has to be
+/// good when it reaches the target, whose clock may be ahead.
+pub const EXCHANGED_MARGIN: u64 = 30;
+
+/// How long an assertion of the proxy's own is good, in seconds (RFC 7523 §3): as long as a request may wait, and clocks may differ.
+pub const ASSERTION_SECONDS: u64 = 60;

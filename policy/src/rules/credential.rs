@@ -1,5 +1,6 @@
-//! The upstream's credential: made of the proxy's environment, and set on requests that are allowed.
+//! The upstream's credential: made of the proxy's environment or had for the session's token, and set on requests that are allowed.
 
+mod exchange;
 mod set;
 mod template;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+pub(crate) use self::exchange::{Grant, Proof, TokenExchange, Variable};
 pub(crate) use self::set::Credentials;
 use self::template::Template;
 use crate::commands::router::CommandId;
@@ -71,6 +73,8 @@ enum Form {
         user: Template,
         password: Template,
     },
+    /// `Bearer` (RFC 6750 §2.1) and what comes of it.
+    Exchange(Rc<TokenExchange>),
 }
 
 const VALUE_HELP: &str = "write \"Bearer ${env:ORDERS_TOKEN}\" and give the proxy that environment variable";
@@ -84,20 +88,21 @@ impl Credential {
         commands: impl FnOnce(&Value, &At<'_>, &mut Errors) -> Option<Vec<CommandId>>,
     ) -> Option<(Self, Option<Vec<CommandId>>)> {
         let mut object = Object::open(value, at, errors)?;
-        object.unsupported_but(
-            "exchange",
-            "write `header` and `value` in its place, for example `{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}`",
-            errors,
-        );
-        if object.has("exchange") {
-            return None;
-        }
         let is_for = object.has("for");
         let commands = object.optional("for", errors, commands);
-        let (in_header, in_query, is_basic) = (object.has("header"), object.has("query"), object.has("basic"));
+        let (in_header, in_query) = (object.has("header"), object.has("query"));
+        let (is_basic, is_exchange) = (object.has("basic"), object.has("exchange"));
         let header = object.optional("header", errors, read_header_name).map(Carrier::Header);
         let query = object.optional("query", errors, read_parameter).map(Carrier::Query);
-        let form = if is_basic {
+        let form = if is_exchange {
+            if let Some(name) = ["value", "query", "basic"].into_iter().find(|name| object.has(name)) {
+                let help = "the token that it gives is set as `authorization: Bearer …`, or in another `header`";
+                errors.add_with_help(&at.member(name), format!("`{name}` does not go with `exchange`"), help);
+            }
+            object.optional("value", errors, |_, _, _| Some(()));
+            object.optional("basic", errors, |_, _, _| Some(()));
+            object.optional("exchange", errors, exchange::read).map(|exchange| Form::Exchange(Rc::new(exchange)))
+        } else if is_basic {
             if let Some(name) = ["value", "query"].into_iter().find(|name| object.has(name)) {
                 let help = "write `{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}`";
                 errors.add_with_help(&at.member(name), format!("`{name}` does not go with `basic`"), help);
@@ -115,7 +120,7 @@ impl Credential {
             }
             (true, false) => header,
             (false, true) => query,
-            (false, false) if is_basic => Some(Carrier::Header("authorization".to_owned())),
+            (false, false) if is_basic || is_exchange => Some(Carrier::Header("authorization".to_owned())),
             (false, false) => {
                 errors.add_with_help(at, "`header` is missing", "for example `header: authorization`");
                 None
@@ -144,12 +149,30 @@ impl Credential {
         let names = match &form {
             Form::Value(value) => names(value),
             Form::Basic { user, password } => [names(user), names(password)].concat(),
+            Form::Exchange(exchange) => vec![exchange.reference()],
         };
         Self { carrier, form, reference: names.join(",").into() }
     }
 
+    /// How it is had, where it is had for the session's token.
+    pub(crate) fn exchange(&self) -> Option<&Rc<TokenExchange>> {
+        match &self.form {
+            Form::Exchange(exchange) => Some(exchange),
+            Form::Value(_) | Form::Basic { .. } => None,
+        }
+    }
+
+    /// The credential's text, with what was had for the session's token.
+    pub(crate) fn of_token(self: &Rc<Self>, token: &str) -> Filled {
+        let text = format!("{BEARER}{token}");
+        let end = text.len();
+        let mut filled = Filled { of: Rc::clone(self), text: Secret(text), end, first: None, more: Vec::new() };
+        filled.seek(BEARER.len(), end);
+        filled
+    }
+
     /// The credential's text; `None` when a variable is absent, empty, or has in it what a field's value (RFC 9110 §5.5) or a user
-    /// (RFC 7617 §2) cannot have.
+    /// (RFC 7617 §2) cannot have, and of what is not made of variables.
     pub(crate) fn fill(self: &Rc<Self>, environment: &BTreeMap<String, Secret>) -> Option<Filled> {
         let mut filled = Filled { of: Rc::clone(self), text: Secret(String::new()), end: 0, first: None, more: Vec::new() };
         match &self.form {
@@ -188,6 +211,7 @@ impl Credential {
                 filled.seek(BASIC.len(), filled.end);
                 filled.seek_also(password);
             }
+            Form::Exchange(_) => return None,
         }
         filled.value().iter().all(|byte| (0x20..=0x7e).contains(byte)).then_some(filled)
     }
@@ -199,6 +223,8 @@ impl Credential {
             Form::Basic { .. } => {
                 text.starts_with(BASIC.as_bytes()) && self.fill(environment).is_some_and(|filled| filled.value() == text)
             }
+            // The worker knows what it has got of it.
+            Form::Exchange(_) => false,
         }
     }
 
@@ -212,6 +238,7 @@ impl Credential {
 }
 
 const BASIC: &str = "Basic ";
+pub(crate) const BEARER: &str = "Bearer ";
 
 /// A credential as one request is given it.
 #[derive(Debug)]

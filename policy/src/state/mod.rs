@@ -1,5 +1,6 @@
 //! What a worker remembers.
 
+pub(crate) mod exchanged;
 pub(crate) mod fetch;
 pub(crate) mod handles;
 pub(crate) mod lineage;

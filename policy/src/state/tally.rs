@@ -14,6 +14,8 @@ pub(crate) struct Tally {
     pub(super) open: Cell<u32>,
     /// Places of its tokens among those that are kept, the oldest first.
     pub(super) kept: RefCell<VecDeque<usize>>,
+    /// Tokens that were had for it, or are on their way.
+    pub(super) exchanged: Cell<u32>,
     /// Where the last of its tokens whose signature was checked came from.
     from: Cell<Option<Address>>,
     /// Checks in a second that were paid out of the share of known sessions.

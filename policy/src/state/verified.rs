@@ -4,7 +4,7 @@
 //! verified again. So who pushes out whom is a matter of speed alone, and one caller must not slow down the others: a session
 //! keeps its newest few, and of all others the ones go that have not been used since they were last looked at.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::fmt;
@@ -13,6 +13,7 @@ use std::rc::{Rc, Weak};
 
 use serde_json::{Map, Value};
 
+use crate::primitives::digest::hash;
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
 use crate::rules::policy::Policy;
@@ -30,6 +31,8 @@ pub(crate) struct Verified {
     /// The length of its text.
     pub(crate) bytes: usize,
     judged: RefCell<Option<Judged>>,
+    /// The digest of its text, once somebody has needed it.
+    digest: OnceCell<[u8; 32]>,
     /// It was presented again since the hand last came by.
     used: Cell<bool>,
 }
@@ -51,7 +54,17 @@ impl fmt::Debug for Verified {
 
 impl Verified {
     pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint, bytes: usize) -> Self {
-        Self { header, payload, fingerprint, bytes, judged: RefCell::new(None), used: Cell::new(false) }
+        Self { header, payload, fingerprint, bytes, judged: RefCell::new(None), digest: OnceCell::new(), used: Cell::new(false) }
+    }
+
+    /// The digest of its text; of a text that is not its own it is nobody's.
+    pub(crate) fn digest_of(&self, text: &[u8]) -> [u8; 32] {
+        *self.digest.get_or_init(|| hash(&[text]))
+    }
+
+    /// The same, where it was needed before.
+    pub(crate) fn digest(&self) -> Option<&[u8; 32]> {
+        self.digest.get()
     }
 
     pub(crate) fn session_under(&self, policy: &Rc<Policy>, epoch: u64) -> Option<Rc<Session>> {

@@ -11,15 +11,17 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::primitives::limits;
+use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::credential::Secret;
 use crate::rules::policy::Policy;
-use crate::state::fetch::{Answer, Asker, Due, FetchCounts, Report, Sources, Ticket};
+use crate::state::exchanged::{Asked, Asker, Exchanged, Means};
+use crate::state::fetch::{Answer, Due, FetchCounts, Listener, Report, Sources, Ticket};
 use crate::state::handles::HandleKey;
 use crate::state::pace::Pace;
 use crate::state::proofs::ProofMemory;
 use crate::state::seats::Unmediated;
-use crate::state::session::Session;
+use crate::state::session::{Authenticated, Session};
 use crate::state::sessions::{Sessions, SharedState};
 use crate::state::tally::{Tallies, Tally};
 use crate::state::told::Told;
@@ -43,6 +45,7 @@ pub struct Worker {
     pub(crate) unmediated: Rc<Unmediated>,
     pub(crate) sources: Sources,
     pub(crate) told: Told,
+    pub(crate) exchanged: Exchanged,
     pub(crate) proofs: ProofMemory,
     live: LiveSessions,
     pub(crate) sessions: Sessions,
@@ -67,6 +70,7 @@ impl Worker {
             unmediated: Rc::default(),
             sources: Sources::new(&seed),
             told: Told::new(),
+            exchanged: Exchanged::default(),
             proofs: ProofMemory::default(),
             live: LiveSessions::default(),
             sessions: Sessions::new(&seed),
@@ -88,6 +92,7 @@ impl Worker {
             self.sessions.adopt(rules.longest_token());
             self.told.adopt(rules.longest_token());
         }
+        self.exchanged.adopt(policy);
     }
 
     /// Begins a round over the open streams ([`crate::Exchange::recheck`]): until the next one, what the workers share is read
@@ -157,8 +162,43 @@ impl Worker {
     /// Says what is to be fetched now for this policy, as the clock says it. Each fetch counts as begun, and must be told of with
     /// [`Worker::fetched`]; one that never is counts as failed when its time has run out.
     pub fn due(&mut self, policy: &Rc<Policy>, now: Timestamp) -> Due {
-        let asker = Asker { name: self.identity.worker.as_str(), environment: &self.environment, told: &self.told };
-        self.sources.due(policy, &asker, now)
+        let latest = self.latest();
+        let listener = Listener { name: self.identity.worker.as_str(), environment: &self.environment, told: &self.told };
+        let mut due = self.sources.due(policy, &listener, now);
+        due.lost.extend(self.exchanged.tick(now, latest));
+        due
+    }
+
+    /// Says whether a request has just begun to wait for a fetch that nobody has been told of: to be asked after whatever may have
+    /// judged one.
+    #[must_use]
+    pub fn is_wanting(&self) -> bool {
+        self.exchanged.is_wanting()
+    }
+
+    /// Says what requests wait for, to be fetched at once; as [`Worker::due`].
+    pub fn wanted(&mut self) -> Due {
+        let (fetches, lost) = self.exchanged.take_wanted();
+        Due { fetches, lost }
+    }
+
+    /// Lets go of what was had for a token that was denied for this reason: of this token where that may be of this one alone, or
+    /// who has an old one could have his session's newer one exchanged with each request.
+    pub(crate) fn end_exchanged(&mut self, of: &Authenticated, reason: Reason, ended_now: bool) {
+        let for_good = matches!(reason, Reason::Revoked | Reason::Expired | Reason::LifetimeExceeded);
+        if let Some(digest) = of.token.digest().filter(|_| for_good) {
+            self.exchanged.end_token(digest);
+        }
+        if ended_now || matches!(reason, Reason::SessionEnded | Reason::Idle) {
+            let tally = Rc::clone(self.tally(&of.session));
+            self.exchanged.end_session(&tally);
+        }
+    }
+
+    /// What there is for a request that is to be given a token for its session's.
+    pub(crate) fn exchange(&mut self, asker: &Asker<'_>) -> Result<Asked, Reason> {
+        let (latest, ticket) = (self.latest, self.sources.ticket());
+        self.exchanged.ask(asker, &Means { environment: &self.environment, seed: &self.seed, latest, ticket })
     }
 
     /// Takes what came of a fetch. `None` when nobody waits for it any more. Until something good has come, what was held before
@@ -176,12 +216,13 @@ impl Worker {
             .take_keys(ticket, answer, now)
             .or_else(|| self.sources.take_list(ticket, answer, now, latest, verifier))
             .or_else(|| self.sources.take_events(ticket, answer, now, &mut self.told, verifier))
+            .or_else(|| self.exchanged.take(ticket, answer, latest))
     }
 
     /// Says whether this fetch is still waited for.
     #[must_use]
     pub fn awaits(&self, ticket: Ticket) -> bool {
-        self.sources.awaits(ticket)
+        self.sources.awaits(ticket) || self.exchanged.awaits(ticket)
     }
 
     /// Holds only what these policies name from now on: to be called whenever a policy has come. A key set that is held
@@ -190,12 +231,14 @@ impl Worker {
         let issuers = policies.iter().flat_map(|policy| policy.issuers());
         self.told.listen_to(issuers.filter_map(|(_, issuer)| Some(&issuer.events.as_ref()?.id.issuer)));
         self.sources.hold_for(policies);
+        self.exchanged.hold_for(policies);
     }
 
     /// Returns figures since the VM began.
     #[must_use]
     pub fn fetch_counts(&self) -> FetchCounts {
-        self.sources.counts()
+        let (tokens_exchanged, exchanges_failed) = self.exchanged.counts();
+        FetchCounts { tokens_exchanged, exchanges_failed, ..self.sources.counts() }
     }
 
     /// Says how long ago the oldest of the fetched key sets came; `None` when there is none.

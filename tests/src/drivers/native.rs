@@ -4,6 +4,7 @@ use super::{Ran, Seen};
 use chaperone_authoring::{
     cases::{Action, Case, Plan, check},
     outcome::{Decision, Outcome, client_reason},
+    published::Published,
     request::Request,
 };
 use chaperone_policy::{
@@ -54,7 +55,7 @@ pub fn case(plan: &Plan, case: &Case) -> Ran {
             Action::Send { exchange, expect } => {
                 let now = instant(step.at);
                 published.fetch_for(&mut workers[step.worker], &policy, now);
-                let outcome = ask(&policy, &mut workers[step.worker], &exchange.request, now);
+                let outcome = ask(&policy, &mut workers[step.worker], &published, &exchange.request, now);
                 ran.seen.push(Seen::of(&outcome, plan.at));
                 ran.mismatches.extend(
                     check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.location, case.name)),
@@ -67,7 +68,7 @@ pub fn case(plan: &Plan, case: &Case) -> Ran {
 }
 
 /// Puts one request to the core.
-pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Timestamp) -> Outcome {
+pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, published: &Published, request: &Request, now: Timestamp) -> Outcome {
     let owned = request.head();
     let fields: Vec<(&[u8], &[u8])> = owned.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let source = request.source_address.map(|address| address.to_string());
@@ -84,6 +85,10 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
         let body = WholeBody::of_ended(&request.body);
         let given = if request.body.len() > most_bytes { Given::TooLarge } else { Given::Body(body) };
         answer = exchange.resume(&given, &fields, worker, &context);
+    }
+    if let Answer::Hold(Need::Credential(_)) = answer {
+        published.fetch_wanted(worker, now);
+        answer = exchange.resume(&Given::Nothing, &fields, worker, &context);
     }
     // A body in one piece, as a proxy hands it on.
     exchange.request_bytes(request.body.len() as u64);
@@ -114,7 +119,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, request: &Request, now: Tim
             outcome.upstream_bytes = Some(permit.body().map_or(request.body.len(), str::len) as u64);
             outcome.upstream_headers = Some(fields.iter().map(|(name, value)| (lossy(name), lossy(value))).collect());
         }
-        Answer::Hold(need) => panic!("no document can make a request wait for that: {need:?}"),
+        Answer::Hold(need) => panic!("it still waits for {need:?}"),
         Answer::Refuse(denial) => {
             let response = denial.response();
             outcome.upstream_bytes = Some(0);

@@ -132,15 +132,15 @@ struct Endpoint {
 
 /// The name of one of the proxy's clusters.
 #[derive(JsonSchema)]
-struct Cluster(#[schemars(regex(pattern = r"^[!-~]+$"), length(min = 1, max = 256))] String);
+pub(super) struct Cluster(#[schemars(regex(pattern = r"^[!-~]+$"), length(min = 1, max = 256))] String);
 
 /// A host, perhaps with a port.
 #[derive(JsonSchema)]
-struct Authority(#[schemars(regex(pattern = r"^[A-Za-z0-9._:\[\]-]+$"), length(min = 1, max = 256))] String);
+pub(super) struct Authority(#[schemars(regex(pattern = r"^[A-Za-z0-9._:\[\]-]+$"), length(min = 1, max = 256))] String);
 
 /// A path, perhaps with a query.
 #[derive(JsonSchema)]
-struct EndpointPath(#[schemars(regex(pattern = r#"^/[!"\x24-~]*$"#), length(min = 1, max = 8192))] String);
+pub(super) struct EndpointPath(#[schemars(regex(pattern = r#"^/[!"\x24-~]*$"#), length(min = 1, max = 8192))] String);
 
 /// The OAuth Token Status List: what the issuer says of its tokens after it has issued them.
 #[derive(JsonSchema)]

@@ -50,6 +50,16 @@ impl Template {
         })
     }
 
+    /// The variable that it is, with nothing around it.
+    pub(super) fn whole_variable(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Text(before), Part::Environment(name), Part::Text(after)] if before.is_empty() && after.is_empty() => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
     /// Writes it, and tells from where to where each variable's value stands; `None` when one is absent or empty.
     pub(super) fn fill(
         &self,
@@ -91,6 +101,7 @@ impl Template {
     }
 }
 
-fn variable<'e>(environment: &'e BTreeMap<String, Secret>, name: &str) -> Option<&'e str> {
+/// `None` where it is absent or empty.
+pub(super) fn variable<'e>(environment: &'e BTreeMap<String, Secret>, name: &str) -> Option<&'e str> {
     environment.get(name).map(|secret| secret.expose().trim()).filter(|text| !text.is_empty())
 }

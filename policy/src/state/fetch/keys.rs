@@ -21,7 +21,7 @@ pub(super) fn read(answer: Answer<'_>, accepted: &Accepted) -> Result<Published,
 }
 
 /// The body of a response that is one: status 200 alone, a redirect is followed nowhere.
-pub(super) fn body(answer: Answer<'_>, most: usize) -> Result<&[u8], Failure> {
+pub(in crate::state) fn body(answer: Answer<'_>, most: usize) -> Result<&[u8], Failure> {
     match answer {
         Answer::Nothing => Err(Failure::NoAnswer),
         Answer::Response { status, .. } if status != 200 => Err(Failure::Status(status)),

@@ -14,12 +14,14 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::primitives::limits;
+use crate::rules::credential::TokenExchange;
 use crate::rules::endpoint::{Endpoint, ListId, Target};
 use crate::rules::events::EventsId;
 
+pub(in crate::state) use keys::body;
 pub use report::{Failure, Kind, News, Report};
 pub use set::Refusal;
-pub(in crate::state) use sources::Asker;
+pub(in crate::state) use sources::Listener;
 pub(crate) use sources::{Entry, Sources};
 
 /// A request that is due, a GET unless it has something to send: through a cluster of the proxy, never by a name that somebody resolves.
@@ -58,6 +60,12 @@ impl Fetch {
         Self { post: Some(post), ..fetch }
     }
 
+    pub(in crate::state) fn exchange(ticket: Ticket, exchange: &TokenExchange, post: Post) -> Self {
+        let accept = "application/json";
+        let get = Self::of(ticket, &exchange.target, accept, exchange.timeout, limits::EXCHANGE_ANSWER_BYTES);
+        Self { post: Some(post), ..get }
+    }
+
     fn of(ticket: Ticket, target: &Target, accept: &'static str, timeout: Duration, most_bytes: usize) -> Self {
         let Target { cluster, authority, path } = target;
         Self {
@@ -93,6 +101,13 @@ impl fmt::Debug for Post {
 /// Names one fetch of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
+
+impl Ticket {
+    /// No other fetch of the worker has it.
+    pub(in crate::state) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// What came of a fetch.
 #[derive(Clone, Copy, Debug)]
@@ -138,4 +153,8 @@ pub struct FetchCounts {
     pub events_refused: u64,
     /// Polls for them that failed.
     pub polls_failed: u64,
+    /// Tokens that were had for those of sessions.
+    pub tokens_exchanged: u64,
+    /// Attempts at that which failed.
+    pub exchanges_failed: u64,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::set::Refusal;
+use crate::rules::credential::TokenExchange;
 use crate::rules::endpoint::Target;
 use crate::token::keys::DroppedKey;
 
@@ -21,6 +22,8 @@ pub enum Kind {
     List,
     /// Security events.
     Events,
+    /// A token for that of a session.
+    Exchange,
 }
 
 /// What came of one fetch.
@@ -32,6 +35,8 @@ pub struct Report {
     result: Result<News, Failure>,
     dropped: Vec<DroppedKey>,
     refused: Vec<(String, Refusal)>,
+    /// Its like has been told of a moment ago.
+    unsaid: bool,
 }
 
 /// It is good.
@@ -60,6 +65,8 @@ pub enum News {
         /// There are some, and with the last answer there were none, whose key is not known: they are to come again.
         waiting: bool,
     },
+    /// A token.
+    Token,
 }
 
 /// It is not, and what was held before is still held.
@@ -87,15 +94,39 @@ pub enum Failure {
     Older,
     /// What the workers share failed, or others changed it all the time.
     NotShared,
-    /// The environment has not what the request is to show.
-    NoCredential,
+    /// A token that cannot be given to a target: empty, too long, no visible ASCII, or the one that was sent.
+    TokenUnusable,
+    /// A token of another type than was asked for.
+    WrongType,
+    /// A token for somebody else.
+    AnotherAudience,
+    /// A token of which is not said when it ends.
+    NoEnd,
+    /// A variable of the proxy's environment is absent or empty: nothing was asked.
+    VariableMissing,
+    /// A variable holds no key that could sign: nothing was asked.
+    KeyUnusable,
 }
 
 impl Report {
     pub(super) fn new(kind: Kind, issuer: &str, target: &Target, result: Result<News, Failure>) -> Self {
         let Target { cluster, authority, path } = target;
         let place = format!("{authority}{path} (cluster {cluster})");
-        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new(), refused: Vec::new() }
+        Self { kind, issuer: issuer.to_owned(), place, result, dropped: Vec::new(), refused: Vec::new(), unsaid: false }
+    }
+
+    /// `variable`: the name of the one that is to blame.
+    pub(in crate::state) fn of_exchange(
+        exchange: &TokenExchange,
+        result: Result<News, Failure>,
+        variable: Option<String>,
+    ) -> Self {
+        Self::new(Kind::Exchange, &variable.unwrap_or_default(), &exchange.target, result)
+    }
+
+    /// Not worth a line.
+    pub(in crate::state) fn unsaid(self) -> Self {
+        Self { unsaid: true, ..self }
     }
 
     /// Adds the keys of the set that were not taken.
@@ -119,7 +150,7 @@ impl Report {
     pub fn is_fault(&self) -> bool {
         match self.result {
             Ok(News::Keys { usable, .. }) => usable == 0 || self.dropped.iter().any(|key| !key.is_foreign()),
-            Ok(News::List { .. }) => false,
+            Ok(News::List { .. } | News::Token) => false,
             Ok(News::Events { refused, waiting, .. }) => refused > 0 || waiting,
             Err(_) => true,
         }
@@ -139,18 +170,20 @@ impl Report {
         match self.result {
             Ok(News::Keys { changed, .. } | News::List { changed, .. }) => changed,
             Ok(News::Events { taken, refused, waiting }) => taken + refused > 0 || waiting,
-            Err(_) => true,
+            Ok(News::Token) => false,
+            Err(_) => !self.unsaid,
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, issuer, place, result, dropped, refused } = self;
+        let Self { kind, issuer, place, result, dropped, refused, unsaid: _ } = self;
         let what = match kind {
             Kind::Keys => "keys",
             Kind::List => "status list",
             Kind::Events => "events",
+            Kind::Exchange => "token",
         };
         match result {
             Ok(News::Keys { usable: 0, .. }) => {
@@ -162,6 +195,13 @@ impl fmt::Display for Report {
                 write!(f, "{what} of {issuer} from {place}: {taken} taken, {refused} refused")?;
                 if *waiting {
                     f.write_str(", and some left there that are signed by a key that is not known")?;
+                }
+            }
+            Ok(News::Token) => write!(f, "{what} from {place}")?,
+            Err(failure) if *kind == Kind::Exchange => {
+                write!(f, "no {what} for a session's could be had from {place}: {failure}")?;
+                if !issuer.is_empty() {
+                    write!(f, ": {issuer}")?;
                 }
             }
             Err(failure) => write!(f, "{what} of {issuer} could not be fetched from {place}: {failure}; what is held stays")?,
@@ -199,7 +239,12 @@ impl fmt::Display for Failure {
             Self::Expired => f.write_str("expired"),
             Self::Older => f.write_str("older than the one that is held"),
             Self::NotShared => f.write_str("the workers' shared data did not take them"),
-            Self::NoCredential => f.write_str("the environment has not what `token` names"),
+            Self::TokenUnusable => f.write_str("a token that cannot be given to a target"),
+            Self::WrongType => f.write_str("a token of another type"),
+            Self::AnotherAudience => f.write_str("a token for another audience"),
+            Self::NoEnd => f.write_str("a token without `expires_in`"),
+            Self::VariableMissing => f.write_str("a variable of the environment is missing"),
+            Self::KeyUnusable => f.write_str("a variable of the environment holds no P-256 key in PKCS #8 PEM"),
         }
     }
 }

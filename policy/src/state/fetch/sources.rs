@@ -54,7 +54,7 @@ pub(crate) enum Entry {
 }
 
 /// Who asks, and what it knows.
-pub(in crate::state) struct Asker<'w> {
+pub(in crate::state) struct Listener<'w> {
     /// Another one for each worker.
     pub(in crate::state) name: &'w str,
     pub(in crate::state) environment: &'w BTreeMap<String, Secret>,
@@ -111,8 +111,14 @@ impl Sources {
         }
     }
 
+    /// Names one more fetch.
+    pub(in crate::state) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
     /// What is to be fetched now for this policy. Each fetch counts as begun.
-    pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, asker: &Asker<'_>, now: Timestamp) -> Due {
+    pub(in crate::state) fn due(&mut self, policy: &Rc<Policy>, listener: &Listener<'_>, now: Timestamp) -> Due {
         let mut due = Due::default();
         for (name, issuer) in policy.issuers() {
             if let Keys::Endpoint(endpoint) = &issuer.keys {
@@ -125,7 +131,7 @@ impl Sources {
                 }
             }
             if let Some(events) = issuer.events.as_ref().filter(|_| self.keys_of(issuer).is_some()) {
-                self.poll_due(policy, events, asker, now, &mut due);
+                self.poll_due(policy, events, listener, now, &mut due);
             }
         }
         due
@@ -162,7 +168,7 @@ impl Sources {
         }
     }
 
-    fn poll_due(&mut self, policy: &Rc<Policy>, events: &Events, asker: &Asker<'_>, now: Timestamp, due: &mut Due) {
+    fn poll_due(&mut self, policy: &Rc<Policy>, events: &Events, listener: &Listener<'_>, now: Timestamp, due: &mut Due) {
         let id = &events.id;
         // Whoever asks holds for the policy first, or nothing is known of its polls.
         let Some((_, poll)) = self.polls.iter_mut().find(|(known, _)| known == id) else { return };
@@ -174,16 +180,16 @@ impl Sources {
         if poll.schedule.gave_up(limits::EVENTS_TIMEOUT, now) {
             failed(poll, Failure::NoAnswer);
         }
-        if !poll.is_due(id, events, asker.name, asker.told, self.salt, now) {
+        if !poll.is_due(id, events, listener.name, listener.told, self.salt, now) {
             return;
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let shown = events.credential.as_ref().map(|credential| credential.fill(asker.environment));
+        let shown = events.credential.as_ref().map(|credential| credential.fill(listener.environment));
         if let Some(None) = shown {
             poll.schedule.begin(ticket, now);
             poll.schedule.end(false, now);
-            return failed(poll, Failure::NoCredential);
+            return failed(poll, Failure::VariableMissing);
         }
         let shown = shown.flatten();
         due.fetches.push(poll.begin(ticket, policy, id, shown.as_ref().map(|shown| shown.value()), now));
