@@ -251,6 +251,8 @@ impl Drop for Upstream {
 async fn serve(listener: TcpListener, received: Arc<Log>, respond: Arc<Respond>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
+        // Or an answer's end waits 40 ms for the acknowledgement of its head.
+        let _ = socket.set_nodelay(true);
         let (received, respond) = (Arc::clone(&received), Arc::clone(&respond));
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, Arc::clone(&received), Arc::clone(&respond)));

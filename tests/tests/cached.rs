@@ -7,6 +7,7 @@
 use chaperone_authoring::{
     cases::{Action, Clock, Plan},
     outcome::Outcome,
+    published::Published,
     request::Request,
 };
 use chaperone_policy::{Policy, Secret, Timestamp, Worker};

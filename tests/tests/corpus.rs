@@ -8,6 +8,7 @@
 use chaperone_authoring::{
     cases::{Case, Clock, Plan},
     outcome::Decision,
+    published::Published,
     request::Request,
 };
 use chaperone_policy::{End, Exchange, Policy, Reason, Timestamp, Worker};

@@ -24,7 +24,7 @@ use chaperone_tests::{
     wasm,
 };
 use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
-use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -193,11 +193,11 @@ impl Bench {
     async fn start(name: &str, proof: Proof, change: impl FnOnce(&mut Value)) -> Self {
         let scenario = Scenario::new();
         let key = p256::SecretKey::from_slice(&[11; 32]).unwrap();
-        let public = key.public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let public = key.public_key().to_sec1_bytes();
         let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap().replace('\n', "\\n");
         let (value, client) = match proof {
             Proof::Secret => (SECRET.to_owned(), None),
-            Proof::Key => (pem, Some(DecodingKey::from_ec_pem(public.as_bytes()).unwrap())),
+            Proof::Key => (pem, Some(DecodingKey::from_ec_der(&public))),
         };
         let sts = Sts::start(&scenario, client).await;
         let mut policy = policy(&scenario, &exchange(proof));
@@ -228,7 +228,7 @@ impl Bench {
             wasm: wasm::chaperone(),
             upstream: upstream.address(),
             workers: 1,
-            credential: ("STS", &value),
+            environment: &[("STS", &value)],
             other_settings: &[("  clusters:\n", &clusters)],
         })
         .await;
@@ -254,7 +254,7 @@ impl Bench {
         let before = (self.mesh.upstream.begun(), self.mesh.upstream.bytes());
         let (reply, entry) = self.mesh.observe(call, Protocol::Http2).await;
         let status = if code == "revoked" { 401 } else { 503 };
-        assert_eq!((reply.status, entry.reason()), (status, code));
+        assert_eq!((reply.status, entry.reason()), (status, code), "{:?}", entry.record);
         assert_eq!((self.mesh.upstream.begun(), self.mesh.upstream.bytes()), before, "nothing goes upstream");
         assert!(entry.record["unmapped"]["credential_ref"].is_null());
     }
@@ -410,24 +410,25 @@ async fn whatever_else_is_answered_nothing_goes_upstream() {
     }
     // Too slow: denied in time.
     bench.sts.twist(|answer| Answer::ok(answer.to_string()).after(Duration::from_secs(5)));
+    let slow = bench.get("slow");
     let began = Instant::now();
-    bench.denied(&bench.get("slow"), "credential_unavailable").await;
+    bench.denied(&slow, "credential_unavailable").await;
     let took = began.elapsed();
     assert!((900..2600).contains(&took.as_millis()), "{took:?}");
     // It is remembered for a second, and not longer.
     bench.sts.straight();
     let count = bench.sts.endpoint.count();
-    bench.denied(&bench.get("slow"), "credential_unavailable").await;
+    bench.denied(&slow, "credential_unavailable").await;
     assert_eq!(bench.sts.endpoint.count(), count);
     sleep(Duration::from_millis(1500)).await;
-    let reply = bench.send(&bench.get("slow")).await;
+    let reply = bench.send(&slow).await;
     assert_eq!(reply.status, 200);
     // The log says what went wrong, with no more than a line in a second.
     let log = bench.mesh.envoy.log();
     let lines = log.lines().filter(|line| line.contains("no token for a session's could be had from sts.example/token")).count();
     assert!((1..=17).contains(&lines), "{lines}");
     assert!(bench.mesh.envoy.stats("exchanges.failures").await.iter().any(|(_, value)| *value >= 16));
-    assert!(!log.contains("canary"), "{log}");
+    assert!(!log.contains("canary-"), "{log}");
     // No such cluster.
     let mut gone = policy(&bench.scenario, &exchange(bench.proof));
     gone["generation"] = json!(2);
@@ -491,7 +492,8 @@ async fn while_it_waits_and_afterwards_the_session_may_end() {
     // An update in between, which says the same of the credential.
     bench.sts.twist(slowly);
     let (mut connection, call) = (Connection::open(bench.mesh.envoy.address(), Protocol::Http1).await.unwrap(), bench.get("s-3"));
-    let waiting = tokio::spawn(async move { connection.send(&call).await.unwrap() });
+    let the_same = call.clone();
+    let waiting = tokio::spawn(async move { connection.send(&the_same).await.unwrap() });
     sleep(Duration::from_millis(100)).await;
     assert_eq!(bench.mesh.envoy.update(&revoking(3, "s-1")).await, Update::Applied);
     let reply = waiting.await.unwrap();
@@ -499,7 +501,6 @@ async fn while_it_waits_and_afterwards_the_session_may_end() {
     assert_eq!(bench.given(), *bench.sts.tokens().last().unwrap());
     // What a session has is gone with it: who is let in again has it had anew.
     bench.sts.straight();
-    let call = bench.get("s-3");
     let count = bench.sts.endpoint.count();
     assert_eq!(bench.send(&call).await.status, 200);
     assert_eq!(bench.sts.endpoint.count(), count, "it is held");

@@ -63,25 +63,20 @@ pub fn explain(
     let context = Context { now, newest: &policy, verifier: &RustCrypto };
     let (mut decision, mut explanation) = exchange.explain(&head, &mut worker, &context);
     exchange.request_bytes(request.body.len() as u64);
-    let mut cut = None;
-    match decision {
-        chaperone_policy::Decision::Hold(Need::Body { most_bytes }) => {
-            let whole = Given::Body(WholeBody::of_ended(&request.body));
-            let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
-            decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
-        }
-        // What did not say how long it is shows it when it comes.
-        chaperone_policy::Decision::Forward(_) if !request.body.is_empty() => {
-            cut = exchange.recheck(&mut worker, &context, true);
-        }
-        chaperone_policy::Decision::Forward(_)
-        | chaperone_policy::Decision::Refuse(_)
-        | chaperone_policy::Decision::Hold(Need::Credential) => {}
+    let mut is_counted = false;
+    if let chaperone_policy::Decision::Hold(Need::Body { most_bytes }) = decision {
+        let whole = Given::Body(WholeBody::of_ended(&request.body));
+        let given = if request.body.len() > most_bytes { Given::TooLarge } else { whole };
+        decision = exchange.explain_further(&given, &fields, &mut worker, &context, &mut explanation);
+        is_counted = true;
     }
     if let chaperone_policy::Decision::Hold(Need::Credential(_)) = decision {
         published.fetch_wanted(&mut worker, now);
         decision = exchange.explain_further(&Given::Nothing, &fields, &mut worker, &context, &mut explanation);
     }
+    // What did not say how long it is shows it when it comes.
+    let comes = matches!(decision, chaperone_policy::Decision::Forward(_)) && !is_counted && !request.body.is_empty();
+    let cut = if comes { exchange.recheck(&mut worker, &context, true) } else { None };
     let decision = match decision {
         chaperone_policy::Decision::Forward(_) if cut.is_some() => Decision::Deny,
         chaperone_policy::Decision::Forward(_) => Decision::Allow,

@@ -29,7 +29,7 @@ use crate::rules::ending::Missing;
 use crate::rules::grants::Transfers;
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Direct;
-use crate::state::exchanged::{Asked, Asker, Waiting};
+use crate::state::exchanged::{Asker, Obtained, Waiting};
 use crate::state::fetch::Entry;
 use crate::state::seats::{Room, Seat};
 use crate::state::session::{Authenticated, Session};
@@ -246,8 +246,8 @@ pub(crate) fn proceed(
         {
             let filled = match credential.exchange() {
                 Some(exchange) => match exchanged(rules, exchange, worker, headers, findings) {
-                    Ok(Some(Asked::Has(token))) => Ok(Some(credential.of_token(&token))),
-                    Ok(Some(Asked::Waits(ticket, waiting))) => {
+                    Ok(Some(Obtained::Has(token))) => Ok(Some(credential.of_token(&token))),
+                    Ok(Some(Obtained::Waits(ticket, waiting))) => {
                         findings.waiting = Some(waiting);
                         return take_seat(rules, session, worker, findings, trace).map(|()| Some(Need::Credential(ticket)));
                     }
@@ -290,7 +290,7 @@ fn exchanged(
     worker: &mut Worker,
     headers: &Headers<'_>,
     findings: &mut Findings,
-) -> Result<Option<Asked>, Reason> {
+) -> Result<Option<Obtained>, Reason> {
     // It waits for this flight no more, or is counted anew.
     findings.waiting = None;
     let (Some(Authenticated { token, session }), true) = (&findings.authenticated, rules.enforces()) else { return Ok(None) };

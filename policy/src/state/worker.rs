@@ -15,7 +15,7 @@ use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::credential::Secret;
 use crate::rules::policy::Policy;
-use crate::state::exchanged::{Asked, Asker, Exchanged, Means};
+use crate::state::exchanged::{Asker, Exchanged, Means, Obtained};
 use crate::state::fetch::{Answer, Due, FetchCounts, Listener, Report, Sources, Ticket};
 use crate::state::handles::HandleKey;
 use crate::state::pace::Pace;
@@ -196,7 +196,7 @@ impl Worker {
     }
 
     /// What there is for a request that is to be given a token for its session's.
-    pub(crate) fn exchange(&mut self, asker: &Asker<'_>) -> Result<Asked, Reason> {
+    pub(crate) fn exchange(&mut self, asker: &Asker<'_>) -> Result<Obtained, Reason> {
         let (latest, ticket) = (self.latest, self.sources.ticket());
         self.exchanged.ask(asker, &Means { environment: &self.environment, seed: &self.seed, latest, ticket })
     }

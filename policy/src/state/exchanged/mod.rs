@@ -57,7 +57,7 @@ enum State {
 }
 
 /// What there is for a request that is to be given a token.
-pub(crate) enum Asked {
+pub(crate) enum Obtained {
     Has(Rc<str>),
     /// It comes with this fetch, or not at all.
     Waits(Ticket, Waiting),
@@ -134,11 +134,11 @@ pub(crate) struct Exchanged {
 
 impl Exchanged {
     /// What was had for the token; where nothing was, it is wanted from now on.
-    pub(crate) fn ask(&mut self, asker: &Asker<'_>, means: &Means<'_>) -> Result<Asked, Reason> {
+    pub(crate) fn ask(&mut self, asker: &Asker<'_>, means: &Means<'_>) -> Result<Obtained, Reason> {
         let key = Key { token: asker.digest, exchange: Rc::clone(asker.exchange) };
         match self.entries.get(&key).map(|entry| &entry.state) {
-            Some(State::Held { token, until }) if means.latest.seconds() < *until => return Ok(Asked::Has(Rc::clone(token))),
-            Some(State::UnderWay { ticket, waiting, .. }) => return Ok(Asked::Waits(*ticket, Waiting::begin(waiting)?)),
+            Some(State::Held { token, until }) if means.latest.seconds() < *until => return Ok(Obtained::Has(Rc::clone(token))),
+            Some(State::UnderWay { ticket, waiting, .. }) => return Ok(Obtained::Waits(*ticket, Waiting::begin(waiting)?)),
             Some(State::Failed { at, .. }) if means.latest.since(*at) < limits::EXCHANGE_FAILED => {
                 return Err(Reason::CredentialUnavailable);
             }
@@ -169,7 +169,7 @@ impl Exchanged {
         let began = matches!(state, State::UnderWay { .. });
         let entry = Entry { state, session: Rc::clone(asker.session), ends: asker.ends, counted: Counted::of(asker.tally) };
         self.entries.insert(key, entry);
-        if began { Ok(Asked::Waits(means.ticket, Waiting::begin(&waiting)?)) } else { Err(Reason::CredentialUnavailable) }
+        if began { Ok(Obtained::Waits(means.ticket, Waiting::begin(&waiting)?)) } else { Err(Reason::CredentialUnavailable) }
     }
 
     /// Pushes out the token that ends the soonest, where there is no room for another. False where all are on their way.
