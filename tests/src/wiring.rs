@@ -1,4 +1,6 @@
-//! Places of the shipped bootstrap where tests put other filters, and what they put there.
+//! Places of the shipped bootstrap where tests put other filters and clusters, and what they put there.
+
+use std::net::SocketAddr;
 
 /// Where the router begins: what stands before it stands behind Chaperone and the backstop.
 pub const ROUTER: &str = "                  - name: envoy.filters.http.router\n";
@@ -21,3 +23,21 @@ pub const IN_HTTP2: (&str, &str) = (
     "          explicit_http_config: {http2_protocol_options: {}}
 ",
 );
+
+/// Where the list of clusters begins.
+pub const CLUSTERS: &str = "  clusters:\n";
+
+/// One more of them, which leads there.
+#[must_use]
+pub fn cluster(name: &str, address: SocketAddr) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    format!(
+        "{CLUSTERS}    - name: {name}
+      type: STATIC
+      connect_timeout: 1s
+      load_assignment:
+        cluster_name: {name}
+        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }} }} }}] }}]
+"
+    )
+}

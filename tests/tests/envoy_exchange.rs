@@ -22,6 +22,7 @@ use chaperone_tests::{
     scenario::{Scenario, now},
     upstream::{Answer, Received, Upstream},
     wasm,
+    wiring::{CLUSTERS, cluster},
 };
 use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
@@ -211,17 +212,7 @@ impl Bench {
             _ => Answer::ok("done"),
         })
         .await;
-        let (ip, port) = (sts.endpoint.address().ip(), sts.endpoint.address().port());
-        let clusters = format!(
-            "  clusters:
-    - name: sts
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: sts
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }} }} }}] }}]
-"
-        );
+        let clusters = cluster("sts", sts.endpoint.address());
         let envoy = Envoy::start(Setup {
             name,
             policy: &policy,
@@ -229,7 +220,7 @@ impl Bench {
             upstream: upstream.address(),
             workers: 1,
             environment: &[("STS", &value)],
-            other_settings: &[("  clusters:\n", &clusters)],
+            other_settings: &[(CLUSTERS, &clusters)],
         })
         .await;
         let log = AccessLog(envoy.access_log());

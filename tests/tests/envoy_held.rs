@@ -1,5 +1,5 @@
-//! In a real Envoy: requests that wait for what their decision needs, a whole body or a credential. No document of the filter that
-//! ships can ask for a credential yet; a build for tests can, and asks for bodies without more ado.
+//! In a real Envoy: requests that wait for what their decision needs, a whole body or a credential that is had by an exchange. In a
+//! build for tests, whose documents ask for bodies without more ado.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use chaperone_tests::{
@@ -8,11 +8,15 @@ use chaperone_tests::{
     mesh::Mesh,
     raw,
     scenario::{CREDENTIAL, Scenario},
-    upstream::Upstream,
+    upstream::{Answer, Upstream},
     wasm,
+    wiring::{CLUSTERS, cluster},
 };
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,6 +24,7 @@ use tokio::{
 };
 
 const MOST: usize = 1024;
+const EXCHANGED: &str = "had-for-the-token-of-the-session";
 
 fn policy(scenario: &Scenario) -> Value {
     let mut policy = scenario.policy();
@@ -28,16 +33,24 @@ fn policy(scenario: &Scenario) -> Value {
     let body = |most: usize| json!({"body": {"most_bytes": most, "has": "please"}});
     commands.insert("hold.body".into(), json!({"matchers": at("/v1/body"), "needs": body(MOST)}));
     commands.insert("hold.large".into(), json!({"matchers": at("/v1/large"), "needs": body(8 << 20)}));
-    commands.insert("hold.later".into(), json!({"matchers": at("/v1/later"), "needs": {"credential_after": 1}}));
-    let mut both = body(MOST);
-    both["credential_after"] = json!(1);
-    commands.insert("hold.both".into(), json!({"matchers": at("/v1/both"), "needs": both}));
+    commands.insert("hold.later".into(), at("/v1/later"));
+    commands.insert("hold.both".into(), json!({"matchers": at("/v1/both"), "needs": body(MOST)}));
+    let exchange = json!({"cluster": "sts", "authority": "sts.example", "path": "/token", "audience": "orders",
+        "client": {"id": "chaperone", "secret": format!("${{env:{}}}", CREDENTIAL.0)}});
+    let known = policy["upstream"]["credential"].clone();
+    policy["upstream"]["credential"] = json!([{"exchange": exchange, "for": ["hold.later", "hold.both"]}, known]);
     policy["grants"][0]["allow"].as_array_mut().unwrap().push(json!("hold.*"));
     policy
 }
 
-async fn mesh(name: &str, scenario: &Scenario) -> Mesh {
-    Mesh::with(name, &policy(scenario), Upstream::start().await, wasm::for_tests(), &[]).await
+/// With the endpoint that gives [`EXCHANGED`] after a while.
+async fn mesh(name: &str, policy: &Value) -> (Mesh, Upstream) {
+    let answer = json!({"access_token": EXCHANGED, "token_type": "Bearer", "expires_in": 300,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"});
+    let endpoint = Upstream::answering(move |_| Answer::ok(answer.to_string()).after(Duration::from_millis(900))).await;
+    let clusters = cluster("sts", endpoint.address());
+    let mesh = Mesh::with(name, policy, Upstream::start().await, wasm::for_tests(), &[(CLUSTERS, &clusters)]).await;
+    (mesh, endpoint)
 }
 
 /// An HTTP/1.1 request whose body comes in pieces.
@@ -73,7 +86,7 @@ impl Pieces {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_upstream_before_the_whole_body_is_judged() {
     let scenario = Scenario::new();
-    let mesh = mesh("held-body", &scenario).await;
+    let (mesh, _endpoint) = mesh("held-body", &policy(&scenario)).await;
     for round in 0..4 {
         let mut request = Pieces::begin(&mesh, "/v1/body", &scenario.token("s-1")).await;
         for piece in ["pretty ", "ple", "ase"] {
@@ -109,7 +122,7 @@ async fn nothing_goes_upstream_before_the_whole_body_is_judged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_will_not_do_is_answered_once_and_goes_nowhere() {
     let scenario = Scenario::new();
-    let mesh = mesh("held-denied", &scenario).await;
+    let (mesh, _endpoint) = mesh("held-denied", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     for protocol in Protocol::ALL {
         for (body, trailer, status, reason) in [
@@ -140,26 +153,28 @@ async fn a_body_that_will_not_do_is_answered_once_and_goes_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_comes_later_lets_go_what_waited_for_it() {
     let scenario = Scenario::new();
-    let mesh = mesh("held-credential", &scenario).await;
-    let token = scenario.token("s-1");
-    let credential = format!("Bearer {}", CREDENTIAL.1);
-    let check = async |call: &Call, protocol: Protocol, body: &[u8]| {
+    let (mesh, _endpoint) = mesh("held-credential", &policy(&scenario)).await;
+    let sessions = Cell::new(0);
+    let check = async |call: Call, protocol: Protocol, body: &[u8]| {
+        // Each asks for its own.
+        sessions.set(sessions.get() + 1);
+        let call = call.bearer(&scenario.token(&format!("s-{}", sessions.get())));
         let before = Instant::now();
-        let (reply, entry) = mesh.observe(call, protocol).await;
+        let (reply, entry) = mesh.observe(&call, protocol).await;
         assert_eq!(reply.status, 200);
         assert!(before.elapsed() >= Duration::from_millis(900), "it waited for {:?}", before.elapsed());
         let seen = mesh.upstream.last();
-        assert_eq!((&seen.body[..], seen.header("authorization")), (body, Some(credential.as_str())));
+        assert_eq!((&seen.body[..], seen.header("authorization")), (body, Some(format!("Bearer {EXCHANGED}").as_str())));
         assert!(!seen.trailers.iter().any(|(name, _)| name == "x-chaperone-session"), "{seen:?}");
-        assert_eq!(entry.record["unmapped"]["credential_ref"], "env:ORDERS_TOKEN");
+        assert_eq!(entry.record["unmapped"]["credential_ref"], "exchange:sts:orders");
     };
     for protocol in Protocol::ALL {
         for path in ["/v1/later", "/v1/both"] {
-            let call = Call::new("POST", path).bearer(&token).body("please");
-            check(&call, protocol, b"please").await;
-            check(&call.trailer("x-sum", "1").trailer("x-chaperone-session", "somebody"), protocol, b"please").await;
+            let call = Call::new("POST", path).body("please");
+            check(call.clone(), protocol, b"please").await;
+            check(call.trailer("x-sum", "1").trailer("x-chaperone-session", "somebody"), protocol, b"please").await;
         }
-        check(&Call::new("POST", "/v1/later").bearer(&token), protocol, b"").await;
+        check(Call::new("POST", "/v1/later"), protocol, b"").await;
     }
     // The same where the proxy holds the body with the head, and shows it only afterwards.
     let whole = [("allow_on_headers_stop_iteration: true", "allow_on_headers_stop_iteration: false")];
@@ -168,12 +183,13 @@ async fn a_credential_that_comes_later_lets_go_what_waited_for_it() {
     mesh.envoy.write_ecds_with(&other, wasm::for_tests(), &whole);
     wait_for_generation(&mesh, 2).await;
     for protocol in Protocol::ALL {
-        check(&Call::new("POST", "/v1/later").bearer(&token).body("please").trailer("x-sum", "1"), protocol, b"please").await;
+        check(Call::new("POST", "/v1/later").body("please").trailer("x-sum", "1"), protocol, b"please").await;
     }
     // There a body is shown to what waits for it when its head has gone on, and that is too late: noticed at the next tick.
     let count = mesh.upstream.count();
     let before = Instant::now();
-    let (reply, entry) = mesh.observe(&Call::new("POST", "/v1/body").bearer(&token).body("please"), Protocol::Http1).await;
+    let call = Call::new("POST", "/v1/body").bearer(&scenario.token("s-1")).body("please");
+    let (reply, entry) = mesh.observe(&call, Protocol::Http1).await;
     assert_eq!((reply.status, entry.reason()), (503, "internal_error"));
     assert!(before.elapsed() < Duration::from_secs(3), "after {:?}", before.elapsed());
     assert_eq!(mesh.upstream.count(), count);
@@ -182,7 +198,7 @@ async fn a_credential_that_comes_later_lets_go_what_waited_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_judges_what_waits() {
     let scenario = Scenario::new();
-    let mesh = mesh("held-update", &scenario).await;
+    let (mesh, _endpoint) = mesh("held-update", &policy(&scenario)).await;
     let begin = async || {
         let mut requests = Vec::new();
         for session in ["s-1", "s-2", "s-1", "s-2", "s-1", "s-2"] {
@@ -234,7 +250,7 @@ async fn a_client_that_goes_while_it_waits_is_on_record_and_its_place_is_free() 
     let scenario = Scenario::new();
     let mut tight = policy(&scenario);
     tight["limits"] = json!({"streams_per_session": 1});
-    let mesh = Mesh::with("held-gone", &tight, Upstream::start().await, wasm::for_tests(), &[]).await;
+    let (mesh, _endpoint) = mesh("held-gone", &tight).await;
     for (path, reason) in [("/v1/body", "ambiguous_request"), ("/v1/later", "credential_unavailable")] {
         for round in 0..6 {
             let session = format!("s-{reason}-{round}");
@@ -262,7 +278,7 @@ async fn a_client_that_goes_while_it_waits_is_on_record_and_its_place_is_free() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_proxy_answers_is_answered_once() {
     let scenario = Scenario::new();
-    let mesh = mesh("held-latched", &scenario).await;
+    let (mesh, _endpoint) = mesh("held-latched", &policy(&scenario)).await;
     let token = scenario.token("s-1");
     for round in 0..6 {
         let head = format!("authorization: Bearer {token}\r\ncontent-length: 4194304");
