@@ -137,6 +137,22 @@ fn what_a_policy_fetches_gets_its_cluster() {
     assert_eq!(validation["trusted_ca"], json!({"filename": "/etc/pki/ca.pem"}));
     assert_eq!(validation["match_typed_subject_alt_names"], json!([{"san_type": "DNS", "matcher": {"exact": "second.example"}}]));
 
+    let sts = "{exchange: {cluster: sts, authority: sts.example, path: /token, audience: a, client: {id: c, secret: \"${env:STS_SECRET}\"}}}";
+    let events = "cluster: broker, authority: second.example, path: /poll, audience: a, token: \"${env:SSF_TOKEN}\"";
+    let exchanging = format!(
+        "version: 1\nname: x\ntokens: {{issuers: [{{issuer: \"https://i\", audiences: [a], algorithms: [ES256], keys: {{endpoint: \
+         {{cluster: broker, authority: second.example, path: /k}}}}, events: {{{events}}}}}]}}\ncommands: {{a: {{http: {{methods: [GET], path: /}}}}}}\n\
+         grants: [{{name: g, when: {{subject: x}}, allow: [a]}}]\nsession: {{max_lifetime: 15m}}\nupstream: {{credential: {sts}}}\n"
+    );
+    let rendered = render(&exchanging, &["--trusted-ca", "/etc/pki/ca.pem"]);
+    assert_eq!(rendered.status.code(), Some(0), "{rendered:?}");
+    let text = String::from_utf8(rendered.stdout).unwrap();
+    assert!(text.contains("host_env_keys: [\"STS_SECRET\", \"SSF_TOKEN\"]"), "{text}");
+    let document = Document::parse("bootstrap.yaml", text).unwrap();
+    let clusters = document.value().pointer("/static_resources/clusters").unwrap().as_array().unwrap();
+    let names: Vec<_> = clusters.iter().map(|cluster| cluster["name"].as_str().unwrap()).collect();
+    assert_eq!(names[1..], ["broker", "sts"]);
+
     for (from, to, said) in [
         ("cluster: broker", "cluster: target", "is the protected target"),
         ("https://second.example/", "https://third.example/", "give each a cluster of its own"),

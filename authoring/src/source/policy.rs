@@ -274,7 +274,7 @@ pub fn exchanges(policy: &Value) -> impl Iterator<Item = (String, &Value)> {
     credentials(policy).filter_map(|(pointer, credential)| Some((format!("{pointer}/exchange"), credential.get("exchange")?)))
 }
 
-/// `NAME` of each `${env:NAME}` in the policy's credentials, once.
+/// `NAME` of each `${env:NAME}` in the policy, once: of its credentials, and of what the proxy itself shows to whom it asks.
 #[must_use]
 pub fn credential_variables(policy: &Value) -> Vec<String> {
     places_of_variables(policy).into_iter().map(|(name, _)| name).collect()
@@ -282,10 +282,15 @@ pub fn credential_variables(policy: &Value) -> Vec<String> {
 
 /// The same, with a pointer to where it stands.
 pub(super) fn places_of_variables(policy: &Value) -> Vec<(String, String)> {
+    const OF_CREDENTIALS: [&str; 5] =
+        ["/value", "/basic/user", "/basic/password", "/exchange/client/secret", "/exchange/client/private_key"];
+    let issuers = policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let of_issuers = issuers.map(|(index, issuer)| (format!("/tokens/issuers/{index}"), issuer, &["/events/token"][..]));
+    let of_credentials = credentials(policy).map(|(pointer, credential)| (pointer, credential, &OF_CREDENTIALS[..]));
     let mut variables: Vec<(String, String)> = Vec::new();
-    for (pointer, credential) in credentials(policy) {
-        for text in ["/value", "/basic/user", "/basic/password", "/exchange/client/secret", "/exchange/client/private_key"] {
-            let value = credential.pointer(text).and_then(Value::as_str).unwrap_or_default();
+    for (pointer, holder, texts) in of_credentials.chain(of_issuers) {
+        for text in texts {
+            let value = holder.pointer(text).and_then(Value::as_str).unwrap_or_default();
             for (name, _) in value.split("${env:").skip(1).filter_map(|rest| rest.split_once('}')) {
                 if variables.iter().all(|(known, _)| known != name) {
                     variables.push((name.to_owned(), format!("{pointer}{text}")));

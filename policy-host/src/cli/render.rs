@@ -43,7 +43,7 @@ struct Policy {
 #[command(
     after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 --ecds-dir /etc/envoy/ecds > bootstrap.yaml
 
-What the policy fetches (`keys.endpoint`, `status`, `exchange`) gets its clusters, with TLS that verifies the issuer's name.
+What the policy fetches (`keys.endpoint`, `status`, `events`, `exchange`) gets its clusters, with TLS that verifies the issuer's name.
 The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml
 
 For pages in browsers, Envoy's cors filter answers their preflights before the filter, and lets them read answers and denials:

@@ -95,7 +95,7 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
 #  - Istio's clusters take any number of requests at once. A bound, such as 10,000, is the connectionPool of the service's
 #    DestinationRule, or the inboundConnectionPool of the workload's one Sidecar: http1MaxPendingRequests, http2MaxRequests, maxConnections.
-#  - What this policy fetches (`keys.endpoint`, `status`, `exchange`) needs clusters of these names: none is written here.
+#  - What this policy fetches (`keys.endpoint`, `status`, `events`, `exchange`) needs clusters of these names: none is written here.
 apiVersion: v1
 kind: List
 items:
