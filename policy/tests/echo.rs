@@ -146,12 +146,21 @@ fn a_body_with_it_is_cut_under_the_option() {
 }
 
 #[test]
-fn a_request_with_the_credential_itself_is_judged_without_it() {
+fn a_request_with_the_credential_itself_is_judged_like_any_and_it_goes_no_further() {
     let ours = format!("Bearer {SECRET}");
     let (token, policy) = (bearer(), policy(json!({})));
     let ask =
         |policy: &Rc<Policy>, path: &str, extra: &[(&str, &str)]| ask(policy, &mut worker(), NOW, &head("GET", path, extra));
-    assert_eq!(ask(&policy, "/v1/orders", &[("authorization", &ours)]).code(), "token_missing");
+    let redirected = ("x-envoy-original-url", "http://orders.example/v1/orders");
+    assert_eq!(ask(&policy, "/v1/orders", &[("authorization", &ours), redirected]).code(), "token_missing", "it is ours");
+    // Nobody learns from the answer that he has guessed it.
+    for guess in [ours.as_str(), "Bearer another-secret"] {
+        assert_eq!(ask(&policy, "/v1/orders", &[("authorization", guess)]).code(), "token_malformed");
+    }
+    let refusing = self::policy(json!({"direct_credentials": {"refuse": ["opaque_bearer"]}}));
+    for path in ["/v1/orders", "/healthz"] {
+        assert_eq!(ask(&refusing, path, &[("authorization", &ours)]).code(), "direct_credential", "{path}");
+    }
     let answer = ask(&policy, "/healthz", &[("authorization", &ours), ("x-other", SECRET)]);
     assert_eq!(answer.code(), "allowed");
     assert!(answer.removes("authorization") && !answer.removes("x-other"));
@@ -168,6 +177,24 @@ fn a_request_with_the_credential_itself_is_judged_without_it() {
     assert!(answer.code() == "allowed" && answer.removes("x-api-key"));
     let answer = ask(&policy, "/healthz", &[("x-api-key", "another")]);
     assert!(answer.code() == "allowed" && !answer.removes("x-api-key"));
+}
+
+/// Some servers read trailers as fields of the head.
+#[test]
+fn what_is_refused_in_a_head_does_not_come_as_a_trailer() {
+    let refusing = json!({"direct_credentials": {"refuse": ["basic", {"header": "x-root-key"}]}, "strip": ["x-debug"]});
+    let (exchange, _) = permitted(&policy(refusing), "/v1/orders");
+    let trailers: [(&[u8], &[u8]); 7] = [
+        (b"x-root-key", b"mine"),
+        (b"X_Root_Key", b"mine"),
+        (b"authorization", b"Basic eDp5"),
+        (b"proxy-authorization", b"Basic eDp5"),
+        (b"cookie", b"a=b"),
+        (b"x-debug", b"1"),
+        (b"x-sum", b"1"),
+    ];
+    let edits = exchange.request_trailer_edits(&trailers);
+    assert_eq!(removed(&edits), ["authorization", "proxy-authorization", "cookie", "x-debug", "x-root-key", "X_Root_Key"]);
 }
 
 #[test]

@@ -515,7 +515,9 @@ fn what_was_had_ends_with_its_session() {
     let decision = denied.request(&head, &mut bench.worker, &context(&policy, Timestamp::from_seconds(bench.now)));
     assert!(matches!(decision, Decision::Refuse(denial) if denial.reason().code() == "command_not_granted"));
     assert_eq!(bench.ask(&others).code(), "allowed");
-    let sent_back = |bench: &mut Bench, value: &str| bench.ask_with("", &[("authorization", &format!("Bearer {value}"))]).code();
+    let redirected = ("x-envoy-original-url", "https://orders.example/v1/orders");
+    let sent_back =
+        |bench: &mut Bench, value: &str| bench.ask_with("", &[("authorization", &format!("Bearer {value}")), redirected]).code();
     assert_eq!(sent_back(&mut bench, "others"), "token_missing", "it is held, and known as ours");
     assert_eq!(sent_back(&mut bench, "old"), "token_malformed", "it is not held any more");
     assert_eq!(sent_back(&mut bench, "new"), "token_malformed");
@@ -535,7 +537,9 @@ fn an_open_stream_that_is_cut_lets_go_of_it() {
     let cut = asked.exchange.recheck(&mut bench.worker, &context(&policy, now), true);
     assert_eq!(cut.map(|reason| reason.code()), Some("expired"));
     bench.now = NOW;
-    assert_eq!(bench.ask_with("", &[("authorization", "Bearer canary-1")]).code(), "token_malformed", "it is not held any more");
+    let redirected = ("x-envoy-original-url", "https://orders.example/v1/orders");
+    let back = bench.ask_with("", &[("authorization", "Bearer canary-1"), redirected]);
+    assert_eq!(back.code(), "token_malformed", "it is not held any more");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub use duration::seconds;
 pub use finding::{Finding, Findings, Severity, Source};
 pub use identity::{Identity, Named};
 pub use lint::{Lint, Target};
-pub use policy::{PolicyDocument, commands_in_bodies, credential_variables, exchanges};
+pub use policy::{PolicyDocument, commands_in_bodies, credential_variables, credentials, exchanges};
 
 pub(crate) use block::Block;
 pub(crate) use layout::Held;

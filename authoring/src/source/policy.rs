@@ -258,7 +258,7 @@ pub fn commands_in_bodies(policy: &Value) -> impl Iterator<Item = (&str, &'stati
 }
 
 /// The credentials of a policy and of its grants, each with its pointer.
-pub(super) fn credentials(policy: &Value) -> impl Iterator<Item = (String, &Value)> {
+pub fn credentials(policy: &Value) -> impl Iterator<Item = (String, &Value)> {
     let grants = policy.get("grants").and_then(Value::as_array).into_iter().flatten().enumerate();
     let of_grants = grants.filter_map(|(index, grant)| Some((format!("/grants/{index}/credential"), grant.get("credential")?)));
     let all =

@@ -5,7 +5,7 @@ use crate::cli::lines::{Lines, Next};
 use chaperone_authoring::{outcome::Outcome, recorded::Line, source::PolicyDocument};
 use clap::Args;
 use jiff::Timestamp;
-use policy_host::replay::{Answered, Change, Comparison, Kind, Replay as Run, ReplayError, Verdict};
+use policy_host::replay::{Answered, Change, Comparison, Kind, Replay as Run, ReplayError, Secrets, Verdict};
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -31,7 +31,8 @@ policy that sets no limits.verifications_per_second is given the highest one.
 
 Output, a line for each line of input (blank ones aside), in order: {"line","decision","reason","status","command","session",
 "upstream_headers","response_headers","trap"}. `status` and `response_headers` are those of the filter's own reply, null
-when the request goes upstream. Of a line with a `reply` that the filter let the target give there is "answer", what the client
+when the request goes upstream. `upstream_headers` are what the target was sent, also of a request that was denied on its way;
+credentials and tokens in them are not shown. Of a line with a `reply` that the filter let the target give there is "answer", what the client
 gets of it: {"status","headers","body","withheld","cut"}, with how many entries of a list it did not show, and why it was cut. The
 variables that the policy's credentials name are taken from this process's environment.
 
@@ -74,9 +75,10 @@ impl Replay {
         let document = self.which.valid(&self.policy)?;
         let mut lines = Lines::open(&self.requests)?;
         let mut run = self.prepare(&document)?;
+        let secrets = Secrets::of(document.value());
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
         while let Some(Next { number, content: request }) = lines.next_request()? {
-            let outcome = match request {
+            let mut outcome = match request {
                 None => Outcome::undecided(number),
                 Some((line, text)) => match run.decide_line(number, line, &text, Timestamp::now()) {
                     Ok(outcome) => outcome,
@@ -88,6 +90,7 @@ impl Replay {
                 },
             };
             lines.trapped(outcome.trap.as_deref());
+            secrets.hide(&mut outcome);
             let written = serde_json::to_writer(&mut out, &outcome).map_err(std::io::Error::from);
             let written = written.and_then(|()| out.write_all(b"\n"));
             // Whoever waits for the answer to the last line sent should not wait for the next one.
@@ -106,7 +109,7 @@ impl Replay {
         let (old, new) = (self.which.valid(&self.policy)?, self.which.valid(other)?);
         let mut lines = Lines::open(&self.requests)?;
         let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
-        let mut comparison = Comparison::default();
+        let mut comparison = Comparison::of(Secrets::of(old.value()).and(Secrets::of(new.value())));
         while let Some(Next { number, content: request }) = lines.next_request()? {
             let Some((line, text)) = request else { continue };
             let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
@@ -169,7 +172,9 @@ fn shown(changes: &[Change], decided: u64, old: &str, new: &str) -> String {
         };
         let count = output::count(change.count, "request");
         let body = if change.other_body { ", with another body" } else { "" };
-        let _ = writeln!(text, "  {command}: {} → {}{body}, {count}", verdict(&change.old), verdict(&change.new));
+        let credential = if change.other_credential { ", with another credential" } else { "" };
+        let (old, new) = (verdict(&change.old), verdict(&change.new));
+        let _ = writeln!(text, "  {command}: {old} → {new}{body}{credential}, {count}");
         for example in &change.examples {
             let session = example.session.as_ref().map_or_else(String::new, |session| format!("  (session {session})"));
             let _ = writeln!(text, "    line {}: {} {}{session}", example.line, example.method, example.path);
@@ -213,7 +218,7 @@ fn listed(changes: &[Change], decided: u64, undecided: u64) -> String {
         .map(|change| {
             json!({
                 "kind": change.kind(), "old": change.old, "new": change.new, "other_body": change.other_body,
-                "count": change.count, "examples": change.examples,
+                "other_credential": change.other_credential, "count": change.count, "examples": change.examples,
             })
         })
         .collect();

@@ -318,7 +318,7 @@ fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, ta
             - name: envoy.http.early_header_mutation.header_mutation
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
-                mutations: [{{ remove: {header} }}]
+                mutations: [{{ remove: {header} }}, {{ remove: x-envoy-original-url }}]
             # And nobody takes the proxy's room: Istio's own request timeouts are none. The reasons are in envoy/bootstrap.yaml; raise
             # request_timeout for uploads and client streams that last longer.
             request_headers_timeout: 10s

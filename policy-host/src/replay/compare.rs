@@ -1,8 +1,9 @@
 //! What another policy would change: two outcomes of each request, kept where they differ, by kind of difference.
 
-use chaperone_authoring::outcome::{Decision, Outcome};
+use super::Secrets;
+use chaperone_authoring::outcome::{Answer, Decision, Outcome};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// Examples kept of each change; the first ones, as those of a log explain those after them.
 const EXAMPLES: usize = 3;
@@ -54,6 +55,8 @@ pub struct Change {
     pub new: Verdict,
     /// The body that the client gets is another one.
     pub other_body: bool,
+    /// The target is given another credential.
+    pub other_credential: bool,
     /// How many requests.
     pub count: u64,
     /// The first of them.
@@ -63,8 +66,16 @@ pub struct Change {
 /// The changes so far.
 #[derive(Debug, Default)]
 pub struct Comparison {
+    secrets: Secrets,
     decided: u64,
-    changes: BTreeMap<(Verdict, Verdict, bool), (u64, Vec<Example>)>,
+    changes: BTreeMap<(Verdict, Verdict, Others), (u64, Vec<Example>)>,
+}
+
+/// What is another one that a verdict does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Others {
+    body: bool,
+    credential: bool,
 }
 
 impl Verdict {
@@ -82,20 +93,38 @@ impl Verdict {
     }
 }
 
+/// The body that the client gets, but for the id of its record, which no two have in common.
+fn body(answer: &Answer) -> String {
+    let id = answer.headers.iter().find(|(name, _)| name.ends_with("-audit-id")).map(|(_, id)| id.as_str());
+    match id.filter(|id| !id.is_empty()) {
+        Some(id) => answer.body.replace(id, ""),
+        None => answer.body.clone(),
+    }
+}
+
 impl Comparison {
+    /// Compares what is done under policies that have these secrets.
+    #[must_use]
+    pub fn of(secrets: Secrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// Takes the two outcomes of one request. `method` and `path` are shown where they differ.
     pub fn add(&mut self, old: &Outcome, new: &Outcome, method: &[u8], path: &[u8]) {
         self.decided += 1;
         let answered = old.answer.is_some() || new.answer.is_some();
-        if !answered && (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command) {
+        let credential = self.secrets.differ(old, new);
+        let same = (old.decision, &old.reason, &old.command) == (new.decision, &new.reason, &new.command);
+        if !answered && !credential && same {
             return;
         }
-        let other_body = old.answer.as_ref().zip(new.answer.as_ref()).is_some_and(|(old, new)| old.body != new.body);
+        let answers = old.answer.as_ref().zip(new.answer.as_ref());
+        let others = Others { body: answers.is_some_and(|(old, new)| body(old) != body(new)), credential };
         let (was, will_be) = (Verdict::of(old), Verdict::of(new));
-        if was == will_be && !other_body {
+        if was == will_be && others == Others::default() {
             return;
         }
-        let (count, examples) = self.changes.entry((was, will_be, other_body)).or_default();
+        let (count, examples) = self.changes.entry((was, will_be, others)).or_default();
         *count += 1;
         if examples.len() < EXAMPLES {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -120,7 +149,7 @@ impl Comparison {
     pub fn changes(self) -> Vec<Change> {
         let changes = self.changes.into_iter();
         let mut list: Vec<Change> =
-            changes.map(|((old, new, other_body), (count, examples))| Change { old, new, other_body, count, examples }).collect();
+            changes.map(|((old, new, others), (count, examples))| Change::of(old, new, others, count, examples)).collect();
         list.sort_by_key(|change| (change.kind(), std::cmp::Reverse(change.count)));
         list
     }
@@ -139,17 +168,23 @@ pub enum Kind {
 }
 
 impl Change {
+    fn of(old: Verdict, new: Verdict, others: Others, count: u64, examples: Vec<Example>) -> Self {
+        Self { old, new, other_body: others.body, other_credential: others.credential, count, examples }
+    }
+
     /// What it means for the caller.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        // What is cut is not had.
-        let had = |verdict: &Verdict| {
-            verdict.decision == Decision::Allow && verdict.answer.as_ref().is_none_or(|answer| answer.cut.is_none())
+        // What is cut was asked of the target all the same, and is not had.
+        let had = |verdict: &Verdict| match (verdict.decision, &verdict.answer) {
+            (Decision::Deny, _) => 0,
+            (Decision::Allow, Some(Answered { cut: Some(_), .. })) => 1,
+            (Decision::Allow, _) => 2,
         };
-        match (had(&self.old), had(&self.new)) {
-            (false, true) => Kind::NewlyAllowed,
-            (true, false) => Kind::NewlyDenied,
-            (true, true) | (false, false) => Kind::Otherwise,
+        match had(&self.new).cmp(&had(&self.old)) {
+            Ordering::Greater => Kind::NewlyAllowed,
+            Ordering::Less => Kind::NewlyDenied,
+            Ordering::Equal => Kind::Otherwise,
         }
     }
 }

@@ -102,8 +102,8 @@ impl Filter {
         let Some(worker) = self.proxy.worker(number) else { return Outcome::undecided(0) };
         let outcome = Stream::begin(number, worker, exchange, false).finish(worker);
         match outcome.cut {
-            // Not all of it was let through, so that nothing was asked of the target.
-            Some(_) if outcome.answer.is_none() => Outcome { decision: Decision::Deny, upstream_headers: None, ..outcome },
+            // Not all of it was let through; what was is told.
+            Some(_) if outcome.answer.is_none() => Outcome { decision: Decision::Deny, ..outcome },
             // A reason under `allow` is one that was only observed.
             Some(ref cut) => Outcome { reason: outcome.reason.clone().filter(|reason| reason != cut), ..outcome },
             None => outcome,
@@ -209,7 +209,7 @@ fn without_record(exchange: &Exchange) -> Outcome {
         status: local.and_then(|reply| u16::try_from(reply.status).ok()),
         command: record.as_ref().and_then(|said| text_of(&said.api.operation)),
         session: record.as_ref().and_then(|said| text_of(&said.actor.session.uid)),
-        upstream_headers: forwarded.map(|request| text(&request.headers)),
+        upstream_headers: exchange.upstream.as_ref().map(|request| text(&request.headers)),
         response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
         upstream_bytes: Some(forwarded.map_or(0, |request| request.body.len() as u64)),
         response_body: None,

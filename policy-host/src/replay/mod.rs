@@ -4,10 +4,12 @@ mod compare;
 mod filter;
 mod request;
 mod run;
+mod secrets;
 mod stream;
 
 pub use compare::{Answered, Change, Comparison, Example, Kind, Verdict};
 pub use filter::Filter;
 pub use run::{Replay, ReplayError};
+pub use secrets::Secrets;
 
 pub(crate) use stream::{End, Stream};

@@ -14,6 +14,7 @@ use crate::http::rpc::Rpc;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::binding::Bindings;
+use crate::rules::credential::Credential;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::seats::Seat;
 use crate::state::session::{Authenticated, Session};
@@ -29,6 +30,8 @@ pub(crate) struct Admission {
     commands: Commands,
     /// What it carries, and may.
     transfer: Transfer,
+    /// The target's credential that went along.
+    given: Option<Rc<Credential>>,
     /// What it has of its session's bytes, where the grant counts them.
     taken: Option<totals::Taken>,
     /// The policy by which it was last found good, but for the time.
@@ -92,7 +95,8 @@ impl Admission {
         };
         let over = policy.rules().map_or(0, |rules| over(rules, findings));
         let (bound, by, epoch) = (findings.bound, Rc::downgrade(policy), findings.epoch);
-        Self { basis, bound, commands, transfer: findings.transfer, taken: None, by, epoch, over, seat: None }
+        let given = findings.credential.as_ref().filter(|_| observed.is_none()).map(|filled| Rc::clone(&filled.of));
+        Self { basis, bound, commands, transfer: findings.transfer, given, taken: None, by, epoch, over, seat: None }
     }
 
     /// Gives it its place among what is under way.
@@ -115,9 +119,14 @@ impl Admission {
     /// May its session see what is a command of this name under these rules? Nobody's session may see none.
     pub(crate) fn may_see(&self, rules: &Rules, command: &str, kind: NameKind, latest: Timestamp) -> bool {
         match &self.basis {
-            Basis::Session(Authenticated { session, .. }) => may_see(rules, session, command, kind, latest),
+            Basis::Session(Authenticated { session, .. }) => may_see(rules, session, command, kind, latest, self.transfer.mark()),
             Basis::Unmediated | Basis::Observed(_) => false,
         }
+    }
+
+    /// The target's credential that it was given.
+    pub(crate) fn given(&self) -> Option<&Rc<Credential>> {
+        self.given.as_ref()
     }
 
     /// What it carries.
@@ -159,6 +168,14 @@ impl Admission {
         self.ask(newest, worker, moved, Known::Commands)
     }
 
+    /// The same of what has not been sent yet, whatever it was to be given.
+    pub(crate) fn reauthorize_unsent(&mut self, newest: &Rc<Policy>, worker: &mut Worker) -> Result<(), Cut> {
+        let given = self.given.take();
+        let asked = self.reauthorize(newest, worker, false);
+        self.given = given;
+        asked
+    }
+
     fn ask(&mut self, newest: &Rc<Policy>, worker: &mut Worker, moved: bool, known: Known) -> Result<(), Cut> {
         let Some(rules) = newest.rules() else {
             return Err(Cut::of(Reason::NoPolicy));
@@ -181,6 +198,7 @@ impl Admission {
             return self.stays(rules, worker, moved).map_err(|stop| cut(stop, None));
         }
         let mut findings = Findings::carrying(self.transfer);
+        findings.given.clone_from(&self.given);
         let mut because = None;
         let found = self.judge(newest, rules, worker, known, &mut findings, &mut because);
         match found {

@@ -64,6 +64,8 @@ pub(crate) struct Findings {
     pub(crate) ended_now: Option<Ending>,
     /// The upstream's credential, filled in.
     pub(crate) credential: Option<Filled>,
+    /// The one that a stream was given which is judged again.
+    pub(crate) given: Option<Rc<Credential>>,
     /// The target's own credential that its caller shows.
     pub(crate) direct: Option<Direct>,
     /// Where its command is in the body.
@@ -274,7 +276,7 @@ fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r
         return Ok(None);
     }
     let grant = findings.grant.and_then(|place| rules.grants.all().get(place));
-    let of = |command| grant.and_then(|grant| grant.credentials.of(command)).or_else(|| rules.credentials.of(command));
+    let of = |command| grant.map_or_else(|| rules.credentials.of(command), |grant| rules.gives(grant, command));
     let first = of(findings.command);
     let others = findings.calls.iter().flat_map(|calls| calls.every_name()).filter_map(|name| rules.command(name));
     if others.map(|(command, _)| of(Some(command))).any(|other| other != first) {
@@ -518,14 +520,22 @@ fn is_listed(rules: &Rules, session: &Session, hold: impl FnOnce(&CommandLists) 
 
 /// Is something of this kind shown to the session, as far as its token and the grants go? What it can be called with under some
 /// arguments or other is; a call of it is judged with its own.
-pub(crate) fn may_see(rules: &Rules, session: &Session, command: &str, kind: NameKind, latest: Timestamp) -> bool {
+/// `marked`: what of a browser the request shows that asks for the list.
+pub(crate) fn may_see(
+    rules: &Rules,
+    session: &Session,
+    command: &str,
+    kind: NameKind,
+    latest: Timestamp,
+    marked: Option<Mark>,
+) -> bool {
     let Some((id, command)) = rules.command(command) else { return false };
     let listed = is_listed(rules, session, |lists| match kind {
         NameKind::Tool | NameKind::Prompt => lists.hold_with_some(&command.name),
         NameKind::Resource | NameKind::Method => lists.hold(&command.name, None),
     });
     let asked = AskedUnder { id, command, arguments: None };
-    listed && is_granted(rules, session, &[asked], latest, &mut Findings::default()).is_ok()
+    listed && is_granted(rules, session, &[asked], latest, &mut Findings::carrying(Transfer::marked(marked))).is_ok()
 }
 
 /// Is the request's form that of the route, or one of those? An upgrade leaves HTTP behind.
@@ -621,7 +631,7 @@ fn is_granted(
     latest: Timestamp,
     findings: &mut Findings,
 ) -> Result<(), Reason> {
-    match grant_of(rules, session, commands.iter().map(|asked| asked.id), latest, &findings.transfer) {
+    match grant_of(rules, session, commands.iter().map(|asked| asked.id), latest, &findings.transfer, findings.given.as_ref()) {
         Ok(Granted { place, end, transfers, broken }) => {
             findings.grant = Some(place);
             findings.ends = findings.ends.map(|ends| end.map_or(ends, |end| end.min(ends)));
@@ -645,19 +655,24 @@ pub(crate) struct Granted {
     broken: Option<TransferRule>,
 }
 
-/// The grant that [`is_granted`] finds, or why there is none.
+/// The grant that [`is_granted`] finds, or why there is none. `given`: what the stream was given by the grant that it began under:
+/// nothing that one grant gives goes on under the bounds of another.
 pub(crate) fn grant_of(
     rules: &Rules,
     session: &Session,
     commands: impl Iterator<Item = CommandId> + Clone,
     latest: Timestamp,
     transfer: &Transfer,
+    given: Option<&Rc<Credential>>,
 ) -> Result<Granted, Reason> {
     let mut reason = Reason::CommandNotGranted;
     let mut first = None;
     for &place in &session.grants {
         let Some(grant) = rules.grants.all().get(place) else { continue };
         if !commands.clone().all(|command| grant.allows(command)) {
+            continue;
+        }
+        if given.is_some() && !commands.clone().all(|command| rules.gives(grant, Some(command)) == given) {
             continue;
         }
         let end = grant.max_lifetime.map(|longest| session.claims.started.saturating_add(longest));

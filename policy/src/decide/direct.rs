@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::http::credentials::after_scheme;
+use crate::http::credentials::{after_scheme, is_blank};
 use crate::http::edits::same_name;
 use crate::http::head::{Headers, begins};
 use crate::primitives::json;
@@ -15,13 +15,19 @@ pub(crate) fn shown<'r>(headers: &Headers<'_>, refused: &'r [Direct]) -> Option<
     let authorization = |is_it: fn(&[u8]) -> bool| {
         let fields = headers.iter().filter(|(name, _)| same_name(name, "authorization"));
         // Envoy joins repeated fields with a comma.
-        fields.flat_map(|(_, value)| value.split(|byte| *byte == b',')).any(|part| is_it(part.trim_ascii()))
+        fields.flat_map(|(_, value)| value.split(|byte| *byte == b',')).any(|part| is_it(trimmed(part)))
     };
     refused.iter().find(|direct| match direct {
         Direct::Basic => authorization(|part| after_scheme(part, "Basic").is_some()),
         Direct::OpaqueBearer => authorization(|part| after_scheme(part, "Bearer").is_some_and(is_opaque)),
         Direct::Header(name) => headers.iter().any(|(found, _)| same_name(found, name)),
     })
+}
+
+/// Without what may be white space to the target, before it.
+fn trimmed(part: &[u8]) -> &[u8] {
+    let start = part.iter().position(|byte| !is_blank(byte)).unwrap_or(part.len());
+    part.get(start..).unwrap_or_default().trim_ascii_end()
 }
 
 /// Not three parts of which the first is a JOSE header: a JSON object with an algorithm (RFC 7515 §4.1.1).
@@ -35,8 +41,8 @@ fn is_opaque(token: &[u8]) -> bool {
 /// What browsers send, and programs do not: a person uses what was given to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// `sec-fetch-site`, `-dest`, `-user`, or `-mode: navigate` (Fetch Metadata). Not `-mode` alone: Node's own `fetch` sends
-    /// `cors` there, and nothing beside it, as no browser does.
+    /// `sec-fetch-site` and the like (Fetch Metadata), but for `-mode: cors`: Node's own `fetch` sends that, and nothing beside it, as
+    /// no browser does.
     FetchMetadata,
     /// `sec-ch-ua` and what begins so (User-Agent Client Hints).
     ClientHints,
@@ -66,8 +72,8 @@ impl Mark {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.first()?.to_ascii_lowercase() {
             b's' if begins("sec-fetch-") => {
-                let alone = is("sec-fetch-mode") && !value.trim_ascii().eq_ignore_ascii_case(b"navigate");
-                (!alone).then_some(Self::FetchMetadata)
+                let of_node = is("sec-fetch-mode") && value.trim_ascii().eq_ignore_ascii_case(b"cors");
+                (!of_node).then_some(Self::FetchMetadata)
             }
             b's' if begins("sec-ch-ua") => Some(Self::ClientHints),
             b'o' if is("origin") => Some(Self::Origin),
@@ -102,6 +108,13 @@ mod tests {
         {
             assert_eq!(of(opaque).as_deref(), Some("opaque_bearer"), "{opaque}");
         }
+        // What is white space to somebody.
+        let blank: [&[u8]; 5] =
+            [b"Basic\x0bdTpw", b"Basic\x0cdTpw", b"Basic\x85dTpw", b"\xa0Basic dTpw", "Basic\u{2003}dTpw".as_bytes()];
+        for value in blank {
+            assert_eq!(seen(&[(b"authorization", value)], &all).as_deref(), Some("basic"), "{value:?}");
+        }
+        assert_eq!(seen(&[(b"authorization", b"Bearer\xa0sk-live-1")], &all).as_deref(), Some("opaque_bearer"));
         for name in [b"x-api-key".as_slice(), b"X-API-Key", b"x_api_key"] {
             assert_eq!(seen(&[(name, b"")], &all).as_deref(), Some("x-api-key"));
         }

@@ -108,7 +108,7 @@ impl Watch {
 /// What a request brings along of the credential, although its caller has never had it: a proxy that follows a redirect by itself
 /// begins anew with the fields as we left them.
 pub(crate) struct Carried<'h> {
-    /// What is left without it.
+    /// What the request is judged by: all of it, unless a redirect was followed.
     pub(crate) kept: Vec<(&'h [u8], &'h [u8])>,
     /// Names of the fields that had it.
     pub(crate) taken: Vec<&'h [u8]>,
@@ -120,28 +120,25 @@ pub(crate) struct Carried<'h> {
 const REDIRECTED: &[u8] = b"x-envoy-original-url";
 
 impl<'h> Carried<'h> {
-    /// `None` where there is nothing of it. Whole values are looked for on each request; the rest, which a redirect's own fields
-    /// can have brought in, only where there was one.
+    /// `None` where there is nothing of it. Whole values are looked for on each request: they go no further. Without a redirect they are
+    /// the caller's own, and judged like anything else he sends: a credential that has leaked is to be seen, and nobody learns from the
+    /// answer which one it is. What a redirect's own fields can have brought in in parts is looked for where there was one.
     pub(crate) fn find(
         headers: &Headers<'h>,
         credentials: &[Rc<Credential>],
         environment: &BTreeMap<String, Secret>,
         exchanged: &Exchanged,
     ) -> Option<Self> {
+        let redirected = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(REDIRECTED));
         let is_exchanged = |value: &[u8]| value.strip_prefix(BEARER.as_bytes()).is_some_and(|text| exchanged.holds(text));
         let is_whole =
             |value: &[u8]| credentials.iter().any(|credential| credential.is(value, environment)) || is_exchanged(value);
-        let mut redirected = false;
-        let mut whole = false;
-        for (name, value) in headers {
-            redirected |= name.eq_ignore_ascii_case(REDIRECTED);
-            whole |= is_whole(value);
+        if !redirected {
+            let whole = headers.iter().filter(|(name, value)| is_whole(value) && !name.starts_with(b":"));
+            let taken: Vec<_> = whole.map(|(name, _)| *name).collect();
+            return (!taken.is_empty()).then(|| Self { kept: headers.to_vec(), taken, in_target: Vec::new() });
         }
-        if !redirected && !whole {
-            return None;
-        }
-        let given = credentials.iter().filter(|_| redirected).filter_map(|credential| credential.fill(environment));
-        let given: Vec<_> = given.collect();
+        let given: Vec<_> = credentials.iter().filter_map(|credential| credential.fill(environment)).collect();
         let has = |value: &[u8]| is_whole(value) || given.iter().any(|given| given.is_in(value));
         let mut carried = Self { kept: Vec::with_capacity(headers.len()), taken: Vec::new(), in_target: Vec::new() };
         for (name, value) in headers {

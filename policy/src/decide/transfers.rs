@@ -130,6 +130,11 @@ impl Transfer {
         self.mark
     }
 
+    /// Nothing but a browser's mark.
+    pub(crate) fn marked(mark: Option<Mark>) -> Self {
+        Self { mark, ..Self::default() }
+    }
+
     /// By a request's head. `body`: something follows it.
     pub(crate) fn of(headers: &Headers<'_>, request: &Request<'_>, body: bool) -> Self {
         let mut transfer = Self { spoken: Rpc::spoken(headers), of_head: request.method == b"HEAD", ..Self::default() };

@@ -1,11 +1,14 @@
 //! What a session may call by how often it has, and by what it has called before. Asked last of all, of what would be let through,
 //! and once: what is denied for anything else is no call.
 
+use std::rc::Rc;
+
 use crate::commands::router::CommandId;
 use crate::decide::check::grant_of;
 use crate::decide::trace::{CallsSeen, CheckStep, Trace};
 use crate::decide::transfers::Transfer;
 use crate::primitives::time::Timestamp;
+use crate::rules::credential::Credential;
 use crate::rules::grants::{AfterRule, CallRule};
 use crate::rules::policy::Rules;
 use crate::state::session::Session;
@@ -19,13 +22,14 @@ pub(crate) fn charge(
     session: &Session,
     commands: &[CommandId],
     transfer: &Transfer,
+    given: Option<&Rc<Credential>>,
     worker: &mut Worker,
     trace: &mut impl Trace,
 ) -> Result<(), Refused> {
     if !rules.state.usage {
         return Ok(());
     }
-    let charge = due(rules, session, commands, transfer, worker.latest());
+    let charge = due(rules, session, commands, transfer, given, worker.latest());
     if charge.is_empty() {
         return Ok(());
     }
@@ -45,11 +49,18 @@ pub(crate) fn charge(
 
 /// The rules of the grant that allows the commands, and what grants of the session ask to be noted. A command that is asked for twice
 /// is two calls.
-fn due(rules: &Rules, session: &Session, commands: &[CommandId], transfer: &Transfer, latest: Timestamp) -> Charge {
+fn due(
+    rules: &Rules,
+    session: &Session,
+    commands: &[CommandId],
+    transfer: &Transfer,
+    given: Option<&Rc<Credential>>,
+    latest: Timestamp,
+) -> Charge {
     let milliseconds = |within: Option<u64>| within.map(|seconds| seconds.saturating_mul(1000));
     let grants = rules.grants.all();
     let mut charge = Charge::default();
-    let granted = grant_of(rules, session, commands.iter().copied(), latest, transfer);
+    let granted = grant_of(rules, session, commands.iter().copied(), latest, transfer, given);
     let usage = granted.ok().and_then(|granted| grants.get(granted.place)).map(|grant| &grant.usage);
     for &command in commands {
         let calls = usage.into_iter().flat_map(|usage| &usage.calls).filter(|rule| rule.commands.hold(command));

@@ -410,7 +410,12 @@ fn still_admits(
     if held {
         admission.read_anew(newest, worker);
     }
-    admission.reauthorize(newest, worker, false)?;
+    if held && !same && !gives_alike(policy, newest) {
+        // It is to be denied in any case: by what is wrong with it, if anything is.
+        admission.reauthorize_unsent(newest, worker)?;
+    } else {
+        admission.reauthorize(newest, worker, false)?;
+    }
     let Some(rules) = newest.rules().filter(|_| !same) else { return Ok(()) };
     if held && !matches!(given, Given::Gone) {
         treats_alike(policy, newest, admission, findings, headers).map_err(|reason| Cut::by(rules, reason))?;
@@ -463,13 +468,17 @@ fn charge_call(
     match calls {
         Some(calls) => {
             let commands: Vec<_> = calls.every_name().filter_map(|name| command(name)).collect();
-            usage::charge(rules, session, &commands, admission.carried(), worker, trace)
+            usage::charge(rules, session, &commands, admission.carried(), admission.given(), worker, trace)
         }
         None => {
             let command = admission.command().and_then(command);
-            usage::charge(rules, session, command.as_slice(), admission.carried(), worker, trace)
+            usage::charge(rules, session, command.as_slice(), admission.carried(), admission.given(), worker, trace)
         }
     }
+}
+
+fn gives_alike(policy: &Policy, newest: &Policy) -> bool {
+    policy.rules().zip(newest.rules()).is_some_and(|(before, now)| before.gives_alike(now))
 }
 
 /// What has waited has not been sent yet: its head must be the same command under the newest policy, and what is done to its fields
@@ -482,7 +491,7 @@ fn treats_alike(
     headers: &Headers<'_>,
 ) -> Result<(), Reason> {
     let (Some(before), Some(now)) = (policy.rules(), newest.rules()) else { return Err(Reason::NoPolicy) };
-    let same_fields = policy.strip() == newest.strip() && before.gives_alike(now) && before.echoes == now.echoes;
+    let same_fields = policy.strip() == newest.strip() && gives_alike(policy, newest) && before.echoes == now.echoes;
     let same_place = match place_of(now, headers) {
         Place::Command(command) => findings.endpoint.is_none() && admission.command() == Some(&*command.name),
         Place::Endpoint(_) => findings.endpoint.is_some(),

@@ -73,6 +73,11 @@ pub(crate) fn names_scheme(value: &[u8], scheme: Scheme) -> bool {
     value.split(|byte| *byte == b',').any(|part| after_scheme(part.trim_ascii(), scheme.name()).is_some())
 }
 
+/// What may be white space to somebody: no byte of a token is.
+pub(crate) fn is_blank(byte: &u8) -> bool {
+    *byte <= b' ' || *byte >= 0x7f
+}
+
 /// The credentials after a scheme (RFC 9110 §11.4: the scheme's case does not matter, spaces follow it).
 pub(crate) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
     let (name, rest) = value.split_at_checked(scheme.len())?;
@@ -81,8 +86,8 @@ pub(crate) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]
     }
     match rest.first() {
         None => Some(rest),
-        // One space by the standard; servers that split at any white space read the others, too.
-        Some(b' ' | b'\t') => Some(rest.trim_ascii_start()),
+        // One space by the standard; servers that split at any white space read the others, too, those of Latin-1 and Unicode among them.
+        Some(byte) if is_blank(byte) => Some(rest.trim_ascii_start()),
         Some(_) => None,
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Strip {
     pub(crate) credentials: Vec<String>,
     /// What else never passes.
     pub(crate) further: Vec<String>,
+    /// Headers that are refused as the target's own credential.
+    pub(crate) refused: Vec<String>,
 }
 
 impl Strip {
@@ -264,8 +266,10 @@ impl Edits {
             return;
         }
         self.strip_overrides(headers);
-        self.strip_named(headers, "host");
-        for name in strip.tokens.iter().map(|source| &source.header).chain(&strip.credentials).chain(&strip.further) {
+        // No trailers by the standard (RFC 9110 §6.5.1), and nothing that was judged with the head.
+        ["host", "authorization", "proxy-authorization", "cookie"].iter().for_each(|name| self.strip_named(headers, name));
+        let named = strip.credentials.iter().chain(&strip.further).chain(&strip.refused);
+        for name in strip.tokens.iter().map(|source| &source.header).chain(named) {
             self.strip_named(headers, name);
         }
     }

@@ -10,10 +10,10 @@ pub(crate) fn with_parameter(path: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
     };
     let is_it = |pair: &[u8]| {
         let decoded = percent_decoded(pair.split(|byte| *byte == b'=').next().unwrap_or_default());
-        // Some servers take names in any case, make `_` of what is no letter or digit, pass over what is blank before them, or take
-        // `name[]` for one of several.
-        let own = decoded.trim_ascii().split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
-        same_name(own, name)
+        // Some servers take names in any case, make `_` of what is no letter or digit, pass over what is blank around them, or take
+        // `name[]` for one of several, and `a[b` for `a_b`.
+        let until = |end: fn(&u8) -> bool| trimmed(decoded.split(end).next().unwrap_or_default());
+        same_name(until(|byte| matches!(byte, b'[' | 0)), name) || same_name(until(|byte| *byte == 0), name)
     };
     // Some servers take `;` for `&`.
     let others = query.split(|byte| *byte == b'&').filter(|pair| !pair.split(|byte| *byte == b';').any(is_it));
@@ -45,13 +45,26 @@ pub(crate) fn percent_encoded(value: &[u8]) -> String {
     text
 }
 
-/// As forms write it (URL standard §5.1): `+` is a space.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    let start = text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
+}
+
+/// As forms write it (URL standard §5.1): `+` is a space. And as some servers read it, `%uXXXX`.
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let digit =
         |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(byte) = text.get(at) {
+        let of_unicode = matches!(text.get(at..at + 4), Some([b'%', b'u' | b'U', b'0', b'0']));
+        if let (true, Some(high), Some(low)) = (of_unicode, digit(at + 4), digit(at + 5)) {
+            decoded.push(high << 4 | low);
+            at += 6;
+            continue;
+        }
         match (byte, digit(at + 1), digit(at + 2)) {
             (b'%', Some(high), Some(low)) => {
                 decoded.push(high << 4 | low);
@@ -98,6 +111,10 @@ mod tests {
             "api_key[]=x",
             "api_key%5B0%5D=x",
             "api_key%00=x",
+            "api[key=x",
+            "%u0061pi_key=x",
+            "api_key%0B=x",
+            "%0Bapi_key=x",
         ] {
             assert_eq!(with(&format!("/v1?{theirs}&b=2&{theirs}")), format!("/v1?b=2&{ours}"), "{theirs}");
         }

@@ -262,6 +262,7 @@ impl Rules {
             tokens: if forward_token { Vec::new() } else { carriers(&tokens.sources) },
             credentials: headers.into_iter().map(str::to_owned).collect(),
             further,
+            refused: direct.iter().filter_map(Direct::header).map(str::to_owned).collect(),
         };
         let (policy_name, revision) = (policy_name?, revision(&value));
         grants.iter_mut().for_each(|grant| grant.identify(policy_name));
@@ -318,6 +319,11 @@ impl Rules {
             rules.grants.all().iter().map(|grant| (&grant.name, &grant.credentials)).filter(|(_, own)| own.all().next().is_some())
         }
         self.credentials == other.credentials && of_grants(self).eq(of_grants(other))
+    }
+
+    /// What a command is given that this grant allows: the grant's own credential before the policy's.
+    pub(crate) fn gives<'g>(&'g self, grant: &'g Grant, command: Option<CommandId>) -> Option<&'g Rc<Credential>> {
+        grant.credentials.of(command).or_else(|| self.credentials.of(command))
     }
 
     /// Are denials carried out, and credentials given?

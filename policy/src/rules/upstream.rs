@@ -37,6 +37,14 @@ impl Direct {
             Self::Header(name) => name,
         }
     }
+
+    /// The header that it is in any way.
+    pub(crate) fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Basic | Self::OpaqueBearer => None,
+        }
+    }
 }
 
 /// The member `upstream`.

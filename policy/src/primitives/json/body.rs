@@ -100,6 +100,8 @@ fn string_length(text: &[u8]) -> usize {
 /// One value for whoever reads doubles, and for whoever reads integers or decimals.
 fn is_plain_number(text: &str) -> bool {
     const LARGEST: u64 = (1 << 53) - 1;
+    #[expect(clippy::cast_precision_loss, reason = "it is the largest without any")]
+    const LARGEST_DOUBLE: f64 = LARGEST as f64;
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         // `-0` is zero as an integer and something else as a double.
@@ -110,7 +112,24 @@ fn is_plain_number(text: &str) -> bool {
     let Ok(number) = text.parse::<f64>() else { return false };
     // What overflows, or is too small for a double, is another number to whoever reads decimals.
     let is_zero = significant == 0;
-    significant <= 17 && number.is_finite() && (number == 0.0) == is_zero && !(is_zero && text.starts_with('-'))
+    // Whole numbers beyond have no neighbours: one that is not written as its double is, is another to whoever reads integers.
+    let is_its_own = || decimal(digits) == decimal(&format!("{:e}", number.abs()));
+    significant <= 17
+        && number.is_finite()
+        && (number.abs() <= LARGEST_DOUBLE || is_its_own())
+        && (number == 0.0) == is_zero
+        && !(is_zero && text.starts_with('-'))
+}
+
+/// A number without its sign, as its digits without zeros around them, and what power of ten they are multiplied by.
+fn decimal(text: &str) -> Option<(String, i64)> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let all = digits.trim_end_matches('0');
+    let zeros = i64::try_from(digits.len() - all.len()).ok()?;
+    let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(zeros)?;
+    Some((all.trim_start_matches('0').to_owned(), exponent))
 }
 
 fn has_nul(value: &Value) -> bool {
@@ -162,6 +181,8 @@ mod tests {
             "0.30000000000000004",
             "0.0",
             "1E300",
+            "9007199254740992.0",
+            "900719925474099.2e1",
         ] {
             assert_eq!(fault(&format!("[{plain}]")), None, "{plain}");
         }
@@ -176,6 +197,10 @@ mod tests {
             "-0.0",
             "0.100000000000000005551",
             "123456789012345678.5",
+            "9007199254740993.0",
+            "9007199254740993e0",
+            "90071992547409.93E2",
+            "12345678901234567e0",
         ] {
             let said = fault(&format!("{{\"a\":[1,\"2 -0\\\"\",{doubtful}]}}"));
             assert!(said.is_some(), "{doubtful}");
