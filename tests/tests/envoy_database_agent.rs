@@ -147,7 +147,8 @@ async fn neither_the_agent_nor_a_log_ever_has_the_database_s_credential() {
 
     // What the broker gave for the session is what the database got, and it says for whom, for how long and for what it is good.
     let tokens = database_tokens(&bench.to_broker.carried());
-    assert!((1..=2).contains(&tokens.len()), "one a worker: {tokens:?}");
+    // One a worker; within a second the database's tokens for the same are the same.
+    assert!((1..=2).contains(&tokens.len()), "{tokens:?}");
     let got = bench.to_database.carried();
     assert_eq!(database_tokens(&got), tokens);
     assert!(got.contains("two chairs") && !got.contains(&bench.session), "rows came for it, and the session's token never went");
@@ -188,7 +189,7 @@ async fn neither_the_agent_nor_a_log_ever_has_the_database_s_credential() {
     let told = || format!("{said}\n{errors}\n{}\n{}", bench.broker.log(), bench.envoy.log());
     assert!(said.lines().count() == 13 && readme.contains(&said) && errors.is_empty(), "{}", told());
     let exchanges: Vec<String> = bench.broker.said().lines().skip(1).map(str::to_owned).collect();
-    assert!(exchanges.len() == tokens.len() && exchanges.iter().all(|line| readme.contains(line)), "{exchanges:?}");
+    assert!((tokens.len()..=2).contains(&exchanges.len()) && exchanges.iter().all(|line| readme.contains(line)), "{exchanges:?}");
 
     // The records name the credential of what was allowed, and of nothing else.
     bench.log.wait_for("the end", |entry| entry.reason() == "revoked").await;
