@@ -11,6 +11,13 @@ import urllib.parse
 import urllib.request
 
 TOKEN = os.environ["SESSION_TOKEN"]
+BEYOND = [
+    "/shop/customers.json",
+    "/shop.json?sql=select+*+from+customers",
+    "/shop/-/query.json?sql=select+1",
+    "/shop/orders.csv?_stream=on",
+    "/shop/orders.json?_where=1",
+]
 # As the database makes them. Where an agent has found one does not matter: it gets nowhere with it.
 FOUND = "dstok_eyJhIjoicm9vdCIsInQiOjE3OTU0MjgwMDB9.Zm91bmQgc29tZXdoZXJl"
 
@@ -42,7 +49,7 @@ def main(proxy, broker, database):
     for path in [orders, "/shop/orders/2.json"]:
         ask(path, proxy + path)
     # Beyond one table, through the proxy. The query is the database's to judge: its token is not for SQL.
-    for path in ["/shop/customers.json", "/shop.json?sql=select+*+from+customers", "/shop/-/query.json?sql=select+1", "/shop/orders.csv?_stream=on", orders + "?_where=1"]:
+    for path in BEYOND:
         ask(path, proxy + path)
     ask("POST /shop/orders/-/insert", proxy + "/shop/orders/-/insert", method="POST")
     # Round the session.
