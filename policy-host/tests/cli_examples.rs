@@ -14,8 +14,9 @@ use std::{
 };
 
 /// Each example and its requests.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("agent-orders", "order.jsonl"),
+    ("database-agent", "task.jsonl"),
     ("elevated-engineer", "night.jsonl"),
     ("mcp-agent", "desk.jsonl"),
     ("mcp-approval", "desk.jsonl"),
@@ -24,8 +25,8 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("vendor-support", "ticket.jsonl"),
 ];
 
-/// The credentials of their targets.
-const CREDENTIALS: [&str; 4] = ["ORDERS_TOKEN", "ADMIN_KEY", "ERP_TOKEN", "TICKETS_TOKEN"];
+/// The credentials of their targets, and what one is had with.
+const CREDENTIALS: [&str; 5] = ["ORDERS_TOKEN", "ADMIN_KEY", "BROKER_CLIENT_SECRET", "ERP_TOKEN", "TICKETS_TOKEN"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

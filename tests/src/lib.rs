@@ -32,6 +32,7 @@ pub mod pages;
 pub mod pair;
 pub mod peers;
 pub mod raw;
+pub mod relay;
 pub mod scenario;
 pub mod stages;
 pub mod tls_front;

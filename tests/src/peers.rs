@@ -4,6 +4,7 @@
 //! Everything is pinned, installed once under the build folder, and bounded in time; a process ends with what holds it.
 
 pub mod conformance;
+pub mod database;
 mod node;
 pub mod rpc;
 
