@@ -146,9 +146,10 @@ fn what_a_policy_fetches_gets_its_cluster() {
     );
     let rendered = render(&exchanging, &["--trusted-ca", "/etc/pki/ca.pem"]);
     assert_eq!(rendered.status.code(), Some(0), "{rendered:?}");
-    let text = String::from_utf8(rendered.stdout).unwrap();
-    assert!(text.contains("host_env_keys: [\"STS_SECRET\", \"SSF_TOKEN\"]"), "{text}");
-    let document = Document::parse("bootstrap.yaml", text).unwrap();
+    let watched = policy_host(&["render", "ecds", "--policy", path, "--wasm", "/etc/envoy/chaperone.wasm"]);
+    let watched = String::from_utf8(watched.stdout).unwrap();
+    assert!(watched.contains("host_env_keys: [\"STS_SECRET\",\"SSF_TOKEN\"]"), "{watched}");
+    let document = Document::parse("bootstrap.yaml", String::from_utf8(rendered.stdout).unwrap()).unwrap();
     let clusters = document.value().pointer("/static_resources/clusters").unwrap().as_array().unwrap();
     let names: Vec<_> = clusters.iter().map(|cluster| cluster["name"].as_str().unwrap()).collect();
     assert_eq!(names[1..], ["broker", "sts"]);

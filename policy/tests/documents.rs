@@ -86,11 +86,58 @@ fn what_ends_sessions_must_end_some() {
 
 #[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
-    for (pointer, value, place) in [
-        ("/upstream", json!({"credential": {"exchange": {}}}), "/upstream/credential/exchange"),
-        ("/commands/reports", json!({"sql": {}}), "/commands/reports/sql"),
+    refused("/commands/reports", json!({"sql": {}}), "/commands/reports/sql", "is not supported by this version");
+}
+
+#[test]
+fn what_is_wrong_with_an_exchange_is_said_where_it_is() {
+    let client = json!({"id": "c", "secret": "${env:STS_SECRET}"});
+    let good = json!({"cluster": "sts", "authority": "sts.example", "path": "/token", "audience": "a", "client": client});
+    let document_of = |exchange: &Value| with(document(), "/upstream", json!({"credential": {"exchange": exchange}}));
+    assert_eq!(errors(&document_of(&good)), Vec::<String>::new());
+    for (member, value, message) in [
+        ("/cluster", json!(""), ""),
+        ("/authority", json!("a b"), ""),
+        ("/path", json!("token"), ""),
+        ("/grant", json!("password"), "known here: token_exchange, jwt_bearer"),
+        ("/audience", json!("a\nb"), "characters of ASCII"),
+        ("/resource", json!("orders"), "must be an absolute URI"),
+        ("/resource", json!("https://orders.example/#a"), "without a fragment"),
+        ("/scope", json!(7), ""),
+        ("/timeout", json!("9s"), "must be from 1s to 8s"),
+        ("/client/id", json!(""), ""),
+        ("/client/secret", json!("in-the-document"), "no credential itself"),
+        ("/client/secret", json!("a ${env:STS_SECRET}"), "nothing around it"),
     ] {
-        refused(pointer, value, place, "is not supported by this version");
+        let exchange = with(good.clone(), member, value);
+        let found = errors(&document_of(&exchange));
+        let place = format!("/upstream/credential/exchange{member}: ");
+        assert!(found.iter().any(|error| error.starts_with(&place) && error.contains(message)), "{member}: {found:#?}");
+        assert!(!found.iter().any(|error| error.contains("in-the-document")), "{found:#?}");
+    }
+    let refused = |exchange: Value, message: &str| {
+        let found = errors(&document_of(&exchange));
+        assert!(found.iter().any(|error| error.contains(message)), "{message}: {found:#?}");
+    };
+    for name in ["cluster", "authority", "path", "client"] {
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove(name);
+        refused(without, &format!("/upstream/credential/exchange: `{name}` is missing"));
+    }
+    let mut for_all = good.clone();
+    for_all.as_object_mut().unwrap().remove("audience");
+    refused(for_all, "a token for everything that the endpoint gives");
+    let of_client = |client: Value| with(good.clone(), "/client", client);
+    refused(of_client(json!({"id": "c"})), "`secret` or `private_key` is missing");
+    let both = json!({"id": "c", "secret": "${env:A}", "private_key": "${env:B}", "audience": "x"});
+    refused(of_client(both), "must not have both");
+    refused(of_client(json!({"id": "c", "private_key": "${env:B}"})), "`audience` is missing");
+    refused(of_client(json!({"id": "c", "secret": "${env:A}", "key_id": "k"})), "unknown member `key_id`");
+    for beside in ["value", "query", "basic"] {
+        let credential = json!({"exchange": good, beside: "x"});
+        let found = errors(&with(document(), "/upstream", json!({"credential": credential})));
+        let said = format!("/upstream/credential/{beside}: `{beside}` does not go with `exchange`");
+        assert!(found.iter().any(|error| error.starts_with(&said)), "{found:#?}");
     }
 }
 

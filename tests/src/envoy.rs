@@ -1,10 +1,11 @@
 //! One running Envoy: started on the shipped bootstrap, updated by ECDS, asked through its admin interface, killed with its test.
 
-use crate::{client, ecds, install, target};
+use crate::{canaries::Canaries, client, ecds, install, target};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -63,6 +64,8 @@ pub struct Envoy {
     wasm: PathBuf,
     /// Names of the variables that reach the filter, as the file has them.
     variables: String,
+    /// Their values.
+    canaries: Canaries,
 }
 
 impl Envoy {
@@ -127,8 +130,9 @@ impl Envoy {
             .expect("the installed envoy can be started");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let variables = names(setup.environment);
-        let mut envoy =
-            Self { child, admin: nowhere, listener: nowhere, dir, ecds_dir, wasm: setup.wasm.to_path_buf(), variables };
+        let canaries = Canaries::of(setup.environment.iter().map(|(_, value)| *value));
+        let wasm = setup.wasm.to_path_buf();
+        let mut envoy = Self { child, admin: nowhere, listener: nowhere, dir, ecds_dir, wasm, variables, canaries };
         envoy.wait_until_ready().await;
         envoy
     }
@@ -163,6 +167,12 @@ impl Envoy {
         let socket = listeners["listener_statuses"].as_array()?.iter().find(|one| one["name"] == name)?;
         let port = u16::try_from(socket["local_address"]["socket_address"]["port_value"].as_u64()?).ok()?;
         Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// The secrets that its filter was given.
+    #[must_use]
+    pub fn canaries(&self) -> &Canaries {
+        &self.canaries
     }
 
     /// Where callers connect.
@@ -272,10 +282,33 @@ impl Envoy {
     }
 }
 
+impl Envoy {
+    /// All metrics as they are now; nothing, where it has ended already. Without a runtime, as there may be none any more.
+    fn last_stats(&self) -> String {
+        let ask = || {
+            let mut admin = TcpStream::connect_timeout(&self.admin, Duration::from_secs(2))?;
+            admin.set_read_timeout(Some(Duration::from_secs(5)))?;
+            admin.write_all(b"GET /stats HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+            let mut text = Vec::new();
+            admin.read_to_end(&mut text)?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&text).into_owned())
+        };
+        ask().unwrap_or_default()
+    }
+}
+
 impl Drop for Envoy {
     fn drop(&mut self) {
+        let stats = self.last_stats();
         self.child.kill().ok();
         self.child.wait().ok();
+        // One panic is enough to say what is wrong.
+        if !std::thread::panicking() {
+            let read = |name: &str| String::from_utf8_lossy(&fs::read(self.dir.join(name)).unwrap_or_default()).into_owned();
+            self.canaries.assert_absent("Envoy's log", &read("envoy.log"));
+            self.canaries.assert_absent("the access log", &read("access.log"));
+            self.canaries.assert_absent("Envoy's metrics", &stats);
+        }
     }
 }
 

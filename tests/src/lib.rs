@@ -14,6 +14,7 @@
 pub mod access_log;
 pub mod beside;
 pub mod broken;
+pub mod canaries;
 pub mod client;
 pub mod command;
 pub mod drivers;

@@ -38,13 +38,16 @@ impl Mesh {
 
     /// Sends a call on a new connection.
     pub async fn send(&self, call: &Call, protocol: Protocol) -> Reply {
-        call.send(self.envoy.address(), protocol).await
+        let reply = call.send(self.envoy.address(), protocol).await;
+        self.envoy.canaries().assert_absent("an answer's head", &format!("{:?}", reply.headers));
+        reply
     }
 
     /// Sends a call, and finds what Envoy logged about it.
     pub async fn observe(&self, call: &Call, protocol: Protocol) -> (Reply, Entry) {
         let reply = self.send(call, protocol).await;
         let entry = self.log.record(reply.audit_id()).await;
+        self.envoy.canaries().assert_absent("a record", &entry.record.to_string());
         (reply, entry)
     }
 }

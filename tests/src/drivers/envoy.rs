@@ -99,7 +99,7 @@ impl Driver {
                         }
                         sleep(Duration::from_millis(20)).await;
                     };
-                    ran.seen.push(Seen::of(&outcome, plan.at));
+                    ran.seen.push(Seen::under(plan, &outcome));
                     ran.mismatches
                         .extend(mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", step.location, case.name)));
                 }

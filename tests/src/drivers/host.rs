@@ -17,7 +17,7 @@ pub fn case(module: &Module, plan: &Plan, case: &Case) -> Ran {
         mismatches.extend(failure.mismatches.iter().map(|mismatch| format!("{}: {}: {mismatch}", failure.location, case.name)));
     }
     mismatches.extend(ran.trap.iter().map(|trap| format!("{}: {}: {trap}", case.location, case.name)));
-    Ran { seen: ran.outcomes.iter().map(|(_, outcome)| Seen::of(outcome, plan.at)).collect(), mismatches }
+    Ran { seen: ran.outcomes.iter().map(|(_, outcome)| Seen::under(plan, outcome)).collect(), mismatches }
 }
 
 /// A filter without a policy yet.

@@ -6,7 +6,11 @@ pub mod envoy;
 pub mod host;
 pub mod native;
 
-use chaperone_authoring::outcome::{Decision, Outcome};
+use crate::canaries::Canaries;
+use chaperone_authoring::{
+    cases::Plan,
+    outcome::{Decision, Outcome},
+};
 use jiff::Timestamp;
 
 /// What a driver makes of a case.
@@ -54,6 +58,16 @@ const PROXY_OWN: [&str; 10] = [
 ];
 
 impl Seen {
+    /// Of an outcome under this plan.
+    ///
+    /// # Panics
+    /// When a secret of the plan stands in what is told of it.
+    #[must_use]
+    pub fn under(plan: &Plan, outcome: &Outcome) -> Self {
+        Canaries::of(plan.env.iter().map(|(_, value)| value.as_str())).assert_untold(outcome, &plan.name);
+        Self::of(outcome, plan.at)
+    }
+
     /// `at`: the instant of the run that its relative times go by.
     #[must_use]
     pub fn of(outcome: &Outcome, at: Timestamp) -> Self {

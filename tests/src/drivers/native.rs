@@ -56,7 +56,7 @@ pub fn case(plan: &Plan, case: &Case) -> Ran {
                 let now = instant(step.at);
                 published.fetch_for(&mut workers[step.worker], &policy, now);
                 let outcome = ask(&policy, &mut workers[step.worker], &published, &exchange.request, now);
-                ran.seen.push(Seen::of(&outcome, plan.at));
+                ran.seen.push(Seen::under(plan, &outcome));
                 ran.mismatches.extend(
                     check(expect, &outcome).iter().map(|mismatch| format!("{}: {}: {mismatch}", step.location, case.name)),
                 );
