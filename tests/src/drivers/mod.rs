@@ -64,7 +64,7 @@ impl Seen {
     /// When a secret of the plan stands in what is told of it.
     #[must_use]
     pub fn under(plan: &Plan, outcome: &Outcome) -> Self {
-        Canaries::of(plan.env.iter().map(|(_, value)| value.as_str())).assert_untold(outcome, &plan.name);
+        Canaries::of(plan.env.values().map(String::as_str)).assert_untold(outcome, &plan.name);
         Self::of(outcome, plan.at)
     }
 

@@ -165,7 +165,7 @@ const FORMS: Table<31> = [
     ("/tokens/issuers/0/claims/session", "leave the member out, or say what it holds", "session: sid, ", "session: [], ", ""),
 ];
 
-const MEMBERS: Table<25> = [
+const MEMBERS: Table<24> = [
     ("/grnats", "did you mean `grants`?", "grants:", "grnats:", "grants:"),
     (
         "/generations",
@@ -327,13 +327,6 @@ const MEMBERS: Table<25> = [
         "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
         "{value: x, basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
         "{basic: {user: reporting, password: \"${env:ORDERS_PASSWORD}\"}}",
-    ),
-    (
-        "/upstream/credential/exchange",
-        "write `header` and `value` in its place, for example `{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}`",
-        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
-        "{exchange: {}}",
-        "{header: authorization, value: \"Bearer ${env:ORDERS_TOKEN}\"}",
     ),
 ];
 

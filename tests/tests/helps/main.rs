@@ -12,6 +12,7 @@
 
 mod commands;
 mod document;
+mod exchanges;
 mod files;
 mod good;
 mod grants;
@@ -27,10 +28,20 @@ use rows::{Row, check};
 use std::collections::{BTreeSet, HashSet};
 
 fn all() -> Vec<Row> {
-    [document::all(), tokens::all(), keys::all(), commands::all(), grants::all(), lints::all(), mcp::all(), files::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        document::all(),
+        tokens::all(),
+        keys::all(),
+        commands::all(),
+        grants::all(),
+        lints::all(),
+        mcp::all(),
+        exchanges::all(),
+        files::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Of files that are one document, as cases are: `check` takes several.
