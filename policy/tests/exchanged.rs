@@ -293,9 +293,10 @@ fn an_answer_is_read_strictly() {
     let jwt = |payload: Value| token_of(&json!({"alg": "RS256"}), &payload, "any");
     let changed = |name: &str, value: Value| {
         let mut answer = good("canary-1");
-        match value {
-            Value::Null => drop(answer.as_object_mut().unwrap().remove(name)),
-            value => answer[name] = value,
+        if value.is_null() {
+            drop(answer.as_object_mut().unwrap().remove(name));
+        } else {
+            answer[name] = value;
         }
         answer.to_string()
     };
