@@ -709,7 +709,8 @@ fn the_credential_comes_from_the_environment_or_not_at_all() {
     assert_eq!(answer.record["unmapped"]["credential_ref"], "env:ORDERS_TOKEN");
     assert!(!format!("{answer:?}").contains("upstream-secret"), "not in a Debug");
     let mut bare = Worker::new([0; 16], [0; 32], BTreeMap::new());
-    assert_eq!(ask(&policy, &mut bare, NOW, &fields).code(), "credential_unavailable");
+    let answer = ask(&policy, &mut bare, NOW, &fields);
+    assert_eq!((answer.code(), &answer.record["status_detail"]), ("credential_unavailable", &json!("env:ORDERS_TOKEN")));
 }
 
 #[test]

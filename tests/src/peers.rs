@@ -176,6 +176,18 @@ impl Server {
         Self::started("mcp-example-broker", command).await
     }
 
+    /// Starts a token endpoint of Authlib's (`token_endpoint.py`), which knows the broker and a client by these JWKs, and another client
+    /// by this secret.
+    ///
+    /// # Panics
+    /// When it does not listen in time.
+    pub async fn token_endpoint(keys: &Path, secret: &str) -> Self {
+        let python = environment("oauth-venv", "peers/requirements-oauth.txt").join("bin").join("python");
+        let mut command = Command::new(python);
+        command.arg(script("token_endpoint.py")).arg(keys).arg("0").env("CLIENT_SECRET", secret).stdin(Stdio::piped());
+        Self::started("token-endpoint", command).await
+    }
+
     /// Types a line at its terminal.
     ///
     /// # Panics

@@ -248,6 +248,9 @@ impl Bench {
         assert_eq!((reply.status, entry.reason()), (status, code), "{:?}", entry.record);
         assert_eq!((self.mesh.upstream.begun(), self.mesh.upstream.bytes()), before, "nothing goes upstream");
         assert!(entry.record["unmapped"]["credential_ref"].is_null());
+        if code == "credential_unavailable" {
+            assert!(entry.record["status_detail"].as_str().unwrap().starts_with("exchange:"), "{:?}", entry.record);
+        }
     }
 
     /// Nothing that is secret stands in what the proxy wrote.

@@ -218,6 +218,7 @@ async fn without_its_credential_nothing_goes_upstream() {
     let mesh = Mesh::with("no-credential", &policy, Upstream::start().await, wasm::chaperone(), &[]).await;
     let (reply, entry) = mesh.observe(&Call::get("/v1/orders").bearer(&scenario.token("s-1")), Protocol::Http1).await;
     assert_eq!((reply.status, entry.reason()), (503, "credential_unavailable"));
+    assert_eq!(entry.record["status_detail"], "env:NOT_GIVEN_TO_ENVOY", "which one");
     assert_eq!(mesh.upstream.count(), 0);
 }
 

@@ -7,7 +7,7 @@ use crate::commands::mcp::endpoint::NameKind;
 use crate::commands::mcp::message::Id;
 use crate::decide::admission::Cut;
 use crate::decide::answers::Answers;
-use crate::decide::check::Findings;
+use crate::decide::check::{Findings, credential_of};
 use crate::decide::direct::Mark;
 use crate::decide::transfers::TransferRule;
 use crate::http::head::{Head, values};
@@ -46,6 +46,8 @@ pub(crate) struct Named {
     grant: Option<Rc<str>>,
     /// How the credential that was given is called.
     pub(crate) credential: Option<Rc<str>>,
+    /// And the one that could not be given.
+    lacking: Option<Rc<str>>,
     /// Which credential of the target's own was shown; never what.
     direct: Option<Box<str>>,
     /// By what a browser was known, where it is denied for that.
@@ -64,6 +66,11 @@ impl Named {
                 .map(|command| Rc::clone(&command.name)),
             grant: findings.grant.and_then(|grant| rules.grants.all().get(grant)).map(|grant| Rc::clone(&grant.name)),
             credential: findings.credential.as_ref().filter(|_| given).map(|filled| Rc::clone(&filled.of.reference)),
+            lacking: credential_of(rules, findings)
+                .ok()
+                .flatten()
+                .filter(|_| outcome.reason() == Some(Reason::CredentialUnavailable))
+                .map(|credential| Rc::clone(&credential.reference)),
             direct: findings.direct.as_ref().map(|direct| direct.name().into()),
             mark: findings.transfer.mark().filter(|_| outcome.reason() == Some(Reason::InteractiveUse)),
         }
@@ -190,7 +197,8 @@ impl Record<'_> {
         line.member(judged, code);
         let revoked = session.and_then(|session| session.because());
         let carried = transfer.filter(|_| code == Reason::TransferNotAllowed.code()).map(TransferRule::name);
-        if let Some(because) = cut.map_or(revoked.or(carried), |cut| cut.because.as_deref()) {
+        let because = revoked.or(carried).or(named.lacking.as_deref());
+        if let Some(because) = cut.map_or(because, |cut| cut.because.as_deref()) {
             line.member(r#","status_detail":"#, because);
         }
         match session {

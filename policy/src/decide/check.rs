@@ -271,7 +271,7 @@ pub(crate) fn proceed(
 }
 
 /// What the request is given under its grant: one credential, whatever it asks for.
-fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r Rc<Credential>>, Reason> {
+pub(crate) fn credential_of<'r>(rules: &'r Rules, findings: &Findings) -> Result<Option<&'r Rc<Credential>>, Reason> {
     if rules.all_credentials.is_empty() {
         return Ok(None);
     }
