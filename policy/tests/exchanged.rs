@@ -310,7 +310,13 @@ fn an_answer_is_read_strictly() {
         (token_is(&long), Ok(())),
         (token_is(&jwt(json!({"aud": "orders-api", "exp": NOW + 60}))), Ok(())),
         (token_is(&jwt(json!({"aud": ["x", "orders-api"]}))), Ok(())),
-        (token_is(&jwt(json!({"sub": "s"}))), Ok(())),
+        (token_is(&jwt(json!({"sub": "s"}))), Err(Failure::AnotherAudience)),
+        (token_is("opaque.with.points"), Ok(())),
+        // What others may read otherwise than we do.
+        (token_is(&token_of(&json!({"typ": "at+jwt"}), &json!({"aud": "orders-api"}), "any")), Err(Failure::TokenUnusable)),
+        (token_is("eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJvcmRlcnMtYXBpIiwiYXVkIjoieCJ9.YW55"), Err(Failure::TokenUnusable)),
+        (token_is("eyJhbGciOiJSUzI1NiJ9.e30"), Err(Failure::TokenUnusable)),
+        (changed("error", json!("invalid_grant")), Err(Failure::Malformed)),
         ("garbage".to_owned(), Err(Failure::Malformed)),
         ("[]".to_owned(), Err(Failure::Malformed)),
         (String::new(), Err(Failure::Malformed)),
@@ -339,7 +345,7 @@ fn an_answer_is_read_strictly() {
         (token_is(&jwt(json!({"aud": ["x", "y"]}))), Err(Failure::AnotherAudience)),
         (token_is(&jwt(json!({"aud": {"orders-api": 1}}))), Err(Failure::AnotherAudience)),
         (token_is(&jwt(json!({"aud": "orders-api", "exp": NOW}))), Err(Failure::Expired)),
-        (token_is(&jwt(json!({"exp": "soon"}))), Err(Failure::Malformed)),
+        (token_is(&jwt(json!({"aud": "orders-api", "exp": "soon"}))), Err(Failure::Malformed)),
     ] {
         let mut bench = Bench::new(&policy_with(exchange()));
         let mut asked = bench.ask(&mine);
@@ -393,7 +399,7 @@ fn a_token_is_held_until_shortly_before_its_end_and_no_longer_than_its_session()
     assert_eq!(until(of("x", 300), session()), Some((270, waits.clone())), "30 seconds before");
     assert_eq!(until(of("x", 100), session()), Some((90, waits.clone())), "a tenth of its life before");
     assert_eq!(until(of("x", 1), session()), Some((1, waits.clone())));
-    let jwt = token_of(&json!({"alg": "RS256"}), &json!({"exp": NOW + 200}), "any");
+    let jwt = token_of(&json!({"alg": "RS256"}), &json!({"aud": "orders-api", "exp": NOW + 200}), "any");
     assert_eq!(until(of(&jwt, 300), session()), Some((180, waits)), "its own end counts");
     // The session's own end, with the skew within which it goes on.
     assert_eq!(until(of("x", 10_000), session()), Some((600, "expired".to_owned())));
@@ -588,6 +594,36 @@ fn rooms_are_bounded() {
     }
     let held = (0..=limits::EXCHANGED_TOKENS).filter(|session| bench.ask(&of(*session)).given().is_some()).count();
     assert!((limits::EXCHANGED_TOKENS - 2..=limits::EXCHANGED_TOKENS).contains(&held), "{held}");
+}
+
+/// Whoever has many tokens of one session takes the room of nobody else.
+#[test]
+fn a_session_has_its_share() {
+    let limits_lifted = with(policy_with(exchange()), "/limits", json!({"verifications_per_second": 100_000}));
+    let mut bench = Bench::new(&limits_lifted);
+    let of = |session: &str, number: u32| {
+        let mut claims = claims();
+        claims["sid"] = json!(session);
+        claims["jti"] = json!(format!("t-{number}"));
+        token(&claims)
+    };
+    let other = of("s-other", 0);
+    bench.get(&other, "canary-of-another");
+    // All on their way.
+    let waiting: Vec<Asked> = (0..limits::EXCHANGED_A_SESSION).map(|number| bench.ask(&of("s-1", number))).collect();
+    assert!(waiting.iter().all(|asked| asked.code() == "waits"));
+    assert_eq!(bench.ask(&of("s-1", 99)).code(), "overloaded");
+    assert_eq!(bench.ask(&of("s-2", 0)).code(), "waits", "another session");
+    for fetch in &bench.wanted() {
+        bench.answer(fetch, 200, &good(&format!("canary-{:?}", fetch.ticket).replace(['(', ')'], "-")).to_string()).unwrap();
+    }
+    drop(waiting);
+    // Held: its own go, and nobody else's.
+    for number in 100..100 + 3000 {
+        bench.get(&of("s-1", number), &format!("canary-of-{number}"));
+    }
+    assert!(bench.ask(&other).given().is_some());
+    assert!(bench.ask(&of("s-1", 3099)).given().is_some(), "the one that came last");
 }
 
 #[test]

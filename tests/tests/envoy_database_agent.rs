@@ -16,13 +16,13 @@ use chaperone_tests::{
     },
     relay::Relay,
     wasm,
+    wiring::{CLUSTERS, cluster},
 };
 use policy_host::files;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -37,22 +37,6 @@ fn database_tokens(text: &str) -> BTreeSet<String> {
     let is_of_it = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let rests = text.split("dstok_").skip(1);
     rests.map(|rest| format!("dstok_{}", rest.split(|letter| !is_of_it(letter)).next().unwrap_or_default())).collect()
-}
-
-/// The shipped bootstrap has no such cluster: what the policy's `exchange` and `keys` ask goes through it.
-fn cluster(broker: SocketAddr) -> String {
-    format!(
-        "  clusters:
-    - name: broker
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: broker
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }}] }}]
-",
-        broker.ip(),
-        broker.port()
-    )
 }
 
 /// The example at work, with a relay on each way.
@@ -86,7 +70,7 @@ impl Bench {
             upstream: to_database.address(),
             workers: 2,
             environment: &[("BROKER_CLIENT_SECRET", CLIENT_SECRET)],
-            other_settings: &[("  clusters:\n", &cluster(to_broker.address()))],
+            other_settings: &[(CLUSTERS, &cluster("broker", to_broker.address()))],
         })
         .await;
         let deadline = Instant::now() + Duration::from_secs(20);

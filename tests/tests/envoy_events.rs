@@ -9,6 +9,7 @@ use chaperone_tests::{
     scenario::{CREDENTIAL, Scenario, now},
     upstream::{Answer, Received, Upstream},
     wasm,
+    wiring::{CLUSTERS, cluster},
 };
 use serde_json::{Value, json};
 use std::{
@@ -107,17 +108,7 @@ impl Transmitter {
 async fn mesh(name: &str, scenario: &Scenario, transmitter: &Transmitter) -> (Mesh, Upstream) {
     let polled = transmitter.clone();
     let broker = Upstream::answering(move |received| polled.poll(received)).await;
-    let (ip, port) = (broker.address().ip(), broker.address().port());
-    let clusters = format!(
-        "  clusters:
-    - name: broker
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: broker
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }} }} }}] }}]
-"
-    );
+    let clusters = cluster("broker", broker.address());
     let mut policy = scenario.policy();
     policy["tokens"]["issuers"][0]["events"] = json!({"cluster": "broker", "authority": "broker.example", "path": "/ssf/poll",
         "audience": AUDIENCE, "every": "1s", "token": format!("${{env:{}}}", CREDENTIAL.0)});
@@ -126,7 +117,7 @@ async fn mesh(name: &str, scenario: &Scenario, transmitter: &Transmitter) -> (Me
         _ => Answer::echo(received),
     })
     .await;
-    (Mesh::with(name, &policy, target, wasm::chaperone(), &[("  clusters:\n", &clusters)]).await, broker)
+    (Mesh::with(name, &policy, target, wasm::chaperone(), &[(CLUSTERS, &clusters)]).await, broker)
 }
 
 fn claims(jti: &str, event: &str, subject: Value) -> Value {

@@ -10,6 +10,7 @@ use chaperone_tests::{
     scenario::{Scenario, now},
     upstream::{Answer, Upstream},
     wasm,
+    wiring::{CLUSTERS, cluster},
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -47,23 +48,13 @@ async fn broker() -> (Upstream, Published) {
 
 /// A mesh whose Envoy also has the issuer's cluster, and a target with an endless feed.
 async fn mesh(name: &str, policy: &Value, broker: &Upstream) -> Mesh {
-    let (ip, port) = (broker.address().ip(), broker.address().port());
-    let clusters = format!(
-        "  clusters:
-    - name: broker
-      type: STATIC
-      connect_timeout: 1s
-      load_assignment:
-        cluster_name: broker
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }} }} }}] }}]
-"
-    );
+    let clusters = cluster("broker", broker.address());
     let target = Upstream::answering(|received| match received.path.as_str() {
         "/v1/feed" => Answer::events(10_000, Duration::from_millis(50)),
         _ => Answer::echo(received),
     })
     .await;
-    Mesh::with(name, policy, target, wasm::chaperone(), &[("  clusters:\n", &clusters)]).await
+    Mesh::with(name, policy, target, wasm::chaperone(), &[(CLUSTERS, &clusters)]).await
 }
 
 fn policy() -> Value {

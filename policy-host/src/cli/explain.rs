@@ -138,7 +138,8 @@ fn shown(outcome: &Outcome, explained: &Explained, method: &[u8], path: &[u8], p
         }
     }
     let reached: Vec<&str> = checks.iter().map(|checked| described(&checked.seen).0).collect();
-    let after = reached.last().and_then(|last| ORDER.iter().position(|name| name == last)).map_or(0, |place| place + 1);
+    // What counts comes last of all, and is not in the order.
+    let after = ORDER.iter().rposition(|name| reached.contains(name)).map_or(0, |place| place + 1);
     // Of a command in the head there is no message to look into.
     let left = ORDER.get(after..).unwrap_or_default().iter().copied();
     let left: Vec<&str> = left.filter(|name| !OF_BODIES.contains(name)).collect();

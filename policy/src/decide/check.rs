@@ -242,6 +242,8 @@ pub(crate) fn proceed(
         findings.next = Next::Credential;
     }
     if findings.next == Next::Credential {
+        // Before it is asked for anything elsewhere.
+        may_have_body(findings.body, trace)?;
         // An observed denial is let through without a credential: it was never allowed to use it.
         if findings.observed.is_none()
             && let Some(credential) = credential_of(rules, findings)?
@@ -265,7 +267,6 @@ pub(crate) fn proceed(
         findings.next = Next::Room;
     }
     // Last, so that it tells nobody anything and counts only what would be let through.
-    may_have_body(findings.body, trace)?;
     take_seat(rules, session, worker, findings, trace)?;
     Ok(None)
 }

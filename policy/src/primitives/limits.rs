@@ -404,6 +404,10 @@ pub const EXCHANGED_TOKEN_BYTES: usize = 8 * 1024;
 /// When it is full the one that ends the soonest goes, and is had anew should it be asked for.
 pub const EXCHANGED_TOKENS: usize = 2048;
 
+/// Of these, one session's: as many as its kept tokens and two targets make. Beyond it its own that ends the soonest goes; where all of
+/// them are on their way, the next waits for none.
+pub const EXCHANGED_A_SESSION: u32 = 16;
+
 /// Exchanges that one worker has under way. An endpoint that answers in 50 ms gives 2,500 sessions a second theirs.
 pub const EXCHANGES_UNDER_WAY: usize = 128;
 

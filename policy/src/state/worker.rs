@@ -99,7 +99,7 @@ impl Worker {
     /// once.
     pub fn sweep(&mut self) {
         self.sessions.sweep();
-        self.told.refresh(self.latest);
+        self.told.sweep(self.latest);
     }
 
     /// Names the proxy (its node id) for the records from now on.
@@ -229,7 +229,7 @@ impl Worker {
     /// already serves a policy that names the same issuer and endpoint from the first request on.
     pub fn hold_for(&mut self, policies: &[Rc<Policy>]) {
         let issuers = policies.iter().flat_map(|policy| policy.issuers());
-        self.told.listen_to(issuers.filter_map(|(_, issuer)| Some(&issuer.events.as_ref()?.id.issuer)));
+        self.told.listen_to(issuers.map(|(name, issuer)| (name, issuer.events.is_some())), self.latest);
         self.sources.hold_for(policies);
         self.exchanged.hold_for(policies);
     }

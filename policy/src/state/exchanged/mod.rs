@@ -145,7 +145,7 @@ impl Exchanged {
             Some(State::Held { .. } | State::Failed { .. }) => self.drop_entry(&key),
             None => {}
         }
-        if self.flights.len() >= limits::EXCHANGES_UNDER_WAY || !self.make_room() {
+        if self.flights.len() >= limits::EXCHANGES_UNDER_WAY || !self.make_room(asker.tally) {
             return Err(Reason::Overloaded);
         }
         // What is sent is the token by whose digest its answer is found.
@@ -172,12 +172,15 @@ impl Exchanged {
         if began { Ok(Obtained::Waits(means.ticket, Waiting::begin(&waiting)?)) } else { Err(Reason::CredentialUnavailable) }
     }
 
-    /// Pushes out the token that ends the soonest, where there is no room for another. False where all are on their way.
-    fn make_room(&mut self) -> bool {
-        if self.entries.len() < limits::EXCHANGED_TOKENS {
+    /// Pushes out the token that ends the soonest, where there is no room for another: the session's own, where it has its share. False
+    /// where all are on their way.
+    fn make_room(&mut self, tally: &Rc<Tally>) -> bool {
+        let has_share = tally.exchanged.get() >= limits::EXCHANGED_A_SESSION;
+        if self.entries.len() < limits::EXCHANGED_TOKENS && !has_share {
             return true;
         }
-        let held = self.entries.iter().filter_map(|(key, entry)| match entry.state {
+        let within = self.entries.iter().filter(|(_, entry)| !has_share || Rc::ptr_eq(&entry.counted.0, tally));
+        let held = within.filter_map(|(key, entry)| match entry.state {
             State::Held { until, .. } => Some((until, key)),
             State::Failed { .. } => Some((0, key)),
             State::UnderWay { .. } => None,

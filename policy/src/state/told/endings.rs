@@ -75,6 +75,29 @@ struct Kept {
     id: String,
 }
 
+/// What came of endings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// All of it was known.
+    Nothing,
+    Some,
+    /// There is no room for all of them.
+    Full,
+}
+
+impl Kept {
+    /// Ends what the other ends as well, for as long as either would; false where it did.
+    fn widen(&mut self, other: Self) -> bool {
+        let before = self.before.zip(other.before).map(|(known, new)| known.max(new));
+        let until = self.until.max(other.until);
+        let same = (before, until) == (self.before, self.until);
+        if !same {
+            *self = Self { before, until, ..other };
+        }
+        !same
+    }
+}
+
 impl Endings {
     /// Why a session is ended.
     pub(super) fn find(&self, claims: &Claims) -> Option<String> {
@@ -98,32 +121,54 @@ impl Endings {
         None
     }
 
-    /// Adds endings, and drops what cannot be used any more: `keep` seconds after it was ended, by this clock. Where there is no room
-    /// for all of them everything of the issuer is ended that is from before, and they with it. False where nothing new is in them.
-    pub(super) fn add(&mut self, new: &[Ending], keep: u64, now: u64) -> bool {
+    /// Adds endings, and drops what cannot be used any more: `keep` seconds after it was ended, by this clock.
+    ///
+    /// Where there is no room, first nothing is said any more of which event it was; then everything of the issuer is ended that is from
+    /// before, in the place of all that names a time; what is ended whenever it was issued stays. Where not even that has room, all from
+    /// before is ended as well, and what is new is [`Added::Full`]: it is to come again.
+    pub(super) fn add(&mut self, new: &[Ending], keep: u64, now: u64) -> Added {
         self.0.retain(|_, kept| kept.until > now);
-        let mut changed = false;
+        let mut added = Added::Nothing;
+        let mut whole = Vec::new();
         for Ending { named, before, of_tokens, event, id } in new {
-            let (before, event) = (*before, *event);
             let until = before.unwrap_or(now).saturating_add(keep);
+            if until <= now {
+                continue;
+            }
             let key = (named.clone(), *of_tokens);
-            let is_wider = self.0.get(&key).is_none_or(|known| match (known.before, before) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(known), Some(new)) => new > known,
-            });
-            if is_wider && until > now {
-                self.0.insert(key, Kept { before, until, event, id: id.clone() });
-                changed = true;
+            let ending = Kept { before: *before, until, event: *event, id: id.clone() };
+            let is_new = match self.0.get_mut(&key) {
+                Some(known) => known.widen(ending),
+                None => {
+                    if before.is_none() {
+                        whole.push(key.clone());
+                    }
+                    self.0.insert(key, ending);
+                    true
+                }
+            };
+            if is_new {
+                added = Added::Some;
             }
         }
         if self.size() > limits::EVENT_BYTES {
-            let latest = self.0.values().filter_map(|kept| kept.before).chain([now.saturating_add(1)]).max().unwrap_or(now);
-            let kept =
-                Kept { before: Some(latest), until: latest.saturating_add(keep), event: EventKind::TooMany, id: String::new() };
-            self.0 = HashMap::from([((Named::Everyone, false), kept)]);
+            self.0.values_mut().for_each(|kept| kept.id.clear());
         }
-        changed
+        if self.size() > limits::EVENT_BYTES {
+            self.end_all_before(keep, now);
+        }
+        if self.size() > limits::EVENT_BYTES {
+            whole.iter().for_each(|key| drop(self.0.remove(key)));
+            added = Added::Full;
+        }
+        added
+    }
+
+    fn end_all_before(&mut self, keep: u64, now: u64) {
+        let latest = self.0.values().filter_map(|kept| kept.before).chain([now.saturating_add(1)]).max().unwrap_or(now);
+        let all = Kept { before: Some(latest), until: latest.saturating_add(keep), event: EventKind::TooMany, id: String::new() };
+        self.0.retain(|_, kept| kept.before.is_none());
+        self.0.insert((Named::Everyone, false), all);
     }
 
     fn size(&self) -> usize {

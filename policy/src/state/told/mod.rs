@@ -9,6 +9,7 @@
 
 mod endings;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::state::sessions::{SharedState, Unavailable};
 
 pub(crate) use endings::{Ending, EventKind, Named};
 
-use endings::Endings;
+use endings::{Added, Endings};
 
 /// Moves on with each change of what has been told. The number is that of all these bytes' form.
 const STAMP: &str = "chaperone/events/1/at";
@@ -28,6 +29,8 @@ const STAMP: &str = "chaperone/events/1/at";
 pub(crate) struct Told {
     shared: Option<Rc<dyn SharedState>>,
     issuers: Vec<(Rc<str>, Heard)>,
+    /// A policy has some of them polled: each of its requests looks whether there is anything new.
+    polled: bool,
     /// The stamp of what was read last.
     stamp: Option<Vec<u8>>,
     /// Counts the changes of what is known here; 0 while nothing is.
@@ -50,6 +53,7 @@ impl Told {
         Self {
             shared: None,
             issuers: Vec::new(),
+            polled: false,
             stamp: None,
             epoch: 0,
             failed: false,
@@ -71,25 +75,41 @@ impl Told {
         self.longest_lifetime = self.longest_lifetime.max(lifetime);
     }
 
-    /// From now on what these issuers tell is read. What has been heard of others stays.
-    pub(crate) fn listen_to<'i>(&mut self, issuers: impl Iterator<Item = &'i Rc<str>>) {
-        for issuer in issuers {
-            if !self.issuers.iter().any(|(known, _)| known == issuer) {
-                self.issuers.push((Rc::clone(issuer), Heard::default()));
-                self.stamp = None;
+    /// From now on what is told of these issuers is read; `polled`: by policies that have them polled. What has been heard of others
+    /// stays.
+    pub(crate) fn listen_to<'i>(&mut self, issuers: impl Iterator<Item = (&'i str, bool)>, now: Timestamp) {
+        self.polled = false;
+        let mut new = false;
+        for (issuer, polled) in issuers {
+            self.polled |= polled;
+            if !self.issuers.iter().any(|(known, _)| **known == *issuer) {
+                self.issuers.push((issuer.into(), Heard::default()));
+                new = true;
             }
+        }
+        if new {
+            // By a worker that began a moment ago others may have been told already.
+            self.stamp = None;
+            self.sweep(now);
         }
     }
 
-    /// Reads what is new. Costs a look at eight bytes where nothing is, and nothing where no policy listens to anybody.
+    /// Reads what is new: for each request of a policy that has issuers polled. Costs a look at eight bytes where nothing is.
     pub(crate) fn refresh(&mut self, now: Timestamp) {
+        if self.polled {
+            self.sweep(now);
+        }
+    }
+
+    /// The same with each tick, whatever the policies of the moment are: their issuers may have been polled for others.
+    pub(crate) fn sweep(&mut self, now: Timestamp) {
         if !self.issuers.is_empty() {
             self.read_at = now;
             self.failed = self.read().is_err();
         }
     }
 
-    /// The same, unless that was done a moment ago.
+    /// As [`Self::refresh`], unless that was done a moment ago.
     pub(crate) fn freshen(&mut self, now: Timestamp) {
         if now.since(self.read_at) >= limits::EVENTS_FRESH {
             self.refresh(now);
@@ -130,20 +150,23 @@ impl Told {
         }
     }
 
-    /// Writes endings into what the workers share; returns when that was. All or none of them.
+    /// Writes endings into what the workers share; returns when that was. An error where not all of them are there.
     pub(crate) fn write(&mut self, issuer: &str, new: &[Ending], now: Timestamp) -> Result<Duration, Unavailable> {
         let shared = self.shared.as_deref().ok_or(Unavailable)?;
         let keep = self.longest_lifetime.max(limits::EVENT_SECONDS);
+        let full = Cell::new(false);
         change(shared, &key(issuer), |known| {
             let mut endings = Endings::read(known.unwrap_or_default()).ok_or(Unavailable)?;
-            Ok(endings.add(new, keep, now.seconds()).then(|| endings.write()))
+            let added = endings.add(new, keep, now.seconds());
+            full.set(added == Added::Full);
+            Ok((added != Added::Nothing).then(|| endings.write()))
         })?;
         // Also where all of it was known: whoever wrote that may not have come to this.
         change(shared, STAMP, |known| {
             let known = known.and_then(|known| known.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes));
             Ok(Some(known.wrapping_add(1).to_le_bytes().to_vec()))
         })?;
-        shared.elapsed()
+        if full.get() { Err(Unavailable) } else { shared.elapsed() }
     }
 }
 
