@@ -197,12 +197,12 @@ const SEEN: [(&str, &str); 1] = [(
 /// The suite sends no token: Envoy adds it before the filter sees the request.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_conformance_suite_sees_no_proxy() {
-    const SHIPPED: &str = "mutations: [{ remove: x-chaperone-decision }]";
+    const SHIPPED: &str = "mutations: [{ remove: x-chaperone-decision }";
     let scenario = Scenario::new();
     let server = Server::start("mcp-suite-server", "conformance_server.py", &[]).await;
     let bearer = json!({"key": "authorization", "value": format!("Bearer {}", scenario.token("suite"))});
     let append = json!({"append": {"header": bearer, "append_action": "ADD_IF_ABSENT"}});
-    let with_token = format!("mutations: [{{ remove: x-chaperone-decision }}, {append}]");
+    let with_token = format!("mutations: [{{ remove: x-chaperone-decision }}, {append}");
     let everything = json!({"mcp": {"path": "/mcp", "methods": peers::METHODS, "tools": ["*"], "prompts": ["*"], "resources": ["test://**"], "answers": true}});
     let front =
         Front::start("mcp-suite", &policy(&scenario, &json!({"mcp": everything})), &server, &[(SHIPPED, &with_token)]).await;
