@@ -66,10 +66,9 @@ impl Named {
                 .map(|command| Rc::clone(&command.name)),
             grant: findings.grant.and_then(|grant| rules.grants.all().get(grant)).map(|grant| Rc::clone(&grant.name)),
             credential: findings.credential.as_ref().filter(|_| given).map(|filled| Rc::clone(&filled.of.reference)),
-            lacking: credential_of(rules, findings)
-                .ok()
+            lacking: (outcome.reason() == Some(Reason::CredentialUnavailable))
+                .then(|| credential_of(rules, findings).ok().flatten())
                 .flatten()
-                .filter(|_| outcome.reason() == Some(Reason::CredentialUnavailable))
                 .map(|credential| Rc::clone(&credential.reference)),
             direct: findings.direct.as_ref().map(|direct| direct.name().into()),
             mark: findings.transfer.mark().filter(|_| outcome.reason() == Some(Reason::InteractiveUse)),

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::request::ACCESS_TOKEN;
+use super::request::{ACCESS_TOKEN, JWT};
 use crate::primitives::digest::hash;
 use crate::primitives::json;
 use crate::primitives::limits;
@@ -16,8 +16,6 @@ use crate::rules::credential::{Grant, TokenExchange};
 use crate::state::fetch::{Answer, Failure, body};
 use crate::token::claims::NumericDate;
 use crate::token::jws::Jws;
-
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// A token, and until when it is given to requests, in Unix seconds.
 pub(super) struct Issued {

@@ -11,7 +11,7 @@ use crate::rules::credential::{Grant, Proof, Variable};
 use crate::state::fetch::{Failure, Post};
 use crate::token::assertion::{self, Assertion};
 
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+pub(super) const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// A form in the making.
