@@ -23,6 +23,7 @@ unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: i32, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_remove_header_map_value(map: i32, name: *const u8, name_size: usize) -> i32;
     fn proxy_replace_header_map_value(map: i32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> i32;
+    fn proxy_add_header_map_value(map: i32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> i32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> i32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> i32;
     fn proxy_call_foreign_function(
@@ -225,6 +226,12 @@ pub(crate) fn remove_map_value(map: MapType, name: &[u8]) -> Result<(), Failed> 
 pub(crate) fn set_map_value(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: both outlive the call.
     ok(unsafe { proxy_replace_header_map_value(map as i32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Adds a field beside those that are there.
+pub(crate) fn add_map_value(map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failed> {
+    // SAFETY: both outlive the call.
+    ok(unsafe { proxy_add_header_map_value(map as i32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// A property by its path, the steps joined by NUL; `None` when the proxy has none or does not know it.

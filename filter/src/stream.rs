@@ -24,6 +24,8 @@ pub(crate) struct With<'v> {
     pub(crate) worker: &'v mut Worker,
     pub(crate) crypto: &'v HostCrypto,
     pub(crate) metrics: &'v mut Metrics,
+    /// The host calls at short intervals, and each time the clock is read.
+    pub(crate) ticks: bool,
 }
 
 /// Which way a body goes.
@@ -354,7 +356,8 @@ fn size_of(headers: &Headers<'_>) -> u64 {
 
 fn apply(map: MapType, edits: &Edits) -> Result<(), Failed> {
     edits.removed().try_for_each(|name| hostcalls::remove_map_value(map, name))?;
-    edits.set().try_for_each(|(name, value)| hostcalls::set_map_value(map, name, value))
+    edits.replaced().try_for_each(|(name, value)| hostcalls::set_map_value(map, name, value))?;
+    edits.added().try_for_each(|(name, value)| hostcalls::add_map_value(map, name, value))
 }
 
 #[cfg(feature = "for-tests")]

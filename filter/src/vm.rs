@@ -37,6 +37,8 @@ pub(crate) struct Vm {
     streams: FxHashMap<u32, Stream>,
     /// Streams of which something is kept.
     kept: usize,
+    /// The host has promised ticks.
+    ticks: bool,
     /// When, and after how many configurations, the open streams were last asked about.
     asked: Option<(u64, u64)>,
 }
@@ -115,6 +117,7 @@ impl Vm {
             callouts: Callouts::default(),
             streams: FxHashMap::default(),
             kept: 0,
+            ticks: false,
             asked: None,
         })
     }
@@ -153,7 +156,8 @@ impl Vm {
                 if let Some(node) = node.and_then(|node| String::from_utf8(node).ok()) {
                     self.worker.name_proxy(&node);
                 }
-                if hostcalls::set_tick_period(FIRST_TICK).is_err() {
+                self.ticks = hostcalls::set_tick_period(FIRST_TICK).is_ok();
+                if !self.ticks {
                     hostcalls::log(
                         LogLevel::Error,
                         "chaperone: the host gives no ticks: an idle stream goes on until it moves, and no keys are fetched",
@@ -234,7 +238,7 @@ impl Vm {
     fn on_stream(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> Action) -> Action {
         let Some(stream) = self.streams.get_mut(&context) else { return Action::Pause };
         let before = usize::from(stream.is_kept());
-        let action = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics });
+        let action = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics, ticks: self.ticks });
         self.kept = self.kept + usize::from(stream.is_kept()) - before;
         if self.worker.is_wanting() {
             self.fetch_wanted();
@@ -257,7 +261,7 @@ impl Vm {
     /// Takes up the requests that wait for what came of this fetch.
     fn take_up(&mut self, ticket: Ticket) {
         let now = hostcalls::get_current_time().map(Timestamp::from_nanos);
-        let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics };
+        let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics, ticks: self.ticks };
         for (context, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.waits_for(ticket)) {
             stream.tick(*context, &mut with, now);
             self.kept -= usize::from(!stream.is_kept());
@@ -275,7 +279,7 @@ impl Vm {
         let asked = now.ok().map(|now| (now.millis() / u64::from(TICK / 2), self.configured));
         if asked.is_none() || std::mem::replace(&mut self.asked, asked) != asked {
             self.worker.sweep();
-            let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics };
+            let mut with = With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics, ticks: self.ticks };
             for (context, stream) in &mut self.streams {
                 stream.tick(*context, &mut with, now);
             }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use self::precedent::{Decided, Followed};
 use crate::answer::denial::Denial;
 use crate::answer::explain::Explanation;
 use crate::answer::record::{End, Named, Outcome, Record, RequestFacts};
@@ -25,6 +26,7 @@ use crate::state::worker::{Stamp, Worker};
 mod answers;
 mod echo;
 mod judge;
+mod precedent;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -35,6 +37,16 @@ pub struct Permit {
     edits: Edits,
     body: Option<String>,
     observed: Option<Reason>,
+    /// Whose edits these are, where they are used again.
+    lent: Option<Rc<Decided>>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(owner) = self.lent.take() {
+            owner.take_back(std::mem::take(&mut self.edits));
+        }
+    }
 }
 
 impl Permit {
@@ -82,6 +94,8 @@ enum Stage {
     Begun(Rc<Policy>),
     Held(Box<Held>),
     Judged(Box<Judged>),
+    /// Let through because the very same was.
+    Followed(Followed),
 }
 
 /// What is kept of a request that waits.
@@ -126,13 +140,16 @@ impl Exchange {
     pub fn peer_wanted(&self) -> PeerWanted {
         match &self.stage {
             Stage::Begun(policy) => policy.rules().map(|rules| rules.peer_wanted()).unwrap_or_default(),
-            Stage::Held(_) | Stage::Judged(_) => PeerWanted::default(),
+            Stage::Held(_) | Stage::Judged(_) | Stage::Followed(_) => PeerWanted::default(),
         }
     }
 
     /// Judges the head of the request. Judging a second time is refused: the first answer has been given.
     pub fn request(&mut self, head: &Head<'_>, worker: &mut Worker, context: &Context<'_>) -> Decision {
-        self.judge(head, worker, context, &mut ())
+        match self.follow(head, worker, context) {
+            Some(decision) => decision,
+            None => self.judge(head, worker, context, &mut ()),
+        }
     }
 
     /// Judges as [`Exchange::request`] does, and tells what each check saw. With a worker that has seen the token before, the
@@ -140,7 +157,7 @@ impl Exchange {
     pub fn explain(&mut self, head: &Head<'_>, worker: &mut Worker, context: &Context<'_>) -> (Decision, Explanation) {
         let mut explanation = match &self.stage {
             Stage::Begun(policy) => Explanation::begin(policy.rules()),
-            Stage::Held(_) | Stage::Judged(_) => Explanation::default(),
+            Stage::Held(_) | Stage::Judged(_) | Stage::Followed(_) => Explanation::default(),
         };
         let decision = self.judge(head, worker, context, &mut explanation);
         (decision, explanation)
@@ -163,7 +180,7 @@ impl Exchange {
     pub fn waits_for(&self) -> Option<Need> {
         match &self.stage {
             Stage::Held(held) => Some(held.need),
-            Stage::Begun(_) | Stage::Judged(_) => None,
+            Stage::Begun(_) | Stage::Judged(_) | Stage::Followed(_) => None,
         }
     }
 
@@ -172,9 +189,13 @@ impl Exchange {
     /// come, which is use of its session.
     #[must_use]
     pub fn recheck(&mut self, worker: &mut Worker, context: &Context<'_>, moved: bool) -> Option<Reason> {
+        worker.observe(context.now);
+        if self.follows_on(worker, context) {
+            return None;
+        }
+        self.unfollow();
         let Stage::Judged(judged) = &mut self.stage else { return None };
         if judged.cut.is_none() {
-            worker.observe(context.now);
             let admission = judged.admission.as_mut()?;
             let asked = admission.reauthorize(context.newest, worker, moved);
             judged.cut = asked.and_then(|()| admission.carry(context.newest, worker)).err();
@@ -211,6 +232,9 @@ impl Exchange {
     /// Gives back its place among what is under way: request and response have gone their way, though the caller may not have
     /// read it all.
     pub fn release_place(&mut self) {
+        if let Stage::Followed(followed) = &mut self.stage {
+            followed.seat = None;
+        }
         if let Stage::Judged(judged) = &mut self.stage
             && let Some(admission) = &mut judged.admission
         {
@@ -236,6 +260,7 @@ impl Exchange {
     }
 
     fn cut_for(&mut self, reason: Reason, because: Option<&str>) -> Option<Reason> {
+        self.unfollow();
         let Stage::Judged(judged) = &mut self.stage else { return None };
         judged.admission.as_ref()?;
         let because = because.map(str::to_owned);
@@ -261,12 +286,15 @@ impl Exchange {
     /// `last`: nothing follows them.
     #[must_use]
     pub fn response_edits(&mut self, headers: &Headers<'_>, last: bool) -> Edits {
+        if let Some(edits) = self.edits_of_plain_response(headers) {
+            return edits;
+        }
         let mut edits = self.response_trailer_edits(headers);
         if let Stage::Judged(judged) = &mut self.stage {
             if let (Some(answers), Some(session)) = (&mut judged.answers, &judged.session) {
                 answers.begin(headers, &session.claims, last, &mut edits);
             }
-            edits.put_audit(self.strip.prefix(), "audit-id", judged.stamp.audit_id.as_str());
+            edits.put_audit_id(self.strip.prefix(), judged.stamp.audit_id.as_str());
         }
         edits
     }
@@ -296,7 +324,7 @@ impl Exchange {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match &self.stage {
-            Stage::Begun(_) | Stage::Held(_) => None,
+            Stage::Begun(_) | Stage::Held(_) | Stage::Followed(_) => None,
             Stage::Judged(judged) => judged.outcome.reason(),
         }
     }
@@ -304,9 +332,18 @@ impl Exchange {
     /// Writes the audit record; `None` when the request never reached a judgement.
     #[must_use]
     pub fn record(&self, end: &End) -> Option<String> {
-        let Stage::Judged(judged) = &self.stage else { return None };
+        match &self.stage {
+            Stage::Judged(judged) => Some(judged.with_record(end, |record| record.to_json())),
+            Stage::Followed(followed) => Some(followed.record(end)),
+            Stage::Begun(_) | Stage::Held(_) => None,
+        }
+    }
+}
+
+impl Judged {
+    fn with_record<T>(&self, end: &End, f: impl FnOnce(&Record<'_>) -> T) -> T {
         let Judged { stamp, session, bound, ends, named, outcome, facts, admission, cut, ended_now, transfer, watch, answers } =
-            &**judged;
+            self;
         let unread = answers.as_ref().filter(|answers| answers.failed).map(|_| Cut::of(Reason::AnswerUnreadable));
         let cut = if cut.is_some() { cut } else { &unread };
         let answers = answers.as_deref();
@@ -321,6 +358,6 @@ impl Exchange {
         let echoed = watch.as_ref().map(Watch::names).unwrap_or_default();
         let record =
             Record { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end };
-        Some(record.to_json())
+        f(&record)
     }
 }

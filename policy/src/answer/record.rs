@@ -39,7 +39,7 @@ impl Outcome {
 }
 
 /// Names out of the policy that judged a request. Shared, not borrowed: the record is written when that policy may be gone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
     policy: Option<(Rc<str>, Rc<str>)>,
     pub(crate) command: Option<Rc<str>>,
@@ -101,22 +101,19 @@ pub struct End {
 impl RequestFacts {
     pub(crate) fn of(head: &Head<'_>, at: Timestamp) -> Self {
         let first = |name| values(head.headers, name).next().unwrap_or_default();
+        Self::of_parts(first(":method"), first(":path"), head.source_address, at)
+    }
+
+    pub(crate) fn of_parts(method: &[u8], path: &[u8], source: Option<&[u8]>, at: Timestamp) -> Self {
         // Without the query: it may hold secrets, and takes no part in the decision.
-        let path = first(":path").split(|byte| *byte == b'?').next().unwrap_or_default();
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let mut text = String::with_capacity(96);
-        push_visible(&mut text, first(":method"));
+        push_visible(&mut text, method);
         let method_ends = text.len();
         push_visible(&mut text, path);
         let path_ends = text.len();
-        let address = head.source_address.and_then(|address| std::str::from_utf8(address).ok());
-        let with_port = address.and_then(|text| Some((text, text.parse::<SocketAddr>().ok()?.port())));
-        let port = with_port.map(|(_, port)| port);
-        let ip = match with_port {
-            // The text itself, which is quicker than writing the address anew.
-            Some((text, _)) => text.rsplit_once(':').map(|(ip, _)| ip.trim_start_matches('[').trim_end_matches(']')),
-            None => address.filter(|text| text.parse::<IpAddr>().is_ok()),
-        };
-        text.push_str(ip.unwrap_or_default());
+        let (ip, port) = source.and_then(|source| std::str::from_utf8(source).ok()).map_or(("", None), address);
+        text.push_str(ip);
         Self { at, text, method_ends, path_ends, port }
     }
 
@@ -131,6 +128,89 @@ impl RequestFacts {
     fn ip(&self) -> &str {
         self.text.get(self.path_ends..).unwrap_or_default()
     }
+}
+
+/// A peer's address and its port, out of the text that the proxy has for both. The text itself, which is quicker than writing the
+/// address anew.
+fn address(text: &str) -> (&str, Option<u16>) {
+    if let Some((ip, port)) = text.rsplit_once(':')
+        && !ip.is_empty()
+        && ip.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        // As proxies write nearly all of them; reading it in full would cost more than all else that is done to it.
+        return port.parse().map_or(("", None), |port| (ip, Some(port)));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(with_port) => {
+            let ip = text.rsplit_once(':').map_or("", |(ip, _)| ip.trim_start_matches('[').trim_end_matches(']'));
+            (ip, Some(with_port.port()))
+        }
+        Err(_) => (if text.parse::<IpAddr>().is_ok() { text } else { "" }, None),
+    }
+}
+
+/// The parts of a record that do not change while the same is decided for the same head.
+#[derive(Debug)]
+pub(crate) struct Written {
+    class: Box<str>,
+    judged: Box<str>,
+    policy: Box<str>,
+    rest: Box<str>,
+}
+
+impl Written {
+    /// The record as one line of JSON.
+    pub(crate) fn to_json(&self, stamp: &Stamp, facts: &RequestFacts, end: &End) -> String {
+        write(
+            stamp,
+            facts,
+            end,
+            |line| line.raw(&self.class),
+            |line| line.raw(&self.judged),
+            |line| line.raw(&self.policy),
+            |line| line.raw(&self.rest),
+        )
+    }
+}
+
+/// A record: what each request has of its own, and between that what does not change.
+fn write(
+    stamp: &Stamp,
+    facts: &RequestFacts,
+    end: &End,
+    class: impl FnOnce(&mut Line),
+    judged: impl FnOnce(&mut Line),
+    policy: impl FnOnce(&mut Line),
+    rest: impl FnOnce(&mut Line),
+) -> String {
+    let mut line = Line(String::with_capacity(1536));
+    line.member(r#"{"metadata":{"uid":"#, stamp.audit_id.as_str());
+    class(&mut line);
+    line.number(r#","time":"#, facts.at.millis());
+    judged(&mut line);
+    line.member(r#","url":{"path":"#, facts.path());
+    line.raw("}}");
+    if let Some(code) = end.response_code {
+        line.number(r#","http_response":{"code":"#, code.into());
+        line.raw("}");
+    }
+    line.raw(r#","src_endpoint":{"#);
+    if !facts.ip().is_empty() {
+        line.member(r#""ip":"#, facts.ip());
+        if let Some(port) = facts.port {
+            line.number(r#","port":"#, port.into());
+        }
+    }
+    line.raw("}");
+    policy(&mut line);
+    line.number(r#","sequence":"#, stamp.sequence);
+    for (name, bytes) in [(r#","bytes_up":"#, end.bytes_up), (r#","bytes_down":"#, end.bytes_down)] {
+        if let Some(bytes) = bytes {
+            line.number(name, bytes);
+        }
+    }
+    rest(&mut line);
+    line.0
 }
 
 /// Everything that a record is made of.
@@ -161,18 +241,51 @@ pub(crate) struct Record<'r> {
 impl Record<'_> {
     /// The record as one line of JSON.
     pub(crate) fn to_json(&self) -> String {
+        write(
+            self.stamp,
+            self.facts,
+            self.end,
+            |line| self.push_class(line),
+            |line| self.push_judged(line),
+            |line| self.push_policy(line),
+            |line| self.push_rest(line),
+        )
+    }
+
+    /// What of it will be the same for the same request.
+    pub(crate) fn written(&self) -> Written {
+        let part = |push: fn(&Self, &mut Line)| {
+            let mut line = Line(String::new());
+            push(self, &mut line);
+            line.0.into()
+        };
+        Written {
+            class: part(Self::push_class),
+            judged: part(Self::push_judged),
+            policy: part(Self::push_policy),
+            rest: part(Self::push_rest),
+        }
+    }
+
+    fn push_class(&self, line: &mut Line) {
         const PRODUCT: &str = concat!(
             r#","version":"1.6.0","product":{"name":"Chaperone","vendor_name":"Chaperone","version":""#,
             env!("CARGO_PKG_VERSION"),
             r#""},"profiles":["security_control"]},"category_uid":6,"class_uid":6003"#
         );
         const CLASS: u64 = 6003;
-        let Self { stamp, session, bound, ends, named, outcome, cut, ended_now, transfer, echoed, answers, facts, end } = self;
-        let activity = activity(facts.method());
+        let activity = activity(self.facts.method());
+        line.raw(PRODUCT);
+        line.number(r#","type_uid":"#, CLASS * 100 + activity);
+        line.number(r#","activity_id":"#, activity);
+    }
+
+    /// Severity, members of the verdict, the code and the decision's word.
+    fn verdict(&self) -> (u64, &'static str, &'static str, &'static str) {
         // Action, disposition and status: Allowed/Denied/Observed; Allowed/Blocked/Logged; Success/Failure.
-        let (severity, judged, code, decision) = match outcome {
+        match self.outcome {
             // Allowed, and yet Failure: what began was not let end.
-            Outcome::Allowed if let Some(cut) = cut => {
+            Outcome::Allowed if let Some(cut) = self.cut => {
                 (3, r#","action_id":1,"disposition_id":1,"status_id":2,"status_code":"#, cut.reason.code(), "allow")
             }
             Outcome::Allowed => (1, r#","action_id":1,"disposition_id":1,"status_id":1,"status_code":"#, "allowed", "allow"),
@@ -182,17 +295,15 @@ impl Record<'_> {
             Outcome::Observed(reason) => {
                 (2, r#","action_id":3,"disposition_id":17,"status_id":1,"status_code":"#, reason.code(), "observed-deny")
             }
-        };
+        }
+    }
+
+    fn push_judged(&self, line: &mut Line) {
+        let Self { session, ends, named, cut, transfer, echoed, facts, .. } = self;
+        let (severity, judged, code, _) = self.verdict();
         // High: a target that shows its credential to this caller may have shown it to others before.
         let came_back = !echoed.is_empty() || code == Reason::CredentialEchoed.code();
-        let severity = if came_back { 4 } else { severity };
-        let mut line = Line(String::with_capacity(1536));
-        line.member(r#"{"metadata":{"uid":"#, stamp.audit_id.as_str());
-        line.raw(PRODUCT);
-        line.number(r#","type_uid":"#, CLASS * 100 + activity);
-        line.number(r#","activity_id":"#, activity);
-        line.number(r#","time":"#, facts.at.millis());
-        line.number(r#","severity_id":"#, severity);
+        line.number(r#","severity_id":"#, if came_back { 4 } else { severity });
         line.member(judged, code);
         let revoked = session.and_then(|session| session.because());
         let carried = transfer.filter(|_| code == Reason::TransferNotAllowed.code()).map(TransferRule::name);
@@ -213,20 +324,10 @@ impl Record<'_> {
         }
         line.member(r#","api":{"operation":"#, named.command.as_deref().unwrap_or("unknown"));
         line.member(r#"},"http_request":{"http_method":"#, facts.method());
-        line.member(r#","url":{"path":"#, facts.path());
-        line.raw("}}");
-        if let Some(code) = end.response_code {
-            line.number(r#","http_response":{"code":"#, code.into());
-            line.raw("}");
-        }
-        line.raw(r#","src_endpoint":{"#);
-        if !facts.ip().is_empty() {
-            line.member(r#""ip":"#, facts.ip());
-            if let Some(port) = facts.port {
-                line.number(r#","port":"#, port.into());
-            }
-        }
-        line.raw("}");
+    }
+
+    fn push_policy(&self, line: &mut Line) {
+        let Self { stamp, session, bound, named, .. } = self;
         if let Some((name, revision)) = &named.policy {
             line.member(r#","policy":{"uid":"#, name);
             line.member(r#","version":"#, revision);
@@ -236,7 +337,7 @@ impl Record<'_> {
         if let Some(session) = session {
             line.raw(&session.actor.agents);
         }
-        line.member(r#""decision":"#, decision);
+        line.member(r#""decision":"#, self.verdict().3);
         if let Some(grant) = &named.grant {
             line.member(r#","grant":"#, grant);
         }
@@ -247,12 +348,10 @@ impl Record<'_> {
             line.member(r#","proxy":"#, proxy);
         }
         line.member(r#","worker":"#, stamp.identity.worker.as_str());
-        line.number(r#","sequence":"#, stamp.sequence);
-        for (name, bytes) in [(r#","bytes_up":"#, end.bytes_up), (r#","bytes_down":"#, end.bytes_down)] {
-            if let Some(bytes) = bytes {
-                line.number(name, bytes);
-            }
-        }
+    }
+
+    fn push_rest(&self, line: &mut Line) {
+        let Self { named, echoed, answers, ended_now, cut, .. } = self;
         if let Some(credential) = &named.credential {
             line.member(r#","credential_ref":"#, credential);
         }
@@ -269,7 +368,7 @@ impl Record<'_> {
             line.raw("]");
         }
         if let Some(answers) = answers {
-            push_calls(answers, &mut line);
+            push_calls(answers, line);
         }
         if let Some(ending) = ended_now.or(cut.and_then(|cut| cut.ended_now)) {
             line.member(r#","ends_session":"#, ending.name());
@@ -281,7 +380,6 @@ impl Record<'_> {
             }
         }
         line.raw("}}");
-        line.0
     }
 }
 

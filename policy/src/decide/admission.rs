@@ -99,6 +99,24 @@ impl Admission {
         Self { basis, bound, commands, transfer: findings.transfer, given, taken: None, by, epoch, over, seat: None }
     }
 
+    /// The same once more, of a request that is like one which was let through under `by`, with nothing that was bound or counted.
+    pub(crate) fn again(
+        authenticated: Authenticated,
+        commands: Commands,
+        transfer: Transfer,
+        given: Option<Rc<Credential>>,
+        (by, epoch): (Weak<Policy>, u64),
+        over: u64,
+    ) -> Self {
+        let (basis, bound) = (Basis::Session(authenticated), Bindings::default());
+        Self { basis, bound, commands, transfer, given, taken: None, by, epoch, over, seat: None }
+    }
+
+    /// From when on it is to be judged anew, in Unix seconds.
+    pub(crate) fn over(&self) -> u64 {
+        self.over
+    }
+
     /// Gives it its place among what is under way.
     pub(crate) fn seated(self, seat: Option<Seat>) -> Self {
         Self { seat, ..self }

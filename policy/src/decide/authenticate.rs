@@ -179,7 +179,7 @@ fn open_session(
     let grants = rules.grants.holding(&claims, payload);
     trace.session(rules, &claims, payload, now);
     let (key, actor) = (StateKey::default(), Actor::of(&claims));
-    let (noted, heard, told, tally) = (Cell::new(0), Cell::new(0), OnceCell::new(), OnceCell::new());
+    let (heard, told, tally) = (Cell::new(0), OnceCell::new(), OnceCell::new());
     let listens = issuer.events.is_some();
-    Ok(Session { claims, revoked, status, grants, noted, key, actor, listens, heard, told, tally })
+    Ok(Session { claims, revoked, status, grants, key, actor, listens, heard, told, tally })
 }

@@ -27,7 +27,7 @@ pub enum Passage {
 /// Looks for the credential that an exchange was given, in what its target answers.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    given: Filled,
+    given: Rc<Filled>,
     bodies: Bodies,
     /// Names of the fields that had it.
     names: Vec<Box<str>>,
@@ -36,8 +36,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(given: Filled, bodies: Bodies) -> Self {
+    pub(crate) fn new(given: Rc<Filled>, bodies: Bodies) -> Self {
         Self { given, bodies, names: Vec::new(), passed: Vec::new() }
+    }
+
+    /// What is looked for, and what is done about bodies.
+    pub(crate) fn given(&self) -> (Rc<Filled>, Bodies) {
+        (Rc::clone(&self.given), self.bodies)
     }
 
     /// Takes off each field of a head or of trailers that has the credential in it: all fields of its name, as no host call takes

@@ -173,7 +173,8 @@ impl Transfer {
     pub(crate) fn respond(&mut self, headers: &Headers<'_>) -> bool {
         let mut types = Types::default();
         let mut part = false;
-        for (name, value) in headers {
+        // All that is looked for begins so.
+        for (name, value) in headers.iter().filter(|(name, _)| name.first().is_some_and(|first| first | 0x20 == b'c')) {
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
             types.see(name, value);
             part |= is("content-range") || (is("content-disposition") && !value.trim_ascii().eq_ignore_ascii_case(b"inline"));
@@ -191,6 +192,11 @@ impl Transfer {
         let instead = matches!(status.first(), Some(b'3' | b'4' | b'5'));
         self.download |= part || !types.is_one(|kind| is_answer(kind) || (instead && is_page(kind)));
         self.broken_now().is_none() && (self.session_bytes().is_none() || self.down.uncharged().0 == 0)
+    }
+
+    /// Does nothing that its grant says depend on what it carries?
+    pub(crate) fn is_free(&self) -> bool {
+        self.limits.is_none() && self.broken.is_none() && self.noted.is_none()
     }
 
     pub(crate) fn request_bytes(&mut self, bytes: u64) {

@@ -8,9 +8,10 @@ use crate::primitives::reason::Reason;
 
 impl Exchange {
     pub(super) fn watch(&mut self) -> Option<&mut Watch> {
+        self.unfollow();
         match &mut self.stage {
             Stage::Judged(judged) => judged.watch.as_mut(),
-            Stage::Begun(_) | Stage::Held(_) => None,
+            Stage::Begun(_) | Stage::Held(_) | Stage::Followed(_) => None,
         }
     }
 
@@ -24,7 +25,7 @@ impl Exchange {
     /// [`Exchange::answer_of_cut`] in its stead.
     #[must_use]
     pub fn can_read_response(&mut self, headers: &Headers<'_>) -> bool {
-        if !self.watch().is_some_and(|watch| watch.cannot_read(headers)) {
+        if !self.reads_response() || !self.watch().is_some_and(|watch| watch.cannot_read(headers)) {
             return true;
         }
         self.cut_for_echo(Some("the response is coded, and cannot be read"));
@@ -34,6 +35,9 @@ impl Exchange {
     /// Takes a piece of a response's body: all bytes that have come and have not gone on. `last`: none follow. A stream that is
     /// to be cut is so by [`Exchange::recheck`] from now on.
     pub fn response_body(&mut self, piece: &[u8], last: bool) -> Passage {
+        if !self.reads_response() {
+            return Passage::Pass;
+        }
         let Some(watch) = self.watch().filter(|watch| watch.reads_bodies()) else { return Passage::Pass };
         let passage = watch.body(piece, last);
         if passage == Passage::Cut {

@@ -49,7 +49,7 @@ impl Exchange {
         worker.observe(context.now);
         let policy = match &self.stage {
             Stage::Begun(policy) => Rc::clone(policy),
-            Stage::Held(_) | Stage::Judged(_) => return Decision::Refuse(self.fail(worker)),
+            Stage::Held(_) | Stage::Judged(_) | Stage::Followed(_) => return Decision::Refuse(self.fail(worker)),
         };
         let mut findings = Findings::default();
         let carried = carried(&policy, worker, head.headers);
@@ -69,11 +69,19 @@ impl Exchange {
             None if written => RequestFacts::of(&Head { headers: &[], ..*head }, context.now),
             None => RequestFacts::of(head, context.now),
         };
+        // What brought a credential along was judged by another head than its own.
+        let as_it_came = carried.is_none();
         let taken = carried.map(|carried| carried.taken).unwrap_or_default();
-        let found = Found { policy, findings, facts, headers: head.headers, taken };
+        let found = Found { policy: Rc::clone(&policy), findings, facts, headers: head.headers, taken };
         match result {
             Ok(Some(need)) => self.hold(found, need, worker),
-            Ok(None) | Err(_) => self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context, trace),
+            Ok(None) | Err(_) => {
+                let decision = self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context, trace);
+                if as_it_came {
+                    self.set_precedent(&policy, head, &decision, worker, context);
+                }
+                decision
+            }
         }
     }
 
@@ -95,7 +103,7 @@ impl Exchange {
         worker.observe(context.now);
         let held = match std::mem::replace(&mut self.stage, Stage::Begun(Rc::new(Policy::deny_all()))) {
             Stage::Held(held) => *held,
-            other @ (Stage::Begun(_) | Stage::Judged(_)) => {
+            other @ (Stage::Begun(_) | Stage::Judged(_) | Stage::Followed(_)) => {
                 self.stage = other;
                 return Decision::Refuse(self.fail(worker));
             }
@@ -220,9 +228,9 @@ impl Exchange {
                 let enforced = policy.rules().filter(|rules| rules.enforces());
                 let given = findings.credential.take().filter(|_| observed.is_none() && enforced.is_some());
                 let edits = self.request_edits(&policy, &findings, given.as_ref(), &taken, observed, headers, audit_id);
-                watch = given.zip(enforced).map(|(given, rules)| Watch::new(given, rules.echoes));
+                watch = given.zip(enforced).map(|(given, rules)| Watch::new(Rc::new(given), rules.echoes));
                 let body = findings.calls.as_mut().and_then(|calls| calls.body.take());
-                Decision::Forward(Permit { edits, body, observed })
+                Decision::Forward(Permit { edits, body, observed, lent: None })
             }
         };
         let Findings { authenticated, bound, ends, ended_now, transfer, calls, .. } = findings;
@@ -241,10 +249,13 @@ impl Exchange {
 
     /// A denial for what is no matter of the policy, whatever was decided before.
     pub(super) fn deny(&mut self, reason: Reason, worker: &mut Worker) -> Denial {
+        self.unfollow();
         let denied = Outcome::Denied(reason);
         let (rules, findings, facts) = match &mut self.stage {
             Stage::Begun(policy) => (policy.rules(), Findings::default(), RequestFacts::of(&Head::default(), worker.latest())),
             Stage::Held(held) => (held.policy.rules(), std::mem::take(&mut held.findings), std::mem::take(&mut held.facts)),
+            // Never: it has just been taken for a judged one.
+            Stage::Followed(_) => (None, Findings::default(), RequestFacts::of(&Head::default(), worker.latest())),
             Stage::Judged(judged) => {
                 judged.outcome = denied;
                 judged.named.credential = None;
@@ -341,8 +352,8 @@ impl Exchange {
         if let Some(ends) = findings.ends {
             set("expires-at", &ends.to_string());
         }
-        set("audit-id", audit_id);
         set("policy", &rules.label);
+        edits.put_audit_id(prefix, audit_id);
         edits
     }
 }

@@ -30,6 +30,7 @@ impl Exchange {
     fn transfer(&mut self) -> Option<&mut Transfer> {
         match &mut self.stage {
             Stage::Held(held) => Some(&mut held.findings.transfer),
+            Stage::Followed(followed) => Some(&mut followed.transfer),
             Stage::Judged(judged) => Some(judged.admission.as_mut()?.transfer()),
             Stage::Begun(_) => None,
         }

@@ -15,7 +15,10 @@ use crate::primitives::ascii::push_audit_value;
 pub struct Edits {
     text: Vec<u8>,
     removed: Vec<Span>,
-    set: Vec<(Span, Span)>,
+    replaced: Vec<(Span, Span)>,
+    added: Vec<(Span, Span)>,
+    /// Where the value of the audit id stands.
+    audit_id: Option<Span>,
 }
 
 /// From where to where in [`Edits::text`].
@@ -27,9 +30,34 @@ impl Edits {
         self.removed.iter().map(|name| self.span(*name))
     }
 
-    /// Lists fields to set, name and value; a field of the same name that is there is replaced.
+    /// Lists all fields that are there afterwards, name and value.
     pub fn set(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.set.iter().map(|(name, value)| (self.span(*name), self.span(*value)))
+        self.replaced().chain(self.added())
+    }
+
+    /// Lists fields to set, name and value; a field of the same name that is there is replaced.
+    pub fn replaced(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields(&self.replaced)
+    }
+
+    /// Lists fields to add, name and value, once the removed ones are gone: there is none of the same name then, and adding costs
+    /// half of what replacing does.
+    pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields(&self.added)
+    }
+
+    fn fields<'e>(&'e self, fields: &'e [(Span, Span)]) -> impl Iterator<Item = (&'e [u8], &'e [u8])> {
+        fields.iter().map(|(name, value)| (self.span(*name), self.span(*value)))
+    }
+
+    /// Makes them those of another exchange: its audit id in the place of the one that is there.
+    pub(crate) fn identify(&mut self, audit_id: &str) {
+        if let Some((start, end)) = self.audit_id
+            && let Some(place) = self.text.get_mut(start..end)
+            && place.len() == audit_id.len()
+        {
+            place.copy_from_slice(audit_id.as_bytes());
+        }
     }
 
     fn span(&self, (start, end): Span) -> &[u8] {
@@ -128,22 +156,34 @@ impl Edits {
     pub(crate) fn put(&mut self, name: &str, value: &[u8]) {
         let name = self.write(|text| text.extend_from_slice(name.as_bytes()));
         let value = self.write(|text| text.extend_from_slice(value));
-        self.set.push((name, value));
+        self.replaced.push((name, value));
     }
 
-    /// Sets one of our own fields, its value as an audit header shows it.
+    /// Adds the audit id, as [`Self::put_audit`] does.
+    pub(crate) fn put_audit_id(&mut self, prefix: &str, audit_id: &str) {
+        self.put_audit(prefix, "audit-id", audit_id);
+        self.audit_id = self.added.last().map(|(_, value)| *value);
+    }
+
+    /// Adds one of our own fields, its value as an audit header shows it: whatever wears the prefix has been taken off
+    /// ([`Self::strip_forged`]).
     pub(crate) fn put_audit(&mut self, prefix: &str, name: &str, value: &str) {
         let name = self.write(|text| {
             text.extend_from_slice(prefix.as_bytes());
             text.extend_from_slice(name.as_bytes());
         });
         let value = self.write(|text| push_audit_value(text, value));
-        self.set.push((name, value));
+        self.added.push((name, value));
     }
 
     /// Makes room for an allowed request's fields, whose names and values are some 500 bytes.
     pub(crate) fn with_room() -> Self {
-        Self { text: Vec::with_capacity(768), removed: Vec::with_capacity(4), set: Vec::with_capacity(12) }
+        Self { text: Vec::with_capacity(768), removed: Vec::with_capacity(4), added: Vec::with_capacity(12), ..Self::default() }
+    }
+
+    /// Makes room for one of our own fields.
+    pub(crate) fn for_one() -> Self {
+        Self { text: Vec::with_capacity(96), added: Vec::with_capacity(1), ..Self::default() }
     }
 
     /// Takes off whatever wears our prefix. `connection` may not name such a field either: the next proxy would take ours
@@ -251,12 +291,12 @@ impl Edits {
     /// Lets a field be replaced that would be removed and then set: where there is one of that very name and no more, setting
     /// it says the same in one call fewer.
     pub(crate) fn replace_removed(&mut self, headers: &Headers<'_>) {
-        let Self { text, removed, set } = self;
+        let Self { text, removed, replaced, .. } = self;
         let span = |(start, end): Span| text.get(start..end).unwrap_or_default();
         removed.retain(|name| {
             let name = span(*name);
             let only = headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).count() == 1;
-            !(only && set.iter().any(|(known, _)| span(*known) == name))
+            !(only && replaced.iter().any(|(known, _)| span(*known) == name))
         });
     }
 
@@ -289,7 +329,7 @@ impl Edits {
 
 /// Does the name begin with the prefix, in any case and whatever stands between its words? CGI makes `_` and `-` one, some
 /// servers make everything that is no letter or digit one.
-fn wears(name: &[u8], prefix: &str) -> bool {
+pub(crate) fn wears(name: &[u8], prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| same_name(start, prefix))
 }
 

@@ -141,7 +141,7 @@ fn is_grpc(content_type: &[u8]) -> bool {
 
 /// Is the query a Query-Get of Connect, to every reader? Each of its parameters is there once, under its plain name: one that is
 /// escaped, in another case or beyond a `;` would be another message to some.
-fn has_message(path: &[u8]) -> bool {
+pub(crate) fn has_message(path: &[u8]) -> bool {
     let mut halves = path.splitn(2, |byte| *byte == b'?');
     let Some(query) = halves.nth(1).filter(|query| !query.contains(&b';')) else { return false };
     let (mut version, mut encoding, mut message, mut base64, mut compression) = (0, 0, 0, 0, 0);

@@ -57,6 +57,14 @@ fn is_plain(character: char) -> bool {
 
 /// Text that a client chose, safe in any log: ASCII, everything else percent-encoded, bounded.
 pub(crate) fn push_visible(text: &mut String, bytes: &[u8]) {
+    // As nearly all of it is.
+    if bytes.len() <= limits::RECORD_PATH_BYTES
+        && bytes.iter().all(|byte| (0x21..=0x7e).contains(byte))
+        && let Ok(whole) = std::str::from_utf8(bytes)
+    {
+        text.push_str(whole);
+        return;
+    }
     let start = text.len();
     for byte in bytes {
         if text.len() - start > limits::RECORD_PATH_BYTES {

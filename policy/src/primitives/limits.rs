@@ -173,6 +173,11 @@ pub const OVERFLOW_MILLISECONDS: u64 = 60_000;
 /// denied until those count no more: the proxy has failed for longer than a moment.
 pub const OWED_DENIALS: usize = 1024;
 
+/// Heads that were let through and are known again, in one worker; and the largest of them, in bytes of names and values.
+pub const PRECEDENTS: usize = 1024;
+/// See [`PRECEDENTS`].
+pub const PRECEDENT_BYTES: usize = 4096;
+
 /// How often a worker tries to change a shard that others change at the same time, before it denies.
 pub const SHARED_RETRIES: usize = 16;
 

@@ -20,8 +20,6 @@ pub(crate) struct Session {
     pub(crate) status: Option<Reference>,
     /// Places of the grants whose conditions hold, in the document's order.
     pub(crate) grants: Vec<usize>,
-    /// The end under which the worker has it among the live ones; 0 when it has not been noted.
-    pub(crate) noted: Cell<u64>,
     /// Where what the workers share of it is.
     pub(crate) key: StateKey,
     /// Its part of audit records.

@@ -12,6 +12,8 @@ use crate::primitives::address::Address;
 pub(crate) struct Tally {
     /// Exchanges that were let through and are not over.
     pub(super) open: Cell<u32>,
+    /// The end under which the worker has it among the live ones; 0 when it has not been noted.
+    pub(super) noted: Cell<u64>,
     /// Places of its tokens among those that are kept, the oldest first.
     pub(super) kept: RefCell<VecDeque<usize>>,
     /// Tokens that were had for it, or are on their way.

@@ -62,6 +62,15 @@ impl Verified {
         *self.digest.get_or_init(|| hash(&[text]))
     }
 
+    /// It has been presented again, so that it is one that comes often.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.get()
+    }
+
+    pub(crate) fn is_used_now(&self) {
+        self.used.set(true);
+    }
+
     /// The same, where it was needed before.
     pub(crate) fn digest(&self) -> Option<&[u8; 32]> {
         self.digest.get()

@@ -4,13 +4,12 @@
 //! It survives config changes, so nothing in it is a verdict of a policy that may be gone: a kept token is judged again
 //! whenever the policy is another one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
 use crate::rules::credential::Secret;
@@ -18,7 +17,9 @@ use crate::rules::policy::Policy;
 use crate::state::exchanged::{Asker, Exchanged, Means, Obtained};
 use crate::state::fetch::{Answer, Due, FetchCounts, Listener, Report, Sources, Ticket};
 use crate::state::handles::HandleKey;
+use crate::state::live::LiveSessions;
 use crate::state::pace::Pace;
+use crate::state::precedents::Precedents;
 use crate::state::proofs::ProofMemory;
 use crate::state::seats::Unmediated;
 use crate::state::session::{Authenticated, Session};
@@ -39,6 +40,7 @@ pub struct Worker {
     latest: Timestamp,
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
+    pub(crate) precedents: Precedents,
     pub(crate) pace: Pace,
     pub(crate) tallies: Tallies,
     /// The exchanges that need no session.
@@ -65,6 +67,7 @@ impl Worker {
             latest: Timestamp::default(),
             environment,
             tokens: VerifiedTokens::default(),
+            precedents: Precedents::default(),
             pace: Pace::default(),
             tallies: Tallies::default(),
             unmediated: Rc::default(),
@@ -105,6 +108,13 @@ impl Worker {
     /// Names the proxy (its node id) for the records from now on.
     pub fn name_proxy(&mut self, name: &str) {
         self.identity = Rc::new(Identity { worker: self.identity.worker, proxy: Some(name.into()) });
+        // The parts of records that they keep have the name.
+        self.precedents.clear();
+    }
+
+    /// From now on judges each head in full, also one like those that were let through a moment ago: for tests, which compare both.
+    pub fn judge_in_full(&mut self) {
+        self.precedents.turn_off();
     }
 
     /// Takes what the clock says, where nothing else is asked with it.
@@ -142,7 +152,8 @@ impl Worker {
     }
 
     pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
-        self.live.note(session, ends, now.seconds());
+        let tally = Rc::clone(self.tally(session));
+        self.live.note(session, &tally, ends, now.seconds());
     }
 
     /// Returns counts since the VM began, and what is held now; for metrics.
@@ -151,8 +162,9 @@ impl Worker {
         Counts {
             token_hits: self.tokens.hits,
             token_misses: self.tokens.misses,
+            followed: self.precedents.followed(),
             kept_tokens: self.tokens.len() as u64,
-            live_sessions: self.live.by_end.len() as u64,
+            live_sessions: self.live.count(),
         }
     }
 }
@@ -261,6 +273,8 @@ pub struct Counts {
     pub token_hits: u64,
     /// Signature checks.
     pub token_misses: u64,
+    /// Requests that were let through because the same head had been.
+    pub followed: u64,
     /// Tokens that are kept.
     pub kept_tokens: u64,
     /// Sessions that were allowed something and have not reached their end.
@@ -300,35 +314,5 @@ impl AuditId {
 
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Sessions that were allowed something, until their end. For a metric alone.
-#[derive(Default)]
-struct LiveSessions {
-    ends: HashMap<(Box<str>, Box<str>), u64>,
-    by_end: BTreeSet<(u64, Box<str>, Box<str>)>,
-}
-
-impl LiveSessions {
-    fn note(&mut self, session: &Session, ends: u64, now: u64) {
-        while self.by_end.first().is_some_and(|(end, _, _)| *end <= now) {
-            if let Some((_, issuer, session)) = self.by_end.pop_first() {
-                self.ends.remove(&(issuer, session));
-            }
-        }
-        // It is there until its end, and was noted with this very end: the usual case, without a look into the maps.
-        if session.noted.replace(ends) == ends && ends > now {
-            return;
-        }
-        let key = (Box::from(session.claims.issuer.as_str()), Box::from(session.claims.session.as_str()));
-        match self.ends.get(&key).copied() {
-            Some(known) if known == ends => return,
-            Some(known) => drop(self.by_end.remove(&(known, key.0.clone(), key.1.clone()))),
-            None if self.ends.len() >= limits::LIVE_SESSIONS => return,
-            None => {}
-        }
-        self.by_end.insert((ends, key.0.clone(), key.1.clone()));
-        self.ends.insert(key, ends);
     }
 }

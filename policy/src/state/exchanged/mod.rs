@@ -240,6 +240,11 @@ impl Exchanged {
         self.drop_where(|key, _| !named(&key.exchange));
     }
 
+    /// Is nothing held?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
     /// Is this one of the tokens that are held?
     pub(crate) fn holds(&self, text: &[u8]) -> bool {
         !self.texts.is_empty() && std::str::from_utf8(text).is_ok_and(|text| self.texts.contains_key(text))
