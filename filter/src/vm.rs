@@ -238,7 +238,10 @@ impl Vm {
     fn on_stream(&mut self, context: u32, f: impl FnOnce(&mut Stream, &mut With<'_>) -> Action) -> Action {
         let Some(stream) = self.streams.get_mut(&context) else { return Action::Pause };
         let before = usize::from(stream.is_kept());
-        let action = f(stream, &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics, ticks: self.ticks });
+        let action = f(
+            stream,
+            &mut With { worker: &mut self.worker, crypto: &self.crypto, metrics: &mut self.metrics, ticks: self.ticks },
+        );
         self.kept = self.kept + usize::from(stream.is_kept()) - before;
         if self.worker.is_wanting() {
             self.fetch_wanted();

@@ -103,7 +103,8 @@ fn any_request() -> impl Strategy<Value = Request> {
         1 => prop::collection::vec((more, any::<bool>()), 2..4),
     ];
     let request_id = prop_oneof![6 => Just("0f6fbd5a-1"), 6 => Just("0f6fbd5a-2"), 1 => Just("upstream-secret"), 1 => Just("")];
-    let source = prop::sample::select(vec!["10.0.0.7:4711", "10.0.0.8:99", "[::1]:8", "@socket", "10.0.0.7:99999", ":1", "1.2.3.4"]);
+    let source =
+        prop::sample::select(vec!["10.0.0.7:4711", "10.0.0.8:99", "[::1]:8", "@socket", "10.0.0.7:99999", ":1", "1.2.3.4"]);
     let policy = prop_oneof![30 => Just(1_usize), 3 => 0..8_usize];
     let after = prop_oneof![24 => Just(0), 4 => 1..20_u64, 1 => 60..200_u64];
     let back = prop_oneof![12 => Just(0), 1 => 1..100_000_u64];
@@ -111,19 +112,21 @@ fn any_request() -> impl Strategy<Value = Request> {
         (policy, method, path, prop_oneof![16 => Just(0_usize), 4 => 1..6_usize], prop::bool::weighted(0.1), more),
         (request_id, source, after, back, 0..5_usize, prop::bool::weighted(0.2)),
     )
-        .prop_map(|((policy, method, path, session, body, more), (request_id, source, after, back, response, keeps))| Request {
-            policy,
-            method,
-            path,
-            session,
-            body,
-            more: more.into_iter().map(|((name, value), front)| (name, value, front)).collect(),
-            request_id,
-            source,
-            after,
-            back,
-            response,
-            keeps,
+        .prop_map(|((policy, method, path, session, body, more), (request_id, source, after, back, response, keeps))| {
+            Request {
+                policy,
+                method,
+                path,
+                session,
+                body,
+                more: more.into_iter().map(|((name, value), front)| (name, value, front)).collect(),
+                request_id,
+                source,
+                after,
+                back,
+                response,
+                keeps,
+            }
         })
 }
 
@@ -215,7 +218,9 @@ impl Side {
         let mut exchange = Exchange::begin(Rc::clone(&newest));
         let decision = exchange.request(&head, &mut self.worker, &context);
         seen.push(match &decision {
-            Decision::Forward(permit) => json!({"permit": shown(permit.edits()), "observed": permit.observed().map(|r| r.code())}),
+            Decision::Forward(permit) => {
+                json!({"permit": shown(permit.edits()), "observed": permit.observed().map(|r| r.code())})
+            }
             Decision::Refuse(denial) => json!({"denied": denial.reason().code(), "fields": denial.response().headers}),
             Decision::Hold(need) => json!({"waits": format!("{need:?}")}),
         });

@@ -13,6 +13,8 @@ use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
 use crate::http::rpc::Rpc;
+use crate::primitives::digest::TextSha256;
+use crate::primitives::json::Line;
 use crate::primitives::limits;
 use crate::primitives::reason::{Challenge, Reason};
 use crate::rules::policy::Rules;
@@ -24,8 +26,8 @@ use crate::token::keys::Algorithm;
 pub struct Denial {
     reason: Reason,
     response: Response,
-    /// The body is problem details.
-    is_problem: bool,
+    /// The body is problem details, with this audit id.
+    problem: Option<Box<str>>,
 }
 
 /// The answer to a denied request.
@@ -60,7 +62,7 @@ impl Denial {
         headers.extend(kind.map(|kind| ("content-type".to_owned(), kind.to_owned())));
         let details = format!("chaperone{{{}}}", reason.code());
         let response = Response { status, grpc_status, details, headers, body };
-        Self { reason, response, is_problem: spoken.is_none() }
+        Self { reason, response, problem: spoken.is_none().then(|| audit_id.into()) }
     }
 
     /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
@@ -71,16 +73,8 @@ impl Denial {
         if let Some((_, challenge)) = self.response.headers.iter_mut().find(|(name, _)| name == "www-authenticate") {
             challenge.push_str(&format!(", scope=\"{command}\""));
         }
-        if self.is_problem
-            && let Ok(Value::Object(mut body)) = serde_json::from_slice(&self.response.body)
-        {
-            let mut detail = json!({"type": "chaperone", "actions": [&**command]});
-            if let (Some(detail), Some(arguments)) = (detail.as_object_mut(), arguments) {
-                detail.insert(ARGUMENTS.to_owned(), arguments.to_string().into());
-            }
-            body.insert("command".to_owned(), (&**command).into());
-            body.insert("authorization_details".to_owned(), json!([detail]));
-            self.response.body = Value::Object(body).to_string().into();
+        if let Some(audit_id) = &self.problem {
+            self.response.body = problem(self.reason, audit_id, Some((command, arguments.as_ref())));
         }
         self
     }
@@ -180,14 +174,8 @@ struct Told {
 impl Told {
     /// RFC 9457.
     fn problem(reason: Reason, audit_id: &str) -> Self {
-        let body = json!({
-            "type": format!("urn:chaperone:reason:{}", reason.client_code()),
-            "title": reason.client_title(),
-            "status": reason.status(),
-            "reason": reason.client_code(),
-            "audit_id": audit_id,
-        });
-        Self { status: reason.status(), grpc_status: None, kind: Some("application/problem+json"), body: body.to_string().into() }
+        let body = problem(reason, audit_id, None);
+        Self { status: reason.status(), grpc_status: None, kind: Some("application/problem+json"), body }
     }
 
     fn to(rpc: Rpc, reason: Reason) -> Self {
@@ -214,6 +202,28 @@ impl Told {
             }
         }
     }
+}
+
+/// Problem details (RFC 9457); `missing`: a command and the digest of its arguments, to be asked for.
+fn problem(reason: Reason, audit_id: &str, missing: Option<(&str, Option<&TextSha256>)>) -> Vec<u8> {
+    let mut line = Line(String::with_capacity(384));
+    line.member(r#"{"audit_id":"#, audit_id);
+    if let Some((command, arguments)) = missing {
+        line.member(r#","authorization_details":[{"actions":["#, command);
+        line.raw("]");
+        if let Some(arguments) = arguments {
+            line.member(",", ARGUMENTS);
+            line.member(":", &arguments.to_string());
+        }
+        line.member(r#","type":"chaperone"}],"command":"#, command);
+    }
+    line.member(r#","reason":"#, reason.client_code());
+    line.number(r#","status":"#, reason.status().into());
+    line.member(r#","title":"#, reason.client_title());
+    line.raw(r#","type":"urn:chaperone:reason:"#);
+    line.raw(reason.client_code());
+    line.raw(r#""}"#);
+    line.0.into()
 }
 
 /// What a client that looks for no more than a text is told.

@@ -158,7 +158,8 @@ impl Exchange {
         let alone = session.status.is_none() && StateQuery::of(rules, session, &worker.sessions).is_none();
         let unread = watch.as_ref().is_none_or(|watch| !watch.reads_bodies());
         // What is had for a token changes by itself.
-        let lasting = rules.all_credentials.iter().all(|credential| credential.exchange().is_none() && credential.header().is_some());
+        let lasting =
+            rules.all_credentials.iter().all(|credential| credential.exchange().is_none() && credential.header().is_some());
         let judged_now = admission.is_by(policy) && Rc::ptr_eq(policy, context.newest) && head.peer.is_none();
         // Whoever comes once need not be known.
         let returns = authenticated.token.is_used();

@@ -217,9 +217,8 @@ impl Precedents {
         let made = self.made;
         self.made = made.wrapping_add(1);
         let Some(ways) = self.slots.get_mut(set(tail)) else { return };
-        let is_free = |slot: &Slot| {
-            slot.precedent.as_ref().is_none_or(|known| known.over <= latest || known.by.strong_count() == 0)
-        };
+        let is_free =
+            |slot: &Slot| slot.precedent.as_ref().is_none_or(|known| known.over <= latest || known.by.strong_count() == 0);
         let place = ways.iter().position(is_free).unwrap_or(made % WAYS);
         if let Some(slot) = ways.get_mut(place) {
             *slot = Slot { tail, precedent: Some(Rc::new(precedent)) };

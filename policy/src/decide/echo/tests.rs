@@ -6,7 +6,7 @@ fn watch(value: &str) -> Watch {
     let mut errors = crate::document::Errors::default();
     let credential = Credential::read(&document, &crate::document::At::ROOT, &mut errors, |_, _, _| None).unwrap();
     let credential = Rc::new(credential.0);
-    Watch::new(credential.fill(&environment).unwrap(), Bodies::Cut)
+    Watch::new(Rc::new(credential.fill(&environment).unwrap()), Bodies::Cut)
 }
 
 /// What reaches the client of a body in these pieces, and whether it was cut.

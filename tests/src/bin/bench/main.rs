@@ -18,6 +18,7 @@ mod options;
 mod proxy;
 mod report;
 mod rows;
+mod steps;
 mod tokens;
 
 use chaperone_policy::Algorithm;
@@ -159,8 +160,10 @@ fn run(options: &Options) -> Result<String, String> {
     }
 
     let count = |row: Row| if row.fresh().is_some() { cold } else { options.requests };
-    let mut figures: Vec<Figures> =
-        benches.iter().map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new(), paced_cpu: 0.0 }).collect();
+    let mut figures: Vec<Figures> = benches
+        .iter()
+        .map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new(), paced_cpu: 0.0, touched: None })
+        .collect();
     for round in 0..=options.rounds {
         eprint!("\rbench: {}", if round == 0 { "warming up".to_owned() } else { format!("round {round} of {}", options.rounds) });
         // Another one begins each time, so that none is always the one after the busiest.
@@ -192,6 +195,14 @@ fn run(options: &Options) -> Result<String, String> {
             }
         }
     }
+
+    for (bench, figures) in benches.iter_mut().zip(&mut figures) {
+        eprint!("\rbench: code of {:<48}", bench.row.name());
+        if let Feed::Same(request) = &bench.feed {
+            figures.touched = Some(steps::follow(proxies[bench.proxy].pid(), &mut bench.load, request));
+        }
+    }
+    eprintln!();
 
     let facts = Facts {
         date: Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),

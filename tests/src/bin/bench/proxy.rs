@@ -74,6 +74,10 @@ impl Proxy {
         Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(address["port_value"].as_u64()?).ok()?)))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.listener
     }

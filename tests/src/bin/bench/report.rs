@@ -1,6 +1,6 @@
 //! The table, for people and for programs.
 
-use crate::{calls::Calls, rows::Row};
+use crate::{calls::Calls, rows::Row, steps::Touched};
 use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
 
@@ -11,6 +11,8 @@ pub(crate) struct Figures {
     pub(crate) cpu: Vec<f64>,
     /// The same under the fixed load: once, with everything else of the machine in the caches in between.
     pub(crate) paced_cpu: f64,
+    /// The code that a request touches, where that could be followed.
+    pub(crate) touched: Option<Result<Touched, String>>,
     /// Times of the requests under the fixed load.
     pub(crate) times: Vec<Duration>,
 }
@@ -127,6 +129,21 @@ pub(crate) fn markdown(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Strin
             micros(one.paced_cpu),
         ]);
     }
+    text.push_str("\nCode of one request, in cache lines of 64 bytes that are touched and instructions that are run: what V8 made of the filter, and Envoy's own.\n\n");
+    for one in all {
+        match &one.touched {
+            Some(Ok(Touched { made_lines, made, own_lines, own })) => {
+                writeln!(
+                    text,
+                    "- {}: {made_lines} lines, {made} instructions; {own_lines} lines, {own} instructions",
+                    one.row.name()
+                )
+            }
+            Some(Err(error)) => writeln!(text, "- {}: not followed: {error}", one.row.name()),
+            None => Ok(()),
+        }
+        .expect("a string");
+    }
     text.push_str("\nHost calls of one request:\n\n");
     for (row, made) in calls {
         let list: Vec<String> = made.iter().map(|(call, count)| format!("{call} {count}")).collect();
@@ -145,6 +162,10 @@ pub(crate) fn json(facts: &Facts, all: &[Figures], calls: &[Calls]) -> Value {
             "native": one.row.native().map(Row::name),
             "ratio": ratio(all, one.row, one.row.native()).map(|(min, median)| json!({"min": min, "median": median})),
             "ratio_like_for_like": ratio_alike(all, one.row).map(|(min, median)| json!({"min": min, "median": median})),
+            "code": one.touched.as_ref().and_then(|touched| touched.as_ref().ok()).map(|touched| json!({
+                "made": {"lines": touched.made_lines, "instructions": touched.made},
+                "own": {"lines": touched.own_lines, "instructions": touched.own},
+            })),
             "paced_us": {"p50": one.quantile(0.5), "p99": one.quantile(0.99), "cpu": one.paced_cpu},
         })
     };
