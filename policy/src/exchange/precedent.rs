@@ -107,7 +107,7 @@ impl Exchange {
         // From here on it is let through.
         let mut edits = decided.edits.take()?;
         let seat = Some(tally.sit());
-        token.is_used_now();
+        token.comes_again();
         worker.tokens.hits += 1;
         worker.precedents.follow();
         worker.note_live(session, decided.ends, context.now);
@@ -161,9 +161,7 @@ impl Exchange {
         let lasting =
             rules.all_credentials.iter().all(|credential| credential.exchange().is_none() && credential.header().is_some());
         let judged_now = admission.is_by(policy) && Rc::ptr_eq(policy, context.newest) && head.peer.is_none();
-        // Whoever comes once need not be known.
-        let returns = authenticated.token.is_used();
-        if !(plain && alone && unread && lasting && judged_now && returns && !rules.state.usage) {
+        if !(plain && alone && unread && lasting && judged_now && !rules.state.usage && authenticated.token.may_come_again()) {
             return None;
         }
         let carried = admission.carried();

@@ -92,7 +92,11 @@ impl Precedent {
             _ => Kind::Same,
         };
         let expected = |(name, value): &(&[u8], &[u8])| Expected { name: name.len(), value: value.len(), kind: kind(name) };
-        let text: Vec<u8> = head.headers.iter().flat_map(|(name, value)| [*name, *value]).flatten().copied().collect();
+        let mut text = Vec::with_capacity(bytes);
+        for (name, value) in head.headers {
+            text.extend_from_slice(name);
+            text.extend_from_slice(value);
+        }
         let fields = head.headers.iter().map(expected).collect();
         let by = Rc::downgrade(policy);
         Some(Self { by, epoch, body: head.body, fields, text: text.into(), authenticated, over, decided })
@@ -199,6 +203,7 @@ impl Precedents {
             if slot.tail == tail
                 && let Some(precedent) = &slot.precedent
                 && precedent.body == head.body
+                && precedent.authenticated.token.is_kept()
                 && precedent.is_under(policy, epoch)
                 && let Some((path, same_path)) = precedent.knows(head.headers, is_credential)
             {
@@ -217,8 +222,11 @@ impl Precedents {
         let made = self.made;
         self.made = made.wrapping_add(1);
         let Some(ways) = self.slots.get_mut(set(tail)) else { return };
-        let is_free =
-            |slot: &Slot| slot.precedent.as_ref().is_none_or(|known| known.over <= latest || known.by.strong_count() == 0);
+        let is_free = |slot: &Slot| {
+            slot.precedent
+                .as_ref()
+                .is_none_or(|known| known.over <= latest || known.by.strong_count() == 0 || !known.authenticated.token.is_kept())
+        };
         let place = ways.iter().position(is_free).unwrap_or(made % WAYS);
         if let Some(slot) = ways.get_mut(place) {
             *slot = Slot { tail, precedent: Some(Rc::new(precedent)) };

@@ -35,6 +35,10 @@ pub(crate) struct Verified {
     digest: OnceCell<[u8; 32]>,
     /// It was presented again since the hand last came by.
     used: Cell<bool>,
+    /// It has its place among those that are kept.
+    kept: Cell<bool>,
+    /// Heads that it came with since one was known.
+    unlike: Cell<u32>,
 }
 
 /// What the last policy that saw a token made of it, and the epoch of the keys that had been fetched by then.
@@ -54,7 +58,17 @@ impl fmt::Debug for Verified {
 
 impl Verified {
     pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint, bytes: usize) -> Self {
-        Self { header, payload, fingerprint, bytes, judged: RefCell::new(None), digest: OnceCell::new(), used: Cell::new(false) }
+        Self {
+            header,
+            payload,
+            fingerprint,
+            bytes,
+            judged: RefCell::new(None),
+            digest: OnceCell::new(),
+            used: Cell::new(false),
+            kept: Cell::new(false),
+            unlike: Cell::new(0),
+        }
     }
 
     /// The digest of its text; of a text that is not its own it is nobody's.
@@ -62,13 +76,24 @@ impl Verified {
         *self.digest.get_or_init(|| hash(&[text]))
     }
 
-    /// It has been presented again, so that it is one that comes often.
-    pub(crate) fn is_used(&self) -> bool {
-        self.used.get()
+    /// It is among those that are kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.get()
     }
 
-    pub(crate) fn is_used_now(&self) {
+    /// It was presented with a head that is known.
+    pub(crate) fn comes_again(&self) {
         self.used.set(true);
+        self.unlike.set(0);
+    }
+
+    /// Is it worth while to learn one more head that it comes with? Not where each is another one, but for trying now and then.
+    pub(crate) fn may_come_again(&self) -> bool {
+        const TRIED: u32 = 16;
+        const BETWEEN: u32 = 64;
+        let unlike = self.unlike.get();
+        self.unlike.set(unlike.wrapping_add(1));
+        self.used.get() && (unlike < TRIED || unlike.is_multiple_of(BETWEEN))
     }
 
     /// The same, where it was needed before.
@@ -151,6 +176,7 @@ impl VerifiedTokens {
         });
         let Some(empty) = self.places.get_mut(place) else { return };
         let text: Rc<[u8]> = token.into();
+        verified.kept.set(true);
         *empty = Some(Slot { text: Rc::clone(&text), verified: Rc::clone(&verified), session: Rc::clone(session) });
         self.bytes += text.len();
         session.kept.borrow_mut().push_back(place);
@@ -175,10 +201,11 @@ impl VerifiedTokens {
     }
 
     fn let_go(&mut self, place: usize) {
-        let Some(Slot { text, verified: _, session }) = self.places.get_mut(place).and_then(Option::take) else {
+        let Some(Slot { text, verified, session }) = self.places.get_mut(place).and_then(Option::take) else {
             // Never: but a session that named such a place would be asked for ever.
             return;
         };
+        verified.kept.set(false);
         self.free.push(place);
         self.bytes -= text.len();
         self.by_text.remove(&text);
