@@ -20,7 +20,7 @@ run: ## the filter on a laptop: a demo policy, a target, tokens, and four curl l
 	@$(CARGO) run --locked --quiet --bin policy-host -- serve --demo
 
 run-envoy: ## the same on real Envoy
-	@$(MAKE) $(TOGETHER) wasm envoy
+	@$(MAKE) $(TOGETHER) wasm envoy policy-host
 	@$(CARGO) run --locked --quiet --bin run-envoy
 
 test: ## every test there is, real Envoy included
