@@ -120,12 +120,13 @@ impl Keygen {
         let private = format!("{:#}\n", key.private_jwk());
         if let Err(error) = options.open(&self.out).and_then(|mut file| file.write_all(private.as_bytes())) {
             let out = self.out.display();
-            return output::failed(&match error.kind() {
-                ErrorKind::AlreadyExists => {
-                    format!("{out}: is there already, and a key is never overwritten: name another file with --out, or remove it")
-                }
-                ErrorKind::NotFound => format!("{out}: its folder is not there; make it first (mkdir -p)"),
-                _ => format!("{out}: cannot be written: {error}"),
+            let kind = error.kind();
+            return output::failed(&if kind == ErrorKind::AlreadyExists {
+                format!("{out}: is there already, and a key is never overwritten: name another file with --out, or remove it")
+            } else if kind == ErrorKind::NotFound {
+                format!("{out}: its folder is not there; make it first (mkdir -p)")
+            } else {
+                format!("{out}: cannot be written: {error}")
             });
         }
         output::diagnostic(&format!("the private key is in {}; this is the public one:", self.out.display()));
