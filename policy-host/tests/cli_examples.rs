@@ -106,3 +106,27 @@ fn what_the_readmes_show_is_what_happens() {
         assert!(is_in(&shown, &record), "{example}: {shown:#} is not in {record:#}");
     }
 }
+
+/// Whoever tries one example after the other in a clone: nothing of the first is in the way of the second, or in the repository's.
+#[test]
+fn each_example_writes_into_a_folder_of_its_own_that_git_ignores() {
+    let mut keys = 0;
+    for (example, _) in EXAMPLES {
+        let readme = std::fs::read_to_string(workspace().join("examples").join(example).join("README.md")).unwrap();
+        let own = format!("target/demo/{example}");
+        let script = blocks(&readme, "sh").concat().replace("$PWD/", "");
+        let script = script.replace("\"$D", &format!("\"{own}")).replace('"', "");
+        let written = script.split(" > ").skip(1).chain(script.split(" --out ").skip(1)).chain(script.split(" -p ").skip(1));
+        for path in written.map(|rest| rest.split_whitespace().next().unwrap()) {
+            assert!(path.starts_with(&own), "{example} writes {path}");
+        }
+        keys += script.matches("keygen").count();
+        assert_eq!(
+            script.matches("keygen").count(),
+            script.lines().filter(|line| line.starts_with("mkdir -p ")).count(),
+            "{script}"
+        );
+    }
+    assert_eq!(keys, 3);
+    assert!(std::fs::read_to_string(workspace().join(".gitignore")).unwrap().lines().any(|line| line == "/target/"));
+}

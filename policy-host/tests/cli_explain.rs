@@ -77,6 +77,12 @@ fn a_token_that_is_missing() {
 }
 
 #[test]
+fn an_issuer_that_the_policy_does_not_know() {
+    let seen = shown(&request("GET", "/v1/orders", Some(claims(json!({"iss": "https://other.example"})))), 1);
+    assert!(seen.contains("; no issuer to say what is accepted\n") && !seen.contains("accepted: ;"), "{seen}");
+}
+
+#[test]
 fn a_signature_that_does_not_hold() {
     let stranger = TestKey::generate(Algorithm::Es256).unwrap();
     let token = stranger.sign(json!({"kid": "broker-2026-11"}), claims(json!({})));

@@ -43,6 +43,21 @@ fn items(rendered: &Output) -> Vec<Value> {
 }
 
 #[test]
+fn the_clusters_that_a_policy_needs_are_named_and_of_others_there_is_nothing_to_say() {
+    let example = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).join("policy.yaml");
+    let said = |name: &str| {
+        let rendered = render(example(name).to_str().unwrap(), "gateway", "Gateway/edge");
+        String::from_utf8(rendered.stdout)
+            .unwrap()
+            .lines()
+            .find(|line| line.contains("fetches needs clusters"))
+            .map(str::to_owned)
+    };
+    assert!(said("mcp-agent").unwrap().ends_with("which are not written here: broker."));
+    assert_eq!(said("agent-orders"), None);
+}
+
+#[test]
 fn a_policy_that_looks_into_bodies_comes_with_heads_that_are_held() {
     for (attach, at, context) in [
         ("sidecar", "app=orders", "SIDECAR_INBOUND"),

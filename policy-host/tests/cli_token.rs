@@ -52,6 +52,10 @@ fn a_key_is_for_its_owner_alone_and_never_overwritten() {
     }
     let again = token(folder.path(), &["keygen", "--out", "key.jwk"]);
     assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("key.jwk: is there already") && text(&again.stderr).contains("remove it"), "{again:?}");
+    let nowhere = token(folder.path(), &["keygen", "--out", "new/key.jwk"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("new/key.jwk: its folder is not there"), "{nowhere:?}");
     assert_eq!(token(folder.path(), &["keygen", "--alg", "HS256"]).status.code(), Some(2));
 }
 

@@ -184,8 +184,11 @@ async fn what_is_no_request_for_envoy_is_none_here() {
         (get(&format!("Host: a\r\nConnection: close\r\n{many}")), 431),
         (get(&format!("Host: a\r\nConnection: close\r\n{long}")), 431),
         (get("Host: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"), 403),
-        ("GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
+        ("GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 404),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 404),
         ("GET x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
+        ("GET http://a/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 404),
+        ("GET http://evil/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 404),
         ("DRINK / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 400),
         ("GET / HTTP/1.0\r\nHost: a\r\n\r\n".into(), 426),
         (get("Host: a\r\nConnection: close, cookie\r\nCookie: a=1\r\n"), 200),
@@ -232,6 +235,38 @@ async fn http2_with_prior_knowledge() {
     let log = served.log(1).await;
     assert_eq!(log[0].request_bytes, 4);
     assert!(log[0].response_bytes > 10);
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body_over_http2_either() {
+    let served = serve("", Upstream::Echo).await;
+    for kind in ["application/json", "application/grpc"] {
+        let request = Request::head("http://orders.example/v1").header("content-type", kind).body(whole("")).unwrap();
+        let response = h2(served.address).await.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        // A body, or an end without END_STREAM, is an error to this client.
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+    assert!(served.log(2).await.iter().all(|entry| entry.response_bytes == 0));
+}
+
+#[tokio::test]
+async fn who_is_calling_is_what_the_socket_says() {
+    let served = serve("", Upstream::Echo).await;
+    let answer = raw(
+        served.address,
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Envoy-External-Address: 192.0.2.1\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    let headers = body_of(&answer)["headers"].to_string();
+    for own in [
+        r#"["x-forwarded-for","192.0.2.1,127.0.0.1"]"#,
+        r#"["x-forwarded-proto","http"]"#,
+        r#"["x-envoy-external-address","127.0.0.1"]"#,
+    ] {
+        assert_eq!(headers.matches(own).count(), 1, "{headers}");
+    }
+    assert_eq!(headers.matches("192.0.2.1").count(), 1, "{headers}");
 }
 
 #[tokio::test]

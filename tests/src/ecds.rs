@@ -12,7 +12,10 @@ use std::{fs, path::Path};
 pub fn fill(file: &str, values: &[(&str, &str)]) -> String {
     let path = root().join("envoy").join(file);
     let template = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let filled = values.iter().fold(template, |text, (name, value)| {
+    // The comment that lists them stays as it is: filled in, it would hold the whole policy a second time.
+    let begin = template.lines().take_while(|line| line.starts_with('#')).map(|line| line.len() + 1).sum();
+    let (comment, settings) = template.split_at(begin);
+    let filled = values.iter().fold(settings.to_owned(), |text, (name, value)| {
         let placeholder = format!("${{{name}}}");
         assert!(text.contains(&placeholder), "{file} has no {placeholder}");
         text.replace(&placeholder, value)
@@ -21,7 +24,7 @@ pub fn fill(file: &str, values: &[(&str, &str)]) -> String {
     // `${env:NAME}` belongs to the policy.
     let left: Vec<&str> = left.filter(|name| !name.starts_with("env:")).collect();
     assert!(left.is_empty(), "{file} still has {left:?}");
-    filled
+    format!("{comment}{filled}")
 }
 
 /// The policy of an ECDS file: a document, or text that may be anything but two lines.

@@ -1,7 +1,7 @@
 //! The documentation is true: its policies compile, its tables are complete, its links lead somewhere, and what it names is there.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use chaperone_authoring::source::Document;
+use chaperone_authoring::source::{Document, Findings};
 use chaperone_policy::Reason;
 use chaperone_tests::{
     pages::{self, Page},
@@ -46,6 +46,17 @@ fn compile(policy: &Value, of: &str) {
     broken["nonsense"] = true.into();
     fs::write(&path, broken.to_string()).unwrap();
     assert!(files::policy(&path).and_then(|document| document.compile().map(drop)).is_err(), "{of}");
+}
+
+/// The first policy that anybody sees is one that a reviewer would take, too.
+#[test]
+fn the_readmes_policy_has_nothing_to_warn_of() {
+    let shown = Page::read("README.md").blocks_in("yaml").remove(0);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("policy.yaml"), shown).unwrap();
+    let (policy, findings) = files::policy(&dir.path().join("policy.yaml")).unwrap().check(None, jiff::Timestamp::now());
+    let findings = findings.and_then(Findings::without_notes);
+    assert!(policy.is_some() && findings.is_none(), "{}", findings.map(|list| list.to_string()).unwrap_or_default());
 }
 
 /// A member as a page shows it, put into a whole policy: what it shows replaces what is there, one level down; an issuer is taken

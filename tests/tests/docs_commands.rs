@@ -115,6 +115,16 @@ fn listed(help: &str) -> BTreeSet<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
+/// Below the options, a line of a paragraph ends where the next word would not have fitted.
+fn is_folded_once(help: &str) {
+    let below: Vec<&str> = help.lines().skip_while(|line| !line.contains("Print help")).skip(2).collect();
+    for pair in below.windows(2) {
+        let goes_on = |line: &str| !line.is_empty() && !line.starts_with(' ');
+        let word = pair[1].split(' ').next().unwrap_or_default();
+        assert!(!(goes_on(pair[0]) && goes_on(pair[1])) || pair[0].len() + word.len() >= 100, "{pair:#?}\n{help}");
+    }
+}
+
 #[test]
 fn the_list_of_verbs_is_complete_and_each_has_help_with_an_example() {
     let page = Page::read("docs/policy-host.md");
@@ -144,5 +154,6 @@ fn the_list_of_verbs_is_complete_and_each_has_help_with_an_example() {
         assert!(options.iter().all(|option| helps.iter().any(|help| help.contains(option))), "{verb}: {options:?}");
         let leaves = if helps.len() == 1 { &helps[..] } else { &helps[1..] };
         assert!(leaves.iter().all(|help| help.contains("Example")), "{verb} has no example");
+        helps.iter().for_each(|help| is_folded_once(help));
     }
 }

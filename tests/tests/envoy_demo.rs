@@ -3,6 +3,7 @@
 
 use chaperone_tests::client::{Call, Error, Protocol, Reply};
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -60,8 +61,22 @@ async fn the_printed_lines_do_as_they_say() {
         assert_eq!((reply.status, reply.json()["reason"].as_str()), (status, Some(reason)), "{comment}");
     }
 
+    // Over HTTP/2 as well, where a target that answers HEAD with a body breaks the protocol.
+    let (_, token) = after("# allowed").split_once("Bearer ").expect("a token");
+    let (token, url) = token.split_once("' http://").expect("a URL");
+    let (address, path) = url.split_once('/').expect("a path");
+    for protocol in Protocol::ALL {
+        let head = Call::new("HEAD", &format!("/{path}")).host(address).bearer(token);
+        let reply = head.send(address.parse().expect("an address"), protocol).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, ""), "{protocol:?}: {reply:?}");
+    }
+
     let revoke = after("# then revoke");
-    assert!(Command::new("sh").args(["-c", revoke]).status().expect("a shell").success(), "{revoke}");
+    let done = Command::new("sh").args(["-c", revoke]).output().expect("a shell");
+    assert!(done.status.success(), "{revoke}: {done:?}");
+    let file = fs::read_to_string(revoke.rsplit(' ').next().expect("the file's path")).expect("the file that Envoy watches");
+    let policies = file.lines().filter(|line| line.contains("s-2041"));
+    assert_eq!(policies.count(), 1, "the policy stands there once: {file}");
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut in_a_row = 0;
     while in_a_row < 10 {
@@ -69,6 +84,8 @@ async fn the_printed_lines_do_as_they_say() {
         in_a_row = if reply.status == 401 { in_a_row + 1 } else { 0 };
         assert!(Instant::now() < deadline, "still {}", reply.status);
     }
+    let reply = paste(after("# revoked")).await;
+    assert_eq!((reply.status, reply.json()["reason"].as_str()), (401, Some("revoked")), "what was revoked before still is");
     let of_the_revoked = |line: &String| line.contains("\"status_code\":\"revoked\"") && line.contains("\"uid\":\"s-1\"");
     let printed = spawn_blocking(move || lines.map_while(Result::ok).any(|line| of_the_revoked(&line)));
     let printed = timeout(Duration::from_secs(10), printed).await.expect("the record is printed in time").expect("no panic");

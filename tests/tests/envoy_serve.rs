@@ -149,6 +149,41 @@ async fn an_answer_to_head_says_what_that_to_get_would() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_before_the_filter_and_who_is_said_to_call_is_the_same() {
+    let scenario = Scenario::new();
+    let policy = scenario.policy();
+    let target = Upstream::start().await;
+    let serve = Beside::start(&policy, target.address()).await;
+    let envoy = Envoy::start(setup("serve-heads", &policy, wasm::chaperone(), target.address())).await;
+    let addresses = [envoy.address(), serve.address()];
+    let token = scenario.token("s-1");
+    let bearer = format!("authorization: Bearer {token}");
+    for (method, line, status) in [
+        ("GET", "/v1/orders", 200),
+        ("GET", "http://orders.example/v1/orders", 404),
+        ("GET", "http://evil.example/v1/orders", 404),
+        ("GET", "*", 404),
+        ("OPTIONS", "*", 404),
+    ] {
+        let [of_envoy, here] = both(addresses, &raw::request(method, line.as_bytes(), &[bearer.as_bytes()])).await;
+        assert_eq!((of_envoy.status, here.status), (status, status), "{method} {line}");
+    }
+    for protocol in Protocol::ALL {
+        for address in addresses {
+            let call = Call::get("/v1/orders").bearer(&token).header("x-forwarded-for", "192.0.2.1");
+            let call = call.header("x-forwarded-proto", "https").header("x-envoy-external-address", "192.0.2.1");
+            assert_eq!(call.send(address, protocol).await.status, 200);
+            let seen = target.last();
+            let said = ["x-forwarded-proto", "x-envoy-external-address"].map(|name| seen.header(name));
+            assert_eq!(said, [Some("http"), Some("127.0.0.1")], "{protocol:?}: {seen:?}");
+            let hops = seen.header("x-forwarded-for").unwrap();
+            assert!(hops.split(',').count() == 2 && !hops.ends_with("192.0.2.1"), "{hops}");
+        }
+    }
+    assert_eq!(target.count(), 6);
+}
+
 fn setup<'a>(name: &'a str, policy: &'a serde_json::Value, wasm: &'a Path, upstream: SocketAddr) -> Setup<'a> {
     Setup { name, policy, wasm, upstream, workers: 1, environment: &[CREDENTIAL], other_settings: &[] }
 }

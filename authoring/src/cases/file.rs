@@ -19,6 +19,7 @@ use std::{
 
 const KNOWN: [&str; 9] = ["version", "policy", "at", "workers", "env", "tokens", "requests", "fetches", "cases"];
 const HELP: &str = "a cases file has `version: 1`, `policy:`, `at:` and `cases:`";
+const OF_A_POLICY: &str = "name the cases.yaml beside it, whose `policy:` names this file; `policy-host test --help` shows a small one, `policy-host check` reads a policy";
 
 /// The most workers that a case needs to show that there is more than one; each costs a compiled VM.
 const MOST_WORKERS: u64 = 16;
@@ -45,6 +46,12 @@ pub fn resolve(document: &Document, folder: &Path, clock: Clock, policies: ReadP
 
 fn read(document: &Document, folder: &Path, clock: Clock, policies: ReadPolicy<'_>, errors: &Errors<'_>) -> Option<Plan> {
     let root = Node::root(document.value());
+    if let Some(members) = document.value().as_object().filter(|members| !members.contains_key("cases"))
+        && ["commands", "grants"].iter().all(|name| members.contains_key(*name))
+    {
+        root.wrong(errors, "is a policy, not a cases file", OF_A_POLICY);
+        return None;
+    }
     let members = root.members(errors, &KNOWN)?;
     let required = |name: &str| {
         let node = members.get(name);

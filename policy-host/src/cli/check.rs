@@ -122,7 +122,9 @@ impl Check {
                     let counts =
                         [(errors, "error"), (warnings, "warning"), (notes, "note")].into_iter().filter(|(number, _)| *number > 0);
                     let counts: Vec<String> = counts.map(|(number, what)| output::count(number, what)).collect();
-                    output::diagnostic(&counts.join(", "));
+                    let denied = self.deny_warnings && errors == 0 && warnings > 0;
+                    let why = if denied { "; --deny-warnings makes that a failure" } else { "" };
+                    output::diagnostic(&format!("{}{why}", counts.join(", ")));
                 }
                 output::result(valid)
             }

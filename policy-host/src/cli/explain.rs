@@ -254,7 +254,13 @@ fn described(seen: &CheckStep) -> (&'static str, String) {
             let types = if types.is_empty() { "any type".to_owned() } else { types.join(", ") };
             let critical = if *critical { ", crit" } else { "" };
             let has = format!("{}, typ {}{critical}", algorithm.unwrap_or("another algorithm"), or_none(kind));
-            ("token's kind", format!("{has}; accepted: {}; {types}", accepted.join(", ")))
+            // What is accepted is said by issuer, and this one is not in the policy.
+            let accepted = if accepted.is_empty() {
+                "no issuer to say what is accepted".to_owned()
+            } else {
+                format!("accepted: {}; {types}", accepted.join(", "))
+            };
+            ("token's kind", format!("{has}; {accepted}"))
         }
         CheckStep::Issuer { issuer, known } => {
             ("issuer", format!("{}{}", or_none(issuer), if *known { "" } else { ", not in the policy" }))

@@ -40,7 +40,8 @@ pub(crate) enum Import {
 #[derive(Debug, Args)]
 #[command(after_help = r#"Example: policy-host import envoy-log access.log > requests.jsonl
   kubectl logs deploy/orders -c istio-proxy | policy-host import envoy-log - --claims \
-    '{"iss":"https://broker.example","aud":"orders","sub":"agent-7","sid":"s-1"}' | policy-host replay --policy policy.yaml -
+    '{"iss":"https://broker.example","aud":"orders","sub":"agent-7","sid":"s-1"}' \
+    | policy-host replay --policy policy.yaml -
 
 A log has no tokens: without --claims, replay says which command each request is, and that it has no token. Requests come out in
 the order of their times, as replay wants them. A line that could be read in two ways is left out, for Envoy writes what clients

@@ -20,7 +20,7 @@ mod token;
 mod wasm;
 mod which;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
 
 /// Write and test Chaperone policies on a laptop, with the filter that enforces them.
@@ -86,7 +86,8 @@ pub(crate) enum Format {
 }
 
 pub(crate) fn run() -> Exit {
-    let cli = match Cli::try_parse() {
+    let parsed = folded(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell when this fails.
@@ -107,4 +108,31 @@ pub(crate) fn run() -> Exit {
         Verb::Test(test) => test.run(),
         Verb::Token(token) => token.run(),
     }
+}
+
+/// The texts below the options are broken where the source's lines end, and clap breaks each of these lines once more where it is
+/// too long for the terminal. So the lines of a paragraph are one; what is indented, and what it comes after, stays as it is.
+fn folded(command: Command) -> Command {
+    let text = command.get_after_help().map(|text| paragraphs(&text.to_string()));
+    let command = match text {
+        Some(text) => command.after_help(text),
+        None => command,
+    };
+    command.mut_subcommands(folded)
+}
+
+fn paragraphs(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let begins = line.is_empty() || line.starts_with(' ');
+        let before = out.rsplit('\n').next().unwrap_or_default();
+        let goes_on = !begins && !before.is_empty() && !before.starts_with(' ');
+        if goes_on {
+            out.push(' ');
+        } else if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(line);
+    }
+    out
 }

@@ -40,15 +40,16 @@ struct Policy {
 
 /// A whole bootstrap for Envoy (envoy/bootstrap.yaml) that takes the policy from a watched folder.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 --ecds-dir /etc/envoy/ecds > bootstrap.yaml
+#[command(after_help = "Example: policy-host render envoy --policy policy.yaml --upstream orders.internal:8080 \\
+    --ecds-dir /etc/envoy/ecds > bootstrap.yaml
 
 What the policy fetches (`keys.endpoint`, `status`, `events`, `exchange`) gets its clusters, with TLS that verifies the issuer's name.
-The policy itself goes into the folder: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > /etc/envoy/ecds/ecds.yaml
+The policy itself goes into the folder:
+  policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm \\
+    > /etc/envoy/ecds/ecds.yaml
 
 For pages in browsers, Envoy's cors filter answers their preflights before the filter, and lets them read answers and denials:
-  policy-host render envoy --cors https://app.example --cors http://localhost:3000 --policy policy.yaml --upstream ..."
-)]
+  policy-host render envoy --cors https://app.example --policy policy.yaml --upstream ...")]
 pub(crate) struct Envoy {
     #[command(flatten)]
     policy: Policy,
@@ -85,8 +86,10 @@ pub(crate) struct Envoy {
 /// The file that Envoy watches (envoy/ecds.yaml), with the policy in it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm > ecds.yaml
+
 The next time, with the revocations that `revoke` has put there, and by the rename that Envoy watches for:
-  policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm --keep-revoked ecds.yaml > next.yaml && mv next.yaml ecds.yaml")]
+  policy-host render ecds --policy policy.yaml --wasm /etc/envoy/chaperone.wasm \\
+    --keep-revoked ecds.yaml > next.yaml && mv next.yaml ecds.yaml")]
 pub(crate) struct Ecds {
     #[command(flatten)]
     policy: Policy,
@@ -105,8 +108,8 @@ pub(crate) struct Ecds {
 /// Istio's WasmPlugin, with what denies when a worker runs without it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  policy-host render istio --attach sidecar --at app=orders --policy policy.yaml --namespace orders \\
-    --image registry.example/chaperone:0.1.0@sha256:DIGEST | kubectl apply -f -
+  policy-host render istio --attach sidecar --at app=orders --policy policy.yaml \\
+    --namespace orders --image registry.example/chaperone:0.1.0@sha256:DIGEST | kubectl apply -f -
   policy-host render istio --attach gateway --at Gateway/edge --policy policy.yaml --image ...
   policy-host render istio --attach waypoint --at Service/orders --policy policy.yaml --image ...
 

@@ -19,21 +19,21 @@ use std::{
   echo '{"method":"GET","path":"/healthz","authority":"orders.example","headers":[]}' |
     policy-host replay --policy examples/agent-orders/policy.yaml -
   policy-host replay --policy policy.yaml --against policy.next.yaml requests.jsonl
-  echo '{"method":"GET","path":"/v1/orders","authority":"orders.example","headers":[],"reply":{"status":404,"body":"none"}}' |
+  echo '{"method":"GET","path":"/","authority":"a.example","headers":[],"reply":{"status":404}}' |
     policy-host replay --policy policy.yaml -
 
-Input, a line each: {"method","path","authority","scheme"?,"headers":[[name,value],...],"claims"?,"body"?|"body_base64"?|
-"chunks"?,"trailers"?,"reply"?,"at"?,"source_address"?,"client_certificate_sha256"?,"peer_uri_san"?}. `chunks` is a body in
-pieces, and `reply` what the target answered: {"status"?,"headers"?,"body"?|"body_base64"?|"chunks"?,"trailers"?}. `claims` are
+Input, a line each: {"method", "path", "authority", "scheme"?, "headers": [[name, value], ...], "claims"?, "body"?|"body_base64"?|
+"chunks"?, "trailers"?, "reply"?, "at"?, "source_address"?, "client_certificate_sha256"?, "peer_uri_san"?}. `chunks` is a body in
+pieces, and `reply` what the target answered: {"status"?, "headers"?, "body"?|"body_base64"?|"chunks"?, "trailers"?}. `claims` are
 signed by a key of this run that the policy's issuer of that `iss` is given in memory. All lines go through one filter instance:
 state carries from line to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward. As it stands still, a
 policy that sets no limits.verifications_per_second is given the highest one.
 
-Output, a line for each line of input (blank ones aside), in order: {"line","decision","reason","status","command","session",
-"upstream_headers","response_headers","trap"}. `status` and `response_headers` are those of the filter's own reply, null
+Output, a line for each line of input (blank ones aside), in order: {"line", "decision", "reason", "status", "command", "session",
+"upstream_headers", "response_headers", "trap"}. `status` and `response_headers` are those of the filter's own reply, null
 when the request goes upstream. `upstream_headers` are what the target was sent, also of a request that was denied on its way;
 credentials and tokens in them are not shown. Of a line with a `reply` that the filter let the target give there is "answer", what the client
-gets of it: {"status","headers","body","withheld","cut"}, with how many entries of a list it did not show, and why it was cut. The
+gets of it: {"status", "headers", "body", "withheld", "cut"}, with how many entries of a list it did not show, and why it was cut. The
 variables that the policy's credentials name are taken from this process's environment.
 
 With --against, every line is decided under both policies, each with a filter instance of its own, and the output is what would

@@ -30,8 +30,8 @@ const FIRST_FETCH: Duration = Duration::from_secs(2);
 
 /// Run a local reverse proxy with the filter in it, on HTTP/1.1 and HTTP/2.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: ORDERS_TOKEN=secret policy-host serve --policy examples/agent-orders/policy.yaml --upstream http://127.0.0.1:9000
+#[command(after_help = "Example: ORDERS_TOKEN=secret policy-host serve --policy examples/agent-orders/policy.yaml \\
+    --upstream http://127.0.0.1:9000
 
 The audit record of each request goes to stdout, one JSON object a line. The variables that the policy's upstream.credential
 names are taken from this process's environment. Without --upstream an echo answers with what it was sent.
@@ -39,8 +39,7 @@ With --demo the example policy is served with a key of its own and four curl lin
 
 Any other proxy-wasm filter (ABI 0.1.0, 0.2.0 or 0.2.1) runs too, with the bytes of a file as its configuration:
   policy-host serve --wasm filter.wasm --configuration filter.json --upstream http://127.0.0.1:9000
-Its log goes to stderr, and to stdout, for each request, one JSON object: {\"status\",\"details\",\"filter_state\"}."
-)]
+Its log goes to stderr, and to stdout, for each request, one JSON object: {\"status\", \"details\", \"filter_state\"}.")]
 pub(crate) struct Serve {
     /// A policy, or an Envoy file or Kubernetes manifests with one in them.
     #[arg(long, value_name = "POLICY", required_unless_present_any = ["demo", "configuration"])]

@@ -36,7 +36,10 @@ Folders are searched for `cases.yaml` and `*.cases.yaml`. A small one:
   policy: policy.yaml
   at: 2026-11-23T10:00:00Z
   tokens:
-    agent: {iat: 0s, exp: 10m, claims: {iss: https://broker.example, aud: orders, sub: agent-7, sid: s-1}}
+    agent:
+      iat: 0s
+      exp: 10m
+      claims: {iss: https://broker.example, aud: orders, sub: agent-7, sid: s-1}
   cases:
     - name: an agent lists orders
       send: {token: agent, get: /v1/orders}
@@ -47,11 +50,12 @@ Folders are searched for `cases.yaml` and `*.cases.yaml`. A small one:
         - {token: agent, get: /v1/orders, expect: {deny: revoked, status: 401}}
 
 Each case has a proxy of its own, at the file's `at`. At the end stand the commands, grants and reasons that no case has
-touched (the reasons that the policy can give at all), unless --filter left cases out.
+touched (the reasons that the policy can give at all), of several policies how many (--untouched lists them), unless --filter
+left cases out.
 
-JSON: {"passed","failed","trapped","seconds","files":[{"file","policy","cases":[{"name","line","column","result","seconds",
-"trap","failures":[{"step","name","line","column","mismatches":[{"what","expected","found"}]}]}]}],"coverage":[{"policy",
-"commands":{"known","untouched"},"grants":{..},"reasons":{..}}]}; when nothing could run, {"errors":[..]} as `check` has them.
+JSON: {"passed", "failed", "trapped", "seconds", "files": [{"file", "policy", "cases": [{"name", "line", "column", "result", "seconds",
+"trap", "failures": [{"step", "name", "line", "column", "mismatches": [{"what", "expected", "found"}]}]}]}], "coverage": [{"policy",
+"commands": {"known", "untouched"}, "grants": {..}, "reasons": {..}}]}; when nothing could run, {"errors": [..]} as `check` has them.
 With --watch there is one such object a line for each run.
 
 Exit codes: 0 every case passed, 1 one failed, 3 a cases file or policy is wrong (nothing was run), 4 the filter trapped."#)]
@@ -70,6 +74,9 @@ pub(crate) struct Test {
     /// Only cases with this in their names.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// List what no case touches of each policy, also where there are several: otherwise these are counted.
+    #[arg(long)]
+    untouched: bool,
     /// Run again whenever a cases file, a policy or the filter is saved, until stopped.
     #[arg(long)]
     watch: bool,
@@ -191,7 +198,10 @@ impl Test {
     /// Writes the results, and says what they come to.
     fn show(&self, report: &Report) -> io::Result<Exit> {
         let text = match self.format {
-            TestFormat::Human => report.human(if output::colours(&stdout()) { Palette::colours() } else { Palette::plain() }),
+            TestFormat::Human => {
+                let palette = if output::colours(&stdout()) { Palette::colours() } else { Palette::plain() };
+                report.human(palette, self.untouched)
+            }
             TestFormat::Json if self.watch => format!("{}\n", report.json()),
             TestFormat::Json => format!("{:#}\n", report.json()),
             TestFormat::Junit => report.junit().map_err(io::Error::other)?,

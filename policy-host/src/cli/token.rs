@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::{
     fs::OpenOptions,
-    io::{Read, Write, stdin},
+    io::{ErrorKind, Read, Write, stdin},
     path::PathBuf,
 };
 
@@ -119,7 +119,15 @@ impl Keygen {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let private = format!("{:#}\n", key.private_jwk());
         if let Err(error) = options.open(&self.out).and_then(|mut file| file.write_all(private.as_bytes())) {
-            return output::failed(&format!("{}: cannot be written: {error}", self.out.display()));
+            let out = self.out.display();
+            let kind = error.kind();
+            return output::failed(&if kind == ErrorKind::AlreadyExists {
+                format!("{out}: is there already, and a key is never overwritten: name another file with --out, or remove it")
+            } else if kind == ErrorKind::NotFound {
+                format!("{out}: its folder is not there; make it first (mkdir -p)")
+            } else {
+                format!("{out}: cannot be written: {error}")
+            });
         }
         output::diagnostic(&format!("the private key is in {}; this is the public one:", self.out.display()));
         // On one line, as which it can be pasted into a policy at any indentation.

@@ -42,9 +42,8 @@ impl fmt::Display for ClusterError {
 
 impl std::error::Error for ClusterError {}
 
-/// Where each cluster of the policy leads: 443 where no port is named, as what is fetched is `https`.
-fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
-    let mut places: BTreeMap<&str, Endpoint> = BTreeMap::new();
+/// Each cluster that the policy names, with the authority that is asked through it.
+pub(super) fn wanted(policy: &Value) -> Vec<(&str, &str)> {
     let mut all: Vec<(&str, &str)> = Vec::new();
     for issuer in policy.pointer("/tokens/issuers").and_then(Value::as_array).into_iter().flatten() {
         let text = |pointer: &str| issuer.pointer(pointer).and_then(Value::as_str);
@@ -59,7 +58,13 @@ fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
         let text = |name: &str| exchange.get(name).and_then(Value::as_str);
         all.extend(text("cluster").zip(text("authority")));
     }
-    for (cluster, authority) in all {
+    all
+}
+
+/// Where each cluster of the policy leads: 443 where no port is named, as what is fetched is `https`.
+fn places(policy: &Value) -> Result<BTreeMap<&str, Endpoint>, ClusterError> {
+    let mut places: BTreeMap<&str, Endpoint> = BTreeMap::new();
+    for (cluster, authority) in wanted(policy) {
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
         let place = with_port.to_ascii_lowercase().parse::<Endpoint>();

@@ -95,19 +95,27 @@ pub fn istio(rendered: &Rendered, options: &IstioOptions) -> Result<String, Stri
 #  - The record is in filter state wasm.session_audit: name it in meshConfig.accessLogFormat or in a Telemetry resource.
 #  - Istio's clusters take any number of requests at once. A bound, such as 10,000, is the connectionPool of the service's
 #    DestinationRule, or the inboundConnectionPool of the workload's one Sidecar: http1MaxPendingRequests, http2MaxRequests, maxConnections.
-#  - What this policy fetches (`keys.endpoint`, `status`, `events`, `exchange`) needs clusters of these names: none is written here.
-apiVersion: v1
+{fetches}apiVersion: v1
 kind: List
 items:
 {filter}
 {backstop}"#,
         policy = rendered.name,
+        fetches = fetches(rendered),
         proxy = match attach {
             Attach::Sidecar => "sidecar",
             Attach::Gateway => "gateway",
             Attach::Waypoint => "waypoint",
         },
     ))
+}
+
+fn fetches(rendered: &Rendered) -> String {
+    let clusters = rendered.clusters();
+    if clusters.is_empty() {
+        return String::new();
+    }
+    format!("#  - What this policy fetches needs clusters of these names, which are not written here: {}.\n", clusters.join(", "))
 }
 
 const CARRIED_BY_PLUGIN: &str = "\

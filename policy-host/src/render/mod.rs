@@ -23,7 +23,7 @@ use chaperone_authoring::{
 use chaperone_policy::{HEADER_PREFIX, Policy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Adds the revocations of the one to the other.
 fn keep_revoked(policy: &mut Value, in_force: &Value) {
@@ -94,6 +94,12 @@ impl Rendered {
     /// Is a command looked for in bodies? Then heads have to be held.
     fn waits_for_bodies(&self) -> bool {
         commands_in_bodies(&self.policy).next().is_some()
+    }
+
+    /// The names of the clusters through which it fetches.
+    fn clusters(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = clusters::wanted(&self.policy).into_iter().map(|(cluster, _)| cluster).collect();
+        names.into_iter().collect()
     }
 
     /// The longest session, in seconds.

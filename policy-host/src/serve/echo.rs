@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Request, Response, http::uri};
+use hyper::{
+    Method, Request, Response,
+    http::{request, uri},
+};
 
 /// A gRPC message of no bytes: not compressed, length 0.
 const EMPTY_MESSAGE: &[u8] = &[0; 5];
@@ -15,9 +18,15 @@ pub(super) async fn answer(request: Request<Passing>, grpc: bool) -> Response<Pa
     let (parts, mut body) = request.into_parts();
     // The whole request first: it may yet be refused for its trailers.
     while let Some(Ok(_)) = body.frame().await {}
-    if grpc {
-        return grpc_answer();
+    let mut response = if grpc { grpc_answer() } else { told(&parts) };
+    // Over HTTP/2 the library would send it, which is an error of the protocol.
+    if parts.method == Method::HEAD {
+        *response.body_mut() = Passing::Empty;
     }
+    response
+}
+
+fn told(parts: &request::Parts) -> Response<Passing> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Vec<[String; 2]> = heads::from_fields(&parts.headers).iter().map(|(n, v)| [text(n), text(v)]).collect();
     let json = serde_json::json!({

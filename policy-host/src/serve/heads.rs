@@ -5,6 +5,7 @@ use crate::host::Headers;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::{request, response, uri};
 use hyper::{Method, StatusCode, Uri, Version};
+use std::net::IpAddr;
 
 /// Headers of a connection, not of a request (RFC 9110 §7.6.1), which end at each hop.
 const HOP_BY_HOP: &[&[u8]] = &[b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"];
@@ -24,7 +25,7 @@ pub(super) struct FilterHead {
     pub(super) upgrade: bool,
 }
 
-pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejected> {
+pub(super) fn from_request(parts: &request::Parts, peer: IpAddr) -> Result<FilterHead, Rejected> {
     let h2 = parts.version == Version::HTTP_2;
     let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if parts.headers.len() > REQUEST_HEADERS_MAX_COUNT || bytes > REQUEST_HEADERS_MAX_BYTES {
@@ -49,6 +50,8 @@ pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejecte
             "expect" if value.eq_ignore_ascii_case(b"100-continue") => {}
             // Nobody vouches for it: Envoy's default `forward_client_cert_details: SANITIZE`.
             "x-forwarded-client-cert" => {}
+            // This proxy's own to say, as its `use_remote_address` has it.
+            "x-forwarded-for" | "x-forwarded-proto" | "x-envoy-external-address" => {}
             "connection" if upgrade => headers.push((name.into(), b"upgrade".to_vec())),
             "upgrade" if upgrade => headers.push((name.into(), value.to_vec())),
             "te" if value.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers")) => {
@@ -69,6 +72,12 @@ pub(super) fn from_request(parts: &request::Parts) -> Result<FilterHead, Rejecte
     if !cookies.is_empty() {
         headers.push((b"cookie".to_vec(), cookies));
     }
+    let mut hops: Vec<&[u8]> = parts.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
+    let peer = peer.to_string();
+    hops.push(peer.as_bytes());
+    headers.push((b"x-forwarded-for".to_vec(), hops.join(&b',')));
+    headers.push((b"x-forwarded-proto".to_vec(), b"http".to_vec()));
+    headers.push((b"x-envoy-external-address".to_vec(), peer.into_bytes()));
     Ok(FilterHead { headers, upgrade })
 }
 
@@ -97,8 +106,14 @@ fn nominated(headers: &HeaderMap) -> Result<Vec<String>, Rejected> {
 
 fn pseudo_headers(parts: &request::Parts) -> Result<Headers, Rejected> {
     let mut headers: Headers = Vec::with_capacity(parts.headers.len() + 4);
-    // In absolute form the target's authority counts, not the Host header (RFC 9112 §3.2.2). Several Host headers Envoy
-    // joins like any other header that it keeps once, and leaves it to filters and routes not to know such a host.
+    // Neither `GET http://other/x`, which may name another host than the Host header does, nor `OPTIONS *` is a path: refused as
+    // envoy/bootstrap.yaml has it (`allow_absolute_url: false`).
+    let starred = parts.uri.path() == "*";
+    if starred || parts.version == Version::HTTP_11 && parts.uri.scheme().is_some() {
+        return Err(Rejected { status: 404, details: "absolute_path_rejected" });
+    }
+    // Several Host headers Envoy joins like any other header that it keeps once, and leaves it to filters and routes not to
+    // know such a host.
     let hosts: Vec<&[u8]> = parts.headers.get_all("host").iter().map(HeaderValue::as_bytes).collect();
     let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str().as_bytes().to_vec(),
@@ -108,10 +123,9 @@ fn pseudo_headers(parts: &request::Parts) -> Result<Headers, Rejected> {
     headers.push((b":authority".to_vec(), authority));
     if parts.method != Method::CONNECT {
         let path = parts.uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
-        let starred = path == "*" && parts.method != Method::OPTIONS;
         // The library reads `GET x` as naming an authority.
         let no_path = parts.uri.scheme().is_none() && parts.uri.authority().is_some();
-        if starred || no_path || !path.is_ascii() {
+        if no_path || !path.is_ascii() {
             return Err(Rejected { status: 400, details: "http1.codec_error" });
         }
         // As the client wrote it, like envoy/bootstrap.yaml has it: what is ambiguous is for the filter to refuse.

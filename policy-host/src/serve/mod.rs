@@ -1,9 +1,8 @@
 //! A real reverse proxy on a laptop: HTTP/1.1 and HTTP/2 in, the filter in between, bodies streamed both ways.
 //!
-//! What Envoy's connection manager does around filters is done here too: hop-by-hop headers, header limits. Paths are left as
-//! they came, which is how envoy/bootstrap.yaml has it.
-//! What it does not do: TLS, retries, timeouts, `x-forwarded-*`. A raw `#` in a request target never reaches the filter, as the
-//! HTTP library drops fragments; Envoy answers 400.
+//! What Envoy's connection manager does around filters is done here too: hop-by-hop headers, header limits, who is calling. Paths
+//! are left as they came, which is how envoy/bootstrap.yaml has it.
+//! What it does not do: TLS, retries, timeouts. What else differs is listed in tests/guests/differences.md.
 
 mod body;
 mod echo;

@@ -59,7 +59,7 @@ pub(super) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Passing>, Cut> {
     let (parts, body) = request.into_parts();
-    let FilterHead { headers, upgrade } = match heads::from_request(&parts) {
+    let FilterHead { headers, upgrade } = match heads::from_request(&parts, connection.peer.ip()) {
         Ok(head) => head,
         Err(rejected) => return rejected.response(),
     };

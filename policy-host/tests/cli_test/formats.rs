@@ -87,6 +87,20 @@ fn coverage_names_what_no_case_touched() {
 }
 
 #[test]
+fn of_several_policies_what_no_case_touches_is_counted_unless_asked_for() {
+    let folder = folder("  - {name: a, send: list, expect: {allow: orders.list}}\n");
+    write(folder.path(), "other.yaml", super::POLICY);
+    let cases = std::fs::read_to_string(folder.path().join("cases.yaml")).unwrap();
+    write(folder.path(), "other.cases.yaml", cases.replace("policy: policy.yaml", "policy: other.yaml"));
+    let brief = text(&run(folder.path(), &[]).stdout);
+    let line = |file: &str| format!("no case touches, in {file}: 2 of 3 commands, 1 of 2 grants, ");
+    assert!(["policy.yaml", "other.yaml"].iter().all(|file| brief.contains(&line(file))), "{brief}");
+    assert!(brief.ends_with("\n(--untouched lists them)\n") && !brief.contains("orders.cancel"), "{brief}");
+    let long = text(&run(folder.path(), &["--untouched"]).stdout);
+    assert_eq!(long.matches("  commands  orders.cancel, orders.read\n").count(), 2, "{long}");
+}
+
+#[test]
 fn a_trap_ends_with_its_backtrace() {
     let folder = folder(MIXED);
     let trapper = filters::trapper(folder.path());

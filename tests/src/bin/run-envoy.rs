@@ -8,6 +8,7 @@
 
 use chaperone_tests::{
     access_log::AccessLog,
+    command::policy_host,
     envoy::{Envoy, Setup},
     install, root,
     upstream::Upstream,
@@ -56,10 +57,9 @@ async fn run() {
     let envoy = Envoy::start(setup).await;
     println!("Envoy serves {EXAMPLE} at http://{}, with two workers.", envoy.address());
     println!("Sessions of the next 15 minutes; paste into another terminal:\n\n{}", demo.lines(envoy.address()));
-    let ecds = envoy.dir().join("ecds").join("ecds.yaml");
-    let ecds = ecds.display();
     println!("# then revoke the first one's session while Envoy runs, and send it again");
-    println!("sed 's/s-2041/s-1/' {ecds} > {ecds}.next && mv {ecds}.next {ecds}\n");
+    let (policy_host, ecds) = (policy_host().display(), envoy.ecds_file());
+    println!("{policy_host} revoke --session s-1 --because 'it was a try' {}\n", ecds.display());
     println!("Each request's record follows, as in {}. Ctrl-C ends it all.", envoy.access_log().display());
     let log = AccessLog(envoy.access_log());
     tokio::select! {

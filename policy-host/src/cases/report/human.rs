@@ -2,7 +2,7 @@
 
 use super::{Counts, Report, title};
 use anstyle::{AnsiColor, Style};
-use chaperone_authoring::cases::Mismatch;
+use chaperone_authoring::cases::{Mismatch, Names};
 use std::fmt::{Display, Write as _};
 
 /// Which colours to use.
@@ -33,9 +33,9 @@ fn paint(style: Style, text: impl Display) -> String {
 }
 
 impl Report {
-    /// For people.
+    /// For people. Of several policies, what no case touches of each is a line of numbers, unless the names are wanted.
     #[must_use]
-    pub fn human(&self, palette: Palette) -> String {
+    pub fn human(&self, palette: Palette, names: bool) -> String {
         let mut out = String::new();
         for (plan, cases) in self.cases() {
             let cases: Vec<_> = cases.collect();
@@ -65,8 +65,22 @@ impl Report {
         if self.files.len() > 1 {
             let _ = writeln!(out, "{} files: {}", self.files.len(), summary(self.counts(), palette));
         }
+        let names = names || self.coverage.len() < 2;
+        let mut left_out = false;
         for coverage in &self.coverage {
             let parts = [("commands", &coverage.commands), ("grants", &coverage.grants), ("reasons", &coverage.reasons)];
+            if !names {
+                let count = |(what, names): (&'static str, &Names)| match names.untouched().count() {
+                    0 => None,
+                    number => Some(format!("{number} of {} {what}", names.known.len())),
+                };
+                let counts: Vec<String> = parts.into_iter().filter_map(count).collect();
+                if !counts.is_empty() {
+                    left_out = true;
+                    let _ = writeln!(out, "no case touches, in {}: {}", coverage.policy.display(), counts.join(", "));
+                }
+                continue;
+            }
             let untouched: Vec<_> = parts
                 .iter()
                 .map(|(what, names)| (what, names.untouched().collect::<Vec<_>>().join(", ")))
@@ -78,6 +92,9 @@ impl Report {
             for (what, names) in untouched {
                 let _ = writeln!(out, "  {what:<9} {names}");
             }
+        }
+        if left_out {
+            out.push_str("(--untouched lists them)\n");
         }
         out
     }
