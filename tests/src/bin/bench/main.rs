@@ -27,9 +27,14 @@ use jiff::Timestamp;
 use load::Load;
 use options::Options;
 use proxy::Proxy;
-use report::{Facts, Figures};
+use report::{Facts, Figures, Rounds};
 use rows::{Row, Setup};
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use tokens::Keys;
 use tokio::runtime::Runtime;
 
@@ -48,7 +53,8 @@ const REPORTED: Duration = Duration::from_millis(1500);
 /// One row under measurement.
 struct Bench {
     row: Row,
-    load: Load,
+    /// One for each count of connections.
+    loads: Vec<Load>,
     feed: Feed,
     proxy: usize,
     sent: u64,
@@ -61,10 +67,11 @@ enum Feed {
 }
 
 impl Bench {
-    /// Sends `count` requests; gives what `f` gives, and Envoy's CPU microseconds per request.
+    /// Sends `count` requests by the load at this place; gives what `f` gives, and Envoy's CPU microseconds per request.
     fn measured<T>(
         &mut self,
         proxies: &[Proxy],
+        at: usize,
         count: u32,
         f: impl FnOnce(&mut Load, &mut dyn Iterator<Item = &[u8]>) -> Result<T, String>,
     ) -> Result<(T, f64), String> {
@@ -76,7 +83,7 @@ impl Bench {
         assert_eq!(rendered.len(), count as usize, "enough tokens were minted");
         let proxy = &proxies[self.proxy];
         let before = proxy.cpu();
-        let done = f(&mut self.load, &mut rendered.iter().map(Vec::as_slice));
+        let done = f(&mut self.loads[at], &mut rendered.iter().map(Vec::as_slice));
         std::thread::sleep(AFTERMATH);
         let spent = Duration::from_nanos(proxy.cpu() - before);
         let done = done.map_err(|error| format!("{}: {error}", self.row.name()))?;
@@ -117,7 +124,7 @@ fn run(options: &Options) -> Result<String, String> {
 
     let load_before = machine::load();
     let keys = Keys::generate();
-    let each = cold as usize * (options.rounds + 1) + (RATE * SECONDS) as usize;
+    let each = cold as usize * (options.rounds + 1) * options.connections.len() + (RATE * SECONDS) as usize;
     let warm = keys.mint(Algorithm::Es256, 1).remove(0);
     let mint = |alg: Algorithm| {
         let count = if rows.iter().any(|row| row.fresh() == Some(alg)) { each } else { 0 };
@@ -152,7 +159,11 @@ fn run(options: &Options) -> Result<String, String> {
         };
         benches.push(Bench {
             row,
-            load: Load::open(proxies[proxy].address(), options.connections, row.expected()),
+            loads: options
+                .connections
+                .iter()
+                .map(|connections| Load::open(proxies[proxy].address(), *connections, row.expected()))
+                .collect(),
             feed,
             proxy,
             sent: 0,
@@ -162,7 +173,13 @@ fn run(options: &Options) -> Result<String, String> {
     let count = |row: Row| if row.fresh().is_some() { cold } else { options.requests };
     let mut figures: Vec<Figures> = benches
         .iter()
-        .map(|bench| Figures { row: bench.row, cpu: Vec::new(), times: Vec::new(), paced_cpu: 0.0, touched: None })
+        .map(|bench| Figures {
+            row: bench.row,
+            rounds: options.connections.iter().map(|connections| Rounds::of(*connections)).collect(),
+            times: Vec::new(),
+            paced_cpu: 0.0,
+            touched: None,
+        })
         .collect();
     for round in 0..=options.rounds {
         eprint!("\rbench: {}", if round == 0 { "warming up".to_owned() } else { format!("round {round} of {}", options.rounds) });
@@ -171,9 +188,17 @@ fn run(options: &Options) -> Result<String, String> {
             let at = (step + round) % benches.len();
             let bench = &mut benches[at];
             let requests = count(bench.row);
-            let ((), cpu) = bench.measured(&proxies, requests, |load, requests| load.run(requests))?;
-            if round > 0 {
-                figures[at].cpu.push(cpu);
+            for (place, rounds) in figures[at].rounds.iter_mut().enumerate() {
+                let run = |load: &mut Load, rendered: &mut dyn Iterator<Item = &[u8]>| {
+                    let begun = Instant::now();
+                    load.run(rendered)?;
+                    Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(requests))
+                };
+                let (wall, cpu) = bench.measured(&proxies, place, requests, run)?;
+                if round > 0 {
+                    rounds.cpu.push(cpu);
+                    rounds.wall.push(wall);
+                }
             }
         }
     }
@@ -181,7 +206,7 @@ fn run(options: &Options) -> Result<String, String> {
         eprint!("\rbench: latency of {:<45}", bench.row.name());
         let period = Duration::from_secs(1) / RATE;
         (figures.times, figures.paced_cpu) =
-            bench.measured(&proxies, RATE * SECONDS, |load, requests| load.paced(requests, period))?;
+            bench.measured(&proxies, 0, RATE * SECONDS, |load, requests| load.paced(requests, period))?;
     }
     eprintln!("\rbench: {:<70}", "checking the counters");
     std::thread::sleep(REPORTED);
@@ -199,7 +224,7 @@ fn run(options: &Options) -> Result<String, String> {
     for (bench, figures) in benches.iter_mut().zip(&mut figures) {
         eprint!("\rbench: code of {:<48}", bench.row.name());
         if let Feed::Same(request) = &bench.feed {
-            figures.touched = Some(steps::follow(proxies[bench.proxy].pid(), &mut bench.load, request));
+            figures.touched = Some(steps::follow(proxies[bench.proxy].pid(), &mut bench.loads[0], request));
         }
     }
     eprintln!();
@@ -213,7 +238,7 @@ fn run(options: &Options) -> Result<String, String> {
         rounds: options.rounds,
         requests: options.requests,
         cold_requests: cold,
-        connections: options.connections,
+        connections: options.connections.clone(),
         rate: RATE,
         pinned,
     };

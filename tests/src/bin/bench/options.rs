@@ -9,7 +9,8 @@ pub(crate) const USAGE: &str =
   --rounds N     alternating rounds (40)
   --requests N   requests of a round, a twentieth of it where each token is new (2000)
   --connections N
-                 connections, each with one request at a time (4: Envoy finds several events when it wakes, as under real load)
+                 connections, each with one request at a time; may be given again (4 and 32: Envoy finds several events when it
+                 wakes, as under real load)
   --only NAME    rows whose name contains NAME, and those that they are compared with; may be given again
   --wasm FILE    another build of the filter
   --before FILE  an earlier build of it, in rows of its own: what a change costs, in the same rounds";
@@ -18,7 +19,7 @@ pub(crate) const USAGE: &str =
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) requests: u32,
-    pub(crate) connections: usize,
+    pub(crate) connections: Vec<usize>,
     pub(crate) wasm: Option<PathBuf>,
     pub(crate) before: Option<PathBuf>,
     only: Vec<String>,
@@ -26,7 +27,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { rounds: 40, requests: 2000, connections: 4, wasm: None, before: None, only: Vec::new() };
+        let mut options =
+            Self { rounds: 40, requests: 2000, connections: Vec::new(), wasm: None, before: None, only: Vec::new() };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name}: no such option, or no value"))?;
@@ -36,12 +38,15 @@ impl Options {
                 "--requests" => {
                     options.requests = u32::try_from(number()?).map_err(|_| format!("--requests {value}: too many"))?
                 }
-                "--connections" => options.connections = number()?,
+                "--connections" => options.connections.push(number()?),
                 "--only" => options.only.push(value),
                 "--wasm" => options.wasm = Some(PathBuf::from(value)),
                 "--before" => options.before = Some(PathBuf::from(value)),
                 _ => return Err(format!("{name}: no such option")),
             }
+        }
+        if options.connections.is_empty() {
+            options.connections = vec![4, 32];
         }
         if options.rows().len() < 2 {
             return Err(format!("no such row; there are: {}", Row::ALL.map(Row::name).join("; ")));
