@@ -75,6 +75,11 @@ fn a_good_proof_passes_once_and_is_taken_off() {
     assert_eq!(ask(&policy, &mut worker, NOW, &token, &[]).code(), "binding_mismatch", "the token alone");
     let another = proof(&token, |_, claims| claims["jti"] = json!("p-2"));
     assert_eq!(ask(&policy, &mut worker, NOW, &token, &[&another]).code(), "allowed");
+    assert_eq!(
+        ask(&policy, &mut worker, NOW, &token, &[&another]).code(),
+        "binding_mismatch",
+        "replayed, with a token that is kept"
+    );
     // Another policy, as far as it goes, remembers.
     let next = compile(&with(dpop(), "/session/clock_skew", json!("5m")));
     assert_eq!(ask(&next, &mut worker, NOW, &token, &[&one]).code(), "binding_mismatch");

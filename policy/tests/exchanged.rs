@@ -234,6 +234,33 @@ fn a_client_shows_itself_by_an_assertion() {
     }
 }
 
+/// What a field has may become such a token after its head was let through.
+#[test]
+fn a_head_that_is_known_loses_a_token_that_has_been_had_since() {
+    let of = token(&claims());
+    let environment = [("STS_SECRET", SECRET), ("KEY", "the key of the target")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned()))).into();
+    let mut bench = Bench::within(&policy_with(exchange()), environment);
+    let exchanging = Rc::clone(&bench.policy);
+    let keyed = compile(&with(document(), "/upstream", json!({"credential": {"header": "x-key", "value": "${env:KEY}"}})));
+    let loses = |asked: &Asked| {
+        let Decision::Forward(permit) = &asked.decision else { panic!("{}", asked.code()) };
+        permit.edits().removed().any(|name| name == b"x-note")
+    };
+    let more = [("x-note", "Bearer had")];
+    bench.policy = Rc::clone(&keyed);
+    for _ in 0..4 {
+        assert!(!loses(&bench.ask_with(&of, &more)));
+    }
+    assert!(bench.worker.counts().followed > 0, "its head is known");
+    bench.policy = exchanging;
+    let _waits = bench.ask(&of);
+    let wanted = bench.wanted();
+    bench.answer(&wanted[0], 200, &good("had").to_string()).unwrap();
+    bench.policy = keyed;
+    assert!(loses(&bench.ask_with(&of, &more)));
+}
+
 #[test]
 fn what_comes_is_given_to_all_that_wait_and_to_those_after_them() {
     let mut bench = Bench::new(&policy_with(exchange()));

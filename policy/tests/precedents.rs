@@ -19,7 +19,12 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// The policies that requests are judged by, one after the other.
 fn policies() -> Vec<Rc<Policy>> {
     let credential = json!({"credential": {"header": "x-api-key", "value": "${env:ORDERS_TOKEN}"}, "strip": ["x-internal"]});
-    let given = with(document(), "/upstream", credential);
+    let mut given = with(document(), "/upstream", credential);
+    // A command that has no body, one that has none at one of its paths, and few streams at once.
+    given["commands"]["orders.list"]["http"]["body"] = json!(false);
+    given["commands"]["orders.read"] = json!([{"http": {"methods": ["GET"], "path": "/v1/orders/{id}"}},
+        {"http": {"methods": ["GET"], "path": "/v1/orders/{id}/items", "body": false}}]);
+    given["limits"] = json!({"streams_per_session": 4});
     let grants = json!([
         {"name": "list", "when": {"subject": "agent-*"}, "allow": ["orders.list"], "max_lifetime": "2m"},
         {"name": "read", "when": {"subject": "agent-*"}, "allow": ["orders.read", "orders.list", "orders.cancel", "users.get"]},
@@ -35,8 +40,7 @@ fn policies() -> Vec<Rc<Policy>> {
     revoking["revoked"] = json!([{"session": "s-2", "because": "over"}]);
     let counting = with(document(), "/end_session_when", json!({"denials": {"count": 3, "within": "1m"}}));
     let observing = with(document(), "/mode", json!("observe"));
-    let narrow = with(document(), "/limits", json!({"streams_per_session": 2}));
-    [document(), given, bounded, transfers, revoking, counting, observing, narrow].iter().map(compile).collect()
+    [document(), given, bounded, transfers, revoking, counting, observing].iter().map(compile).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         14 => Just("/v1/orders/7"),
         8 => Just("/v1/orders/8?page=2"),
         1 => Just("/v1/orders/8?connect=v1&encoding=json&message=%7B%7D"),
+        3 => Just("/v1/orders/7/items"),
         1 => Just("/v1/orders/7/cancel"),
         1 => Just("/users.v1.Users/Get"),
         1 => Just("/healthz"),
@@ -105,11 +110,11 @@ fn any_request() -> impl Strategy<Value = Request> {
     let request_id = prop_oneof![6 => Just("0f6fbd5a-1"), 6 => Just("0f6fbd5a-2"), 1 => Just("upstream-secret"), 1 => Just("")];
     let source =
         prop::sample::select(vec!["10.0.0.7:4711", "10.0.0.8:99", "[::1]:8", "@socket", "10.0.0.7:99999", ":1", "1.2.3.4"]);
-    let policy = prop_oneof![30 => Just(1_usize), 3 => 0..8_usize];
+    let policy = prop_oneof![30 => Just(1_usize), 3 => 0..7_usize];
     let after = prop_oneof![24 => Just(0), 4 => 1..20_u64, 1 => 60..200_u64];
-    let back = prop_oneof![12 => Just(0), 1 => 1..100_000_u64];
+    let back = prop_oneof![6 => Just(0), 1 => 1000..60_000_u64];
     (
-        (policy, method, path, prop_oneof![16 => Just(0_usize), 4 => 1..6_usize], prop::bool::weighted(0.1), more),
+        (policy, method, path, prop_oneof![12 => Just(0_usize), 3 => Just(4), 4 => 1..6_usize], prop::bool::weighted(0.15), more),
         (request_id, source, after, back, 0..5_usize, prop::bool::weighted(0.2)),
     )
         .prop_map(|((policy, method, path, session, body, more), (request_id, source, after, back, response, keeps))| {
@@ -142,7 +147,7 @@ fn bearer(session: usize) -> String {
         1 => token(&with_member("sid", json!("s-2"))),
         2 => token(&with_member("exp", json!(NOW + 90))),
         3 => token(&with_member("commands", json!(["orders.list"]))),
-        4 => token(&with_member("nbf", json!(NOW + 30))),
+        4 => token(&with_member("nbf", json!(NOW + 99))),
         // One whose signature does not hold, with the end of one whose does.
         _ => token_of(&json!({"alg": "ES256", "kid": "k1"}), &claims(), "bad-good"),
     }
@@ -260,7 +265,7 @@ impl Side {
 
 #[test]
 fn what_is_known_is_decided_as_if_it_were_not() {
-    let mut runner = TestRunner::new(Config { cases: 600, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 800, failure_persistence: None, ..Config::default() });
     let followed = std::cell::Cell::new(0);
     runner
         .run(&prop::collection::vec(any_request(), 20..80), |requests| {
@@ -276,5 +281,5 @@ fn what_is_known_is_decided_as_if_it_were_not() {
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
-    assert!(followed.get() > 4000, "only {} requests were known", followed.get());
+    assert!(followed.get() > 3000, "only {} requests were known", followed.get());
 }

@@ -160,8 +160,8 @@ impl Exchange {
         // What is had for a token changes by itself.
         let lasting =
             rules.all_credentials.iter().all(|credential| credential.exchange().is_none() && credential.header().is_some());
-        let judged_now = admission.is_by(policy) && Rc::ptr_eq(policy, context.newest) && head.peer.is_none();
-        if !(plain && alone && unread && lasting && judged_now && !rules.state.usage && authenticated.token.may_come_again()) {
+        let judged_now = admission.is_by(policy) && Rc::ptr_eq(policy, context.newest);
+        if !(plain && alone && unread && lasting && judged_now && authenticated.token.may_come_again()) {
             return None;
         }
         let carried = admission.carried();
