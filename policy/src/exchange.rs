@@ -95,7 +95,7 @@ enum Stage {
     Held(Box<Held>),
     Judged(Box<Judged>),
     /// Let through because the very same was.
-    Followed(Followed),
+    Followed(Box<Followed>),
 }
 
 /// What is kept of a request that waits.

@@ -213,7 +213,7 @@ impl Side {
         let mut seen = Vec::new();
         // First what is open, as the tick does.
         for exchange in &mut self.open {
-            let cut = exchange.recheck(&mut self.worker, &context, now % 2 == 0);
+            let cut = exchange.recheck(&mut self.worker, &context, now.is_multiple_of(2));
             seen.push(json!(cut.map(|reason| reason.code())));
             seen.push(json!(exchange.answer_of_cut(&newest).map(|denial| denial.response().body.clone())));
         }

@@ -86,7 +86,7 @@ impl Exchange {
         let is_credential = |value: &[u8]| rules.all_credentials.iter().any(|credential| credential.is(value, environment));
         let known = worker.precedents.find(policy, rules, worker.sources.epoch(), head, &is_credential)?;
         let decided = Rc::clone(&known.precedent.decided).downcast::<Decided>().ok()?;
-        if !known.same_path && !(leads_there(rules, &decided, &known) && !head.body) {
+        if !known.same_path && (head.body || !leads_there(rules, &decided, &known)) {
             return None;
         }
         let Known { precedent, path, .. } = known;
@@ -116,7 +116,7 @@ impl Exchange {
         let facts = RequestFacts::of_parts(&decided.method, path, head.source_address, context.now);
         let permit = Permit { edits, body: None, observed: None, lent: Some(Rc::clone(&decided)) };
         let transfer = decided.transfer;
-        self.stage = Stage::Followed(Followed { precedent, decided, stamp, facts, transfer, seat });
+        self.stage = Stage::Followed(Box::new(Followed { precedent, decided, stamp, facts, transfer, seat }));
         Some(Decision::Forward(permit))
     }
 
@@ -194,7 +194,7 @@ impl Exchange {
     pub(super) fn follows_on(&self, worker: &mut Worker, context: &Context<'_>) -> bool {
         let Stage::Followed(followed) = &self.stage else { return false };
         worker.told.freshen(worker.latest());
-        let Followed { precedent, .. } = followed;
+        let precedent = &followed.precedent;
         precedent.is_under(context.newest, worker.sources.epoch())
             && still_says(precedent, worker)
             && context
@@ -224,7 +224,8 @@ impl Exchange {
     /// What is not usual is looked at in full: as if it had been judged so.
     pub(super) fn unfollow(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Begun(Rc::new(Policy::deny_all()))) {
-            Stage::Followed(Followed { precedent, decided, stamp, facts, transfer, seat }) => {
+            Stage::Followed(followed) => {
+                let Followed { precedent, decided, stamp, facts, transfer, seat } = *followed;
                 let authenticated = precedent.authenticated.clone();
                 let session = Some(Rc::clone(&authenticated.session));
                 let commands = Commands::of_head(decided.named.command.clone());
