@@ -152,8 +152,8 @@ impl Worker {
     }
 
     pub(crate) fn note_live(&mut self, session: &Session, ends: u64, now: Timestamp) {
-        let tally = Rc::clone(self.tally(session));
-        self.live.note(session, &tally, ends, now.seconds());
+        let tally = self.tally(session);
+        self.live.note(session, tally, ends, now.seconds());
     }
 
     /// Returns counts since the VM began, and what is held now; for metrics.
