@@ -15,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::sleep;
 
-/// More connections than it takes to meet both workers.
-const SEVERAL: usize = 12;
+/// So many connections are asked on, and more, up to [`MANY`], until both workers were met: the kernel chooses.
+const SEVERAL: usize = 6;
+const MANY: usize = 100;
 
 struct Bench {
     scenario: Scenario,
@@ -42,12 +43,15 @@ impl Bench {
 
     async fn both_say(&self, reason: &str, token: &str) {
         let mut workers = BTreeSet::new();
-        for _ in 0..SEVERAL {
+        for number in 0..MANY {
+            if number >= SEVERAL && workers.len() == 2 {
+                return;
+            }
             let (said, worker) = self.ask("GET", token).await;
             assert_eq!(said, reason);
             workers.insert(worker);
         }
-        assert_eq!(workers.len(), 2, "both workers were asked");
+        panic!("none of {MANY} connections reached the other worker");
     }
 }
 

@@ -17,8 +17,9 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// More connections than it takes to meet both workers.
-const SEVERAL: usize = 12;
+/// So many connections are asked on, and more, up to [`MANY`], until both workers were met: the kernel chooses.
+const SEVERAL: usize = 6;
+const MANY: usize = 100;
 
 struct Bench {
     scenario: Scenario,
@@ -49,12 +50,15 @@ impl Bench {
     /// On new connections until both workers have said the same.
     async fn both_say(&self, reason: &str, token: &str) {
         let mut workers = BTreeSet::new();
-        for _ in 0..SEVERAL {
+        for number in 0..MANY {
+            if number >= SEVERAL && workers.len() == 2 {
+                return;
+            }
             let (said, record) = self.ask("GET", token).await;
             assert_eq!(said, reason, "{record:#}");
             workers.insert(record["unmapped"]["worker"].to_string());
         }
-        assert_eq!(workers.len(), 2, "both workers were asked");
+        panic!("none of {MANY} connections reached the other worker");
     }
 
     async fn open(&self, token: &str) -> Feed {

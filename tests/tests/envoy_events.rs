@@ -146,10 +146,13 @@ fn feed(token: &str) -> Call {
     Call::get("/v1/feed").host("orders.example").bearer(token)
 }
 
+/// So many that the kernel gives both workers some.
+const STREAMS: usize = 16;
+
 /// Streams of one session on both workers.
 async fn on_both_workers(mesh: &Mesh, token: &str, protocol: Protocol) -> Vec<Open> {
     let mut open = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..STREAMS {
         open.push(Open::start(mesh, &feed(token), protocol).await);
     }
     open
@@ -178,7 +181,7 @@ async fn idle_streams_of_both_workers_end_before_the_event_is_acknowledged() {
         let (first, last) = (*cuts.iter().min().unwrap(), *cuts.iter().max().unwrap());
         assert!(last < acknowledged, "acknowledged before the last was cut");
         figures.entry("first stream, HTTP/2").or_default().push(first - handed_out);
-        figures.entry("last of 8 streams, HTTP/2").or_default().push(last - handed_out);
+        figures.entry("last of 16 streams, HTTP/2").or_default().push(last - handed_out);
         figures.entry("a stream of HTTP/1.1").or_default().push(late.await.unwrap() - handed_out);
         figures.entry("acknowledged").or_default().push(acknowledged - handed_out);
         assert_eq!(status(&mesh, &token).await, 401);

@@ -60,7 +60,7 @@ async fn idle_streams_are_cut_on_both_workers_within_a_second_and_no_others_agai
     let mesh = mesh("streams", &scenario).await;
     let mut others = Open::several(&mesh, &feed(&scenario, "s-2"), 12).await;
     for generation in [2, 4] {
-        let mut ended = Open::several(&mesh, &feed(&scenario, "s-1"), 12).await;
+        let mut ended = Open::several(&mesh, &feed(&scenario, "s-1"), 20).await;
         assert!(ended[0].is_silent().await);
         let renamed = Instant::now();
         mesh.envoy.write_ecds(&scenario.revoking(generation, &json!([{"session": "s-1", "because": "INC-42"}])));
@@ -85,7 +85,7 @@ async fn idle_streams_are_cut_on_both_workers_within_a_second_and_no_others_agai
     assert_eq!(mesh.envoy.traps(), 0);
     // Metrics follow within a tick or two.
     sleep(Duration::from_millis(600)).await;
-    assert_eq!(mesh.envoy.stat("wasmcustom.chaperone.streams.cut").await, 24);
+    assert_eq!(mesh.envoy.stat("wasmcustom.chaperone.streams.cut").await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,7 @@ async fn an_upgrade_a_rotated_environment_and_a_renamed_plugin_cut_what_the_newe
     let mut neighbours = Vec::new();
     for (change, wasm, settings) in changes {
         let session = format!("s-{generation}");
-        let mut ended = Open::several(&mesh, &feed(&scenario, &session), 12).await;
+        let mut ended = Open::several(&mesh, &feed(&scenario, &session), 20).await;
         neighbours.extend(Open::several(&mesh, &feed(&scenario, "neighbour"), 4).await);
         generation += 1;
         let next = policy(&scenario, generation, &json!([{"session": session, "because": change}]));
@@ -138,7 +138,7 @@ async fn where_no_way_is_left_the_streams_of_the_old_vm_end_within_the_bound_and
         ("a plugin name first, and the vm_id then", "orders", &vm_id("vm_id: fourth")),
     ];
     for (generation, (change, name, settings)) in (2..).zip(steps) {
-        let mut old = Open::several(&mesh, &feed(&scenario, "s-1"), 8).await;
+        let mut old = Open::several(&mesh, &feed(&scenario, "s-1"), 16).await;
         sleep(SETTLED).await;
         let mut next = policy(&scenario, 10 * generation, &json!([{"session": "s-2"}]));
         if generation == 5 {
