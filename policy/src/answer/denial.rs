@@ -13,7 +13,6 @@ use crate::decide::calls::Calls;
 use crate::decide::check::Findings;
 use crate::http::credentials::Scheme;
 use crate::http::rpc::Rpc;
-use crate::primitives::digest::TextSha256;
 use crate::primitives::json::Line;
 use crate::primitives::limits;
 use crate::primitives::reason::{Challenge, Reason};
@@ -26,8 +25,6 @@ use crate::token::keys::Algorithm;
 pub struct Denial {
     reason: Reason,
     response: Response,
-    /// The body is problem details, with this audit id.
-    problem: Option<Box<str>>,
 }
 
 /// The answer to a denied request.
@@ -47,9 +44,27 @@ pub struct Response {
 
 impl Denial {
     pub(crate) fn new(reason: Reason, rules: Option<&Rules>, prefix: &str, audit_id: &str, spoken: Option<Rpc>) -> Self {
-        let mut headers =
-            vec![(format!("{prefix}audit-id"), audit_id.to_owned()), ("cache-control".to_owned(), "no-store".to_owned())];
-        if let Some(challenge) = challenge(reason, rules) {
+        Self::naming(None, reason, rules, prefix, audit_id, spoken)
+    }
+
+    /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
+    /// scope (RFC 6750 §3), in the body as RFC 9396 details, there with the arguments that it was denied for.
+    pub(crate) fn naming(
+        missing: Option<&Asked>,
+        reason: Reason,
+        rules: Option<&Rules>,
+        prefix: &str,
+        audit_id: &str,
+        spoken: Option<Rpc>,
+    ) -> Self {
+        let missing = missing.filter(|_| matches!(reason, Reason::CommandNotInToken | Reason::CommandNotGranted));
+        let mut headers = Vec::with_capacity(6);
+        headers.push(([prefix, "audit-id"].concat(), audit_id.to_owned()));
+        headers.push(("cache-control".to_owned(), "no-store".to_owned()));
+        if let Some(mut challenge) = challenge(reason, rules) {
+            if let Some(Asked { command, .. }) = missing {
+                [", scope=\"", command, "\""].iter().for_each(|part| challenge.push_str(part));
+            }
             headers.push(("www-authenticate".to_owned(), challenge));
         }
         if reason == Reason::Overloaded {
@@ -57,26 +72,12 @@ impl Denial {
         }
         let Told { status, grpc_status, kind, body } = match spoken {
             Some(rpc) => Told::to(rpc, reason),
-            None => Told::problem(reason, audit_id),
+            None => Told::problem(reason, audit_id, missing),
         };
         headers.extend(kind.map(|kind| ("content-type".to_owned(), kind.to_owned())));
-        let details = format!("chaperone{{{}}}", reason.code());
+        let details = ["chaperone{", reason.code(), "}"].concat();
         let response = Response { status, grpc_status, details, headers, body };
-        Self { reason, response, problem: spoken.is_none().then(|| audit_id.into()) }
-    }
-
-    /// Names the command that was denied to an established session, so that a broker can be asked for it: in the challenge as a
-    /// scope (RFC 6750 §3), in the body as RFC 9396 details, there with the arguments that it was denied for.
-    pub(crate) fn naming(mut self, missing: Option<&Asked>) -> Self {
-        let asked = missing.filter(|_| matches!(self.reason, Reason::CommandNotInToken | Reason::CommandNotGranted));
-        let Some(Asked { command, arguments }) = asked else { return self };
-        if let Some((_, challenge)) = self.response.headers.iter_mut().find(|(name, _)| name == "www-authenticate") {
-            challenge.push_str(&format!(", scope=\"{command}\""));
-        }
-        if let Some(audit_id) = &self.problem {
-            self.response.body = problem(self.reason, audit_id, Some((command, arguments.as_ref())));
-        }
-        self
+        Self { reason, response }
     }
 
     /// Tells the callers of an endpoint in the protocol that they speak: as an error of JSON-RPC, with the id of the request that
@@ -173,8 +174,8 @@ struct Told {
 
 impl Told {
     /// RFC 9457.
-    fn problem(reason: Reason, audit_id: &str) -> Self {
-        let body = problem(reason, audit_id, None);
+    fn problem(reason: Reason, audit_id: &str, missing: Option<&Asked>) -> Self {
+        let body = problem(reason, audit_id, missing);
         Self { status: reason.status(), grpc_status: None, kind: Some("application/problem+json"), body }
     }
 
@@ -205,10 +206,10 @@ impl Told {
 }
 
 /// Problem details (RFC 9457); `missing`: a command and the digest of its arguments, to be asked for.
-fn problem(reason: Reason, audit_id: &str, missing: Option<(&str, Option<&TextSha256>)>) -> Vec<u8> {
+fn problem(reason: Reason, audit_id: &str, missing: Option<&Asked>) -> Vec<u8> {
     let mut line = Line(String::with_capacity(384));
     line.member(r#"{"audit_id":"#, audit_id);
-    if let Some((command, arguments)) = missing {
+    if let Some(Asked { command, arguments }) = missing {
         line.member(r#","authorization_details":[{"actions":["#, command);
         line.raw("]");
         if let Some(arguments) = arguments {
@@ -266,20 +267,26 @@ fn challenge(reason: Reason, rules: Option<&Rules>) -> Option<String> {
     let proofs = rules.session.bind.wants_proofs();
     let scheme = rules.tokens.sources.iter().find_map(|source| source.scheme).unwrap_or(Scheme::Bearer);
     let scheme = if proofs { Scheme::DPoP } else { scheme }.name();
-    let mut parameters = match reason.challenge() {
-        Challenge::None => return None,
-        Challenge::Bare => Vec::new(),
-        Challenge::Error(code) => vec![format!("error=\"{code}\""), format!("error_description=\"{}\"", reason.client_title())],
+    let mut challenge = String::with_capacity(160);
+    challenge.push_str(scheme);
+    let mut parameter = |name: &str, value: &str| {
+        let between = if challenge.len() == scheme.len() { " " } else { ", " };
+        [between, name, "=\"", value, "\""].iter().for_each(|part| challenge.push_str(part));
     };
+    match reason.challenge() {
+        Challenge::None => return None,
+        Challenge::Bare => {}
+        Challenge::Error(code) => {
+            parameter("error", code);
+            parameter("error_description", reason.client_title());
+        }
+    }
     if proofs {
         // RFC 9449 §7.1.
-        parameters.push(format!("algs=\"{}\"", Algorithm::ALL.map(Algorithm::name).join(" ")));
+        parameter("algs", &Algorithm::ALL.map(Algorithm::name).join(" "));
     }
     if let Some(url) = &rules.tokens.resource_metadata {
-        parameters.push(format!("resource_metadata=\"{url}\""));
+        parameter("resource_metadata", url);
     }
-    if parameters.is_empty() {
-        return Some(scheme.to_owned());
-    }
-    Some(format!("{scheme} {}", parameters.join(", ")))
+    Some(challenge)
 }

@@ -216,9 +216,9 @@ impl Exchange {
                 // What an endpoint has read is answered in its own protocol, whatever else the head says.
                 let is_read = findings.calls.is_some() || findings.faulty.is_some();
                 let spoken = Rpc::spoken(headers).filter(|_| !is_read);
-                let denial = Denial::new(reason, rules, self.strip.prefix(), audit_id, spoken).retry_after(retry_after);
                 let missing = missing(reason, &mut findings, named.command.clone());
-                Decision::Refuse(denial.naming(missing.as_ref()).told_in_json_rpc(&findings))
+                let denial = Denial::naming(missing.as_ref(), reason, rules, self.strip.prefix(), audit_id, spoken);
+                Decision::Refuse(denial.retry_after(retry_after).told_in_json_rpc(&findings))
             }
             Outcome::Allowed | Outcome::Observed(_) => {
                 let observed = outcome.reason();

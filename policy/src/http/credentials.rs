@@ -70,7 +70,9 @@ fn credentials(value: &[u8], scheme: Scheme) -> Result<Option<&[u8]>, Reason> {
 
 /// Does the scheme begin the field, or anything in it that follows a comma?
 pub(crate) fn names_scheme(value: &[u8], scheme: Scheme) -> bool {
-    value.split(|byte| *byte == b',').any(|part| after_scheme(part.trim_ascii(), scheme.name()).is_some())
+    let begins = |part: &[u8]| after_scheme(part.trim_ascii(), scheme.name()).is_some();
+    // Nearly always there is no comma, which is found out at once; splitting asks of each byte whether it is one.
+    begins(value) || (value.contains(&b',') && value.split(|byte| *byte == b',').any(begins))
 }
 
 /// What may be white space to somebody: no byte of a token is.

@@ -12,6 +12,35 @@ pub(crate) fn hex(digit: u8) -> Option<u8> {
     }
 }
 
+/// Is all of it visible ASCII, a space included where `blank`, and none of it one of two bytes? Eight bytes at a time: each record and
+/// each audit header asks it of all that it shows.
+pub(crate) fn is_visible_but(text: &[u8], blank: bool, but: [u8; 2]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const TOP: u64 = EACH << 7;
+    let lowest = if blank { 0x20 } else { 0x21 };
+    // The top bit of a byte, and perhaps of bytes above it, is set where the byte is below `least` (S. E. Anderson, Bit Twiddling
+    // Hacks, "Determine if a word has a byte less than n"): whether there is one at all is exact.
+    let has_below = |word: u64, least: u64| word.wrapping_sub(EACH * least) & !word & TOP != 0;
+    let is_good = |chunk: [u8; 8]| {
+        let word = u64::from_ne_bytes(chunk);
+        let is_in = |byte: u8| has_below(word ^ (EACH * u64::from(byte)), 1);
+        word & TOP == 0 && !has_below(word, lowest) && !is_in(0x7f) && !is_in(but[0]) && !is_in(but[1])
+    };
+    let (chunks, rest) = text.as_chunks::<8>();
+    let is_one_good = |byte: &u8| u64::from(*byte) >= lowest && *byte < 0x7f && !but.contains(byte);
+    chunks.iter().all(|chunk| is_good(*chunk)) && rest.iter().all(is_one_good)
+}
+
+/// Eight bytes at a time: what the wasm target has for comparing goes byte by byte.
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let ((ones, one), (others, other)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    ones.iter().zip(others).all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
+        && one.iter().zip(other).all(|(one, other)| one == other)
+}
+
 /// `%XX` with upper-case digits (RFC 3986 §6.2.2.1).
 pub(crate) fn upper_escape(byte: u8) -> [u8; 3] {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
@@ -20,7 +49,7 @@ pub(crate) fn upper_escape(byte: u8) -> [u8; 3] {
 
 /// Appends a value for an audit header: visible ASCII; everything else, `%` and `,` percent-encoded; cut at a whole character.
 pub(crate) fn push_audit_value(value: &mut Vec<u8>, text: &str) {
-    if text.len() <= limits::AUDIT_VALUE_BYTES && text.bytes().all(|byte| is_plain(char::from(byte))) {
+    if text.len() <= limits::AUDIT_VALUE_BYTES && is_visible_but(text.as_bytes(), false, [b'%', b',']) {
         value.extend_from_slice(text.as_bytes());
         return;
     }
@@ -39,6 +68,9 @@ pub(crate) fn push_audit_value(value: &mut Vec<u8>, text: &str) {
 
 /// Would an audit header show the text whole?
 pub(crate) fn fits_audit_value(text: &str) -> bool {
+    if is_visible_but(text.as_bytes(), false, [b'%', b',']) {
+        return text.len() <= limits::AUDIT_VALUE_BYTES;
+    }
     audit_length(text) <= limits::AUDIT_VALUE_BYTES
 }
 
@@ -59,7 +91,7 @@ fn is_plain(character: char) -> bool {
 pub(crate) fn push_visible(text: &mut String, bytes: &[u8]) {
     // As nearly all of it is.
     if bytes.len() <= limits::RECORD_PATH_BYTES
-        && bytes.iter().all(|byte| (0x21..=0x7e).contains(byte))
+        && is_visible_but(bytes, false, [0x7f; 2])
         && let Ok(whole) = std::str::from_utf8(bytes)
     {
         text.push_str(whole);
@@ -82,6 +114,40 @@ pub(crate) fn push_visible(text: &mut String, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_asked_about_eight_bytes_at_a_time_as_byte_by_byte() {
+        let one = |byte: u8, blank: bool, but: [u8; 2]| {
+            ((if blank { 0x20 } else { 0x21 })..0x7f).contains(&byte) && !but.contains(&byte)
+        };
+        for (blank, but) in [(false, *b"%,"), (true, *b"\"\\"), (false, [0x7f; 2])] {
+            assert!(is_visible_but(b"", blank, but));
+            for byte in 0..=u8::MAX {
+                // Each byte at each place of a chunk and after one, beside the lowest and the highest that are good.
+                for (beside, length) in [(b'!', 8), (b'~', 8), (b'a', 21)] {
+                    for place in 0..length {
+                        let mut text = vec![beside; length];
+                        text[place] = byte;
+                        assert_eq!(is_visible_but(&text, blank, but), one(byte, blank, but), "{byte} at {place}, {blank}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_is_the_same_to_the_last_byte() {
+        for length in 0..40 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(same(&text, &text.clone()));
+            assert!(!same(&text, &text.iter().copied().chain([0]).collect::<Vec<_>>()));
+            for place in 0..text.len() {
+                let mut other = text.clone();
+                other[place] ^= 0x80;
+                assert!(!same(&text, &other), "{place} of {length}");
+            }
+        }
+    }
 
     #[test]
     fn audit_values_are_visible_ascii_and_bounded() {

@@ -14,6 +14,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
+use crate::primitives::ascii::is_visible_but;
+
 pub(crate) use self::body::{BodyFault, parse_body};
 pub(crate) use self::canonical::canonical;
 
@@ -180,7 +182,7 @@ pub(crate) fn fold(text: &str) -> String {
 /// Appends a string. Nearly always it is the text itself: a document of 100,000 revocations has half a million of them, and a
 /// record two dozen.
 pub(crate) fn push_string(text: &str, out: &mut String) {
-    if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\') {
+    if is_visible_but(text.as_bytes(), true, [b'"', b'\\']) {
         out.push('"');
         out.push_str(text);
         out.push('"');

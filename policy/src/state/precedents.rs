@@ -8,6 +8,7 @@ use std::any::Any;
 use std::rc::{Rc, Weak};
 
 use crate::http::head::{Head, Headers};
+use crate::primitives::ascii::same;
 use crate::primitives::limits;
 use crate::rules::policy::{Policy, Rules};
 use crate::state::session::Authenticated;
@@ -135,16 +136,6 @@ impl Precedent {
         }
         path
     }
-}
-
-/// Eight bytes at a time: comparing is most of what is done here, and what the target has for it goes byte by byte.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let ((ones, one), (others, other)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    ones.iter().zip(others).all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
-        && one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// The precedents of one worker, by the end of the token: of tokens whose signatures hold nobody can choose that.

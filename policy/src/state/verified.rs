@@ -6,13 +6,12 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::rc::{Rc, Weak};
 
 use serde_json::{Map, Value};
 
+use crate::primitives::ascii::same;
 use crate::primitives::digest::hash;
 use crate::primitives::limits;
 use crate::primitives::time::Timestamp;
@@ -119,7 +118,8 @@ impl Verified {
 /// Tokens by their whole text: no digest of it could be made to collide.
 #[derive(Default)]
 pub(crate) struct VerifiedTokens {
-    by_text: HashMap<Rc<[u8]>, Kept, HashTheTail>,
+    /// Where among the places the token is that ends so.
+    by_tail: HashMap<Tail, usize>,
     /// All of them in the order of the hand; an empty place is also in `free`.
     places: Vec<Option<Slot>>,
     free: Vec<usize>,
@@ -129,34 +129,31 @@ pub(crate) struct VerifiedTokens {
     pub(crate) misses: u64,
 }
 
-struct Kept {
-    verified: Rc<Verified>,
-    place: usize,
-}
-
 struct Slot {
-    text: Rc<[u8]>,
+    text: Box<[u8]>,
     verified: Rc<Verified>,
     session: Rc<Tally>,
 }
 
 impl VerifiedTokens {
     pub(crate) fn get(&self, token: &[u8]) -> Option<Rc<Verified>> {
-        let kept = self.by_text.get(token)?;
-        kept.verified.used.set(true);
-        Some(Rc::clone(&kept.verified))
+        let place = *self.by_tail.get(tail(token)?)?;
+        let slot = self.places.get(place)?.as_ref().filter(|slot| same(&slot.text, token))?;
+        slot.verified.used.set(true);
+        Some(Rc::clone(&slot.verified))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_text.len()
+        self.by_tail.len()
     }
 
     /// Keeps a token, which may push out others: an older one of its session where that has its share, and those that nobody
     /// has used for a round of the hand.
     pub(crate) fn keep(&mut self, token: &[u8], verified: Rc<Verified>, session: &Rc<Tally>, now: Timestamp) {
+        let Some(tail) = tail(token) else { return };
         // The same text under another key: the older one is of no use any more.
-        if let Some(place) = self.by_text.get(token).map(|kept| kept.place) {
-            self.let_go(place);
+        if let Some(place) = self.by_tail.get(tail) {
+            self.let_go(*place);
         }
         let oldest = |session: &Tally| {
             let kept = session.kept.borrow();
@@ -175,18 +172,17 @@ impl VerifiedTokens {
             self.places.len() - 1
         });
         let Some(empty) = self.places.get_mut(place) else { return };
-        let text: Rc<[u8]> = token.into();
         verified.kept.set(true);
-        *empty = Some(Slot { text: Rc::clone(&text), verified: Rc::clone(&verified), session: Rc::clone(session) });
-        self.bytes += text.len();
+        *empty = Some(Slot { text: token.into(), verified, session: Rc::clone(session) });
+        self.bytes += token.len();
         session.kept.borrow_mut().push_back(place);
-        self.by_text.insert(text, Kept { verified, place });
+        self.by_tail.insert(*tail, place);
     }
 
     /// Moves the hand on (second chance, or clock: F. J. Corbató, 1968): what was used since it last came by stays for
     /// another round, anything else goes. False when there is nothing left.
     fn turn(&mut self, now: Timestamp) -> bool {
-        if self.by_text.is_empty() {
+        if self.by_tail.is_empty() {
             return false;
         }
         let place = self.hand;
@@ -208,38 +204,23 @@ impl VerifiedTokens {
         verified.kept.set(false);
         self.free.push(place);
         self.bytes -= text.len();
-        self.by_text.remove(&text);
+        if let Some(tail) = tail(&text) {
+            self.by_tail.remove(tail);
+        }
         session.kept.borrow_mut().retain(|kept| *kept != place);
     }
 
     fn has_room(&self, size: usize) -> bool {
-        self.by_text.len() < limits::VERIFIED_TOKENS && self.bytes + size <= limits::VERIFIED_TOKEN_BYTES
+        self.by_tail.len() < limits::VERIFIED_TOKENS && self.bytes + size <= limits::VERIFIED_TOKEN_BYTES
     }
 }
 
-/// Hashes the last 32 bytes of a text with the standard library's keyed hash: a token ends with its signature, and of the tokens
-/// that are kept, whose signatures hold, no caller can make two end alike. All of it is compared all the same.
-#[derive(Default)]
-pub(crate) struct HashTheTail(RandomState);
+/// The end of a token's text, by which it is found. A token ends with its signature, and of the tokens that are kept, whose
+/// signatures hold, no caller can make two end alike. All of it is compared all the same. `None` for what has no room for one.
+type Tail = [u8; 16];
 
-pub(crate) struct TailHasher(DefaultHasher);
-
-impl BuildHasher for HashTheTail {
-    type Hasher = TailHasher;
-
-    fn build_hasher(&self) -> TailHasher {
-        TailHasher(self.0.build_hasher())
-    }
-}
-
-impl Hasher for TailHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes.last_chunk::<32>().map_or(bytes, <[u8; 32]>::as_slice));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
+fn tail(text: &[u8]) -> Option<&Tail> {
+    text.last_chunk()
 }
 
 #[cfg(test)]
@@ -289,11 +270,12 @@ mod tests {
     fn a_session_keeps_its_newest_few_and_pushes_out_nobody_else() {
         let mut bench = Bench::new();
         let (one, other) = (Rc::new(Tally::default()), Rc::new(Tally::default()));
-        bench.keep(b"other", &other, NOW + 1);
+        let neighbour = b"a token of another session";
+        bench.keep(neighbour, &other, NOW + 1);
         for number in 0..4300 {
             bench.keep(&text(number), &one, NOW + 600);
         }
-        assert!(bench.has(b"other"));
+        assert!(bench.has(neighbour));
         assert_eq!(bench.tokens.len(), 1 + limits::TOKENS_OF_A_SESSION);
         let newest = 4300 - limits::TOKENS_OF_A_SESSION;
         assert!(!bench.has(&text(newest - 1)) && (newest..4300).all(|number| bench.has(&text(number))));
@@ -324,11 +306,24 @@ mod tests {
     #[test]
     fn long_tokens_are_bounded_by_their_bytes() {
         let mut bench = Bench::new();
-        let long = |number: usize| [text(number), vec![b'x'; limits::TOKEN_BYTES - 64]].concat();
+        let long = |number: usize| [vec![b'x'; limits::TOKEN_BYTES - 64], text(number)].concat();
         for number in 0..2000 {
             bench.keep(&long(number), &Rc::new(Tally::default()), NOW + 600);
         }
         assert_eq!(bench.tokens.len(), limits::VERIFIED_TOKEN_BYTES / limits::TOKEN_BYTES);
         assert!(bench.has(&long(1999)));
+    }
+
+    #[test]
+    fn a_token_is_known_by_all_of_its_text() {
+        let mut bench = Bench::new();
+        let session = Rc::new(Tally::default());
+        let (one, other) = (b"one token, with an end that is alike", b"two tokens with an end that is alike");
+        bench.keep(one, &session, NOW + 600);
+        assert!(bench.has(one) && !bench.has(other) && !bench.has(&one[1..]) && !bench.has(b"alike"));
+        bench.keep(other, &session, NOW + 600);
+        assert!(bench.has(other) && !bench.has(one), "one of two that end alike is kept");
+        bench.keep(b"too short", &session, NOW + 600);
+        assert_eq!(bench.tokens.len(), 1);
     }
 }

@@ -35,8 +35,8 @@ pub struct Worker {
     /// Makes audit ids and the places of sessions unguessable; never shown.
     seed: [u8; 32],
     sequence: u64,
-    /// The second audit id of the last digest.
-    spare: Option<AuditId>,
+    /// Audit ids that have been made and not given yet.
+    spare: Vec<AuditId>,
     latest: Timestamp,
     environment: BTreeMap<String, Secret>,
     pub(crate) tokens: VerifiedTokens,
@@ -63,7 +63,7 @@ impl Worker {
             identity: Rc::new(Identity { worker: AuditId::of(&id), proxy: None }),
             seed,
             sequence: 0,
-            spare: None,
+            spare: Vec::new(),
             latest: Timestamp::default(),
             environment,
             tokens: VerifiedTokens::default(),
@@ -136,14 +136,22 @@ impl Worker {
     pub(crate) fn next_stamp(&mut self) -> Stamp {
         let sequence = self.sequence;
         self.sequence += 1;
-        let audit_id = self.spare.take().unwrap_or_else(|| {
-            // One digest has room for two ids, and hashing is among the dearest things that a request costs here.
-            let digest = Sha256::new().chain_update(self.seed).chain_update(sequence.to_be_bytes()).finalize();
-            let (first, second) = digest.as_slice().split_at(16);
-            self.spare = Some(AuditId::of(second));
-            AuditId::of(first)
-        });
+        if self.spare.is_empty() {
+            self.make_audit_ids();
+        }
+        let audit_id = self.spare.pop().unwrap_or_default();
         Stamp { identity: Rc::clone(&self.identity), sequence, audit_id }
+    }
+
+    /// Makes many at once: the code of the hash is a sixth of what a request touches here, and each digest has room for two.
+    #[cold]
+    fn make_audit_ids(&mut self) {
+        const DIGESTS: u64 = 16;
+        for number in self.sequence..self.sequence + DIGESTS {
+            let digest = Sha256::new().chain_update(self.seed).chain_update(number.to_be_bytes()).finalize();
+            let (first, second) = digest.as_slice().split_at(16);
+            self.spare.extend([AuditId::of(first), AuditId::of(second)]);
+        }
     }
 
     /// What this worker counts of a session.
@@ -297,7 +305,7 @@ pub(crate) struct Stamp {
 }
 
 /// 128 bits as 32 hex digits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AuditId([u8; 32]);
 
 impl AuditId {

@@ -1,9 +1,11 @@
 //! A session token's outer form: a JWS in compact serialisation (RFC 7515 §7.1), taken apart strictly.
 
 use std::fmt;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memchr_iter;
 use serde_json::{Map, Value};
 
 use crate::primitives::json;
@@ -73,12 +75,11 @@ impl<'t> Jws<'t> {
         if token.len() > most {
             return Err(Malformed::TooLong(token.len(), most));
         }
-        let mut parts = token.split(|byte| *byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Malformed::Parts);
-        };
-        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Malformed::Parts)?;
+        let mut dots = memchr_iter(b'.', token);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else { return Err(Malformed::Parts) };
+        let part = |range: Range<usize>| token.get(range).ok_or(Malformed::Parts);
+        let (header, payload, signature) = (part(0..first)?, part(first + 1..second)?, part(second + 1..token.len())?);
+        let signed = part(0..second)?;
         let object = |part: &[u8], name: &'static str| {
             json::parse_object(&decode(part, name)?, limits::TOKEN_JSON_DEPTH).ok_or(Malformed::Json(name))
         };
