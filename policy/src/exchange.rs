@@ -94,7 +94,7 @@ enum Stage {
     Begun(Rc<Policy>),
     Held(Box<Held>),
     Judged(Box<Judged>),
-    /// Let through because the very same was.
+    /// Decided as the very same was.
     Followed(Box<Followed>),
 }
 
@@ -324,7 +324,8 @@ impl Exchange {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match &self.stage {
-            Stage::Begun(_) | Stage::Held(_) | Stage::Followed(_) => None,
+            Stage::Begun(_) | Stage::Held(_) => None,
+            Stage::Followed(followed) => followed.reason(),
             Stage::Judged(judged) => judged.outcome.reason(),
         }
     }

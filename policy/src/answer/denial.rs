@@ -1,6 +1,11 @@
 //! What a denied client is told: RFC 6750 challenges, and in the form that it speaks RFC 9457 problem details, a gRPC status, or an
 //! error of Connect.
 
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -25,10 +30,50 @@ use crate::token::keys::Algorithm;
 pub struct Denial {
     reason: Reason,
     response: Response,
+    /// Where its answer goes back to, to be given again.
+    lent: Option<Rc<Template>>,
+}
+
+impl Drop for Denial {
+    fn drop(&mut self) {
+        if let Some(template) = self.lent.take() {
+            template.response.set(Some(std::mem::take(&mut self.response)));
+        }
+    }
+}
+
+/// The answer to the very same request, but for its audit id.
+pub(crate) struct Template {
+    pub(crate) reason: Reason,
+    /// Away while a denial has it.
+    response: Cell<Option<Response>>,
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    /// The denial, with the audit id of the one before; `None` while another one has it.
+    pub(crate) fn take(self: &Rc<Self>) -> Option<Denial> {
+        let response = self.response.take()?;
+        Some(Denial { reason: self.reason, response, lent: Some(Rc::clone(self)) })
+    }
+}
+
+impl Response {
+    /// Where an audit id of this length stands in problem details; `None` for any other body.
+    fn place(&self, length: usize) -> Option<Range<usize>> {
+        let at = PROBLEM.len() + 1;
+        let place = at..at.checked_add(length)?;
+        (self.body.starts_with(PROBLEM.as_bytes()) && place.end < self.body.len()).then_some(place)
+    }
 }
 
 /// The answer to a denied request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
@@ -59,7 +104,7 @@ impl Denial {
     ) -> Self {
         let missing = missing.filter(|_| matches!(reason, Reason::CommandNotInToken | Reason::CommandNotGranted));
         let mut headers = Vec::with_capacity(6);
-        headers.push(([prefix, "audit-id"].concat(), audit_id.to_owned()));
+        headers.push(([prefix, AUDIT_ID].concat(), audit_id.to_owned()));
         headers.push(("cache-control".to_owned(), "no-store".to_owned()));
         if let Some(mut challenge) = challenge(reason, rules) {
             if let Some(Asked { command, .. }) = missing {
@@ -77,7 +122,7 @@ impl Denial {
         headers.extend(kind.map(|kind| ("content-type".to_owned(), kind.to_owned())));
         let details = ["chaperone{", reason.code(), "}"].concat();
         let response = Response { status, grpc_status, details, headers, body };
-        Self { reason, response }
+        Self { reason, response, lent: None }
     }
 
     /// Tells the callers of an endpoint in the protocol that they speak: as an error of JSON-RPC, with the id of the request that
@@ -150,6 +195,27 @@ impl Denial {
         self
     }
 
+    /// What the very same request can be answered with: `None` unless it is problem details with this audit id.
+    pub(crate) fn template(&self, audit_id: &str) -> Option<Template> {
+        let (name, field) = self.response.headers.first()?;
+        let place = self.response.place(audit_id.len())?;
+        let is_there =
+            name.ends_with(AUDIT_ID) && field == audit_id && self.response.body.get(place) == Some(audit_id.as_bytes());
+        is_there.then(|| Template { reason: self.reason, response: Cell::new(Some(self.response.clone())) })
+    }
+
+    /// Makes it that of another exchange: its audit id in the places where there is one, in the head and in problem details.
+    pub(crate) fn identify(&mut self, audit_id: &str) {
+        let place = self.response.place(audit_id.len());
+        if let (Some((_, field)), Some(place)) = (self.response.headers.first_mut(), place)
+            && let Some(place) = self.response.body.get_mut(place)
+        {
+            place.copy_from_slice(audit_id.as_bytes());
+            field.clear();
+            field.push_str(audit_id);
+        }
+    }
+
     /// Returns the precise reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -205,10 +271,16 @@ impl Told {
     }
 }
 
+/// The name of the audit id's field, after the prefix.
+const AUDIT_ID: &str = "audit-id";
+
+/// How problem details begin.
+const PROBLEM: &str = r#"{"audit_id":"#;
+
 /// Problem details (RFC 9457); `missing`: a command and the digest of its arguments, to be asked for.
 fn problem(reason: Reason, audit_id: &str, missing: Option<&Asked>) -> Vec<u8> {
     let mut line = Line(String::with_capacity(384));
-    line.member(r#"{"audit_id":"#, audit_id);
+    line.member(PROBLEM, audit_id);
     if let Some(Asked { command, arguments }) = missing {
         line.member(r#","authorization_details":[{"actions":["#, command);
         line.raw("]");

@@ -76,9 +76,10 @@ impl Exchange {
         match result {
             Ok(Some(need)) => self.hold(found, need, worker),
             Ok(None) | Err(_) => {
+                let denied = if depends_on_head(result) { found.findings.authenticated.clone() } else { None };
                 let decision = self.conclude(found, result.map(drop), None, &Given::Nothing, worker, context, trace);
                 if as_it_came {
-                    self.set_precedent(&policy, head, &decision, worker, context);
+                    self.set_precedent(&policy, head, &decision, denied, worker, context);
                 }
                 decision
             }
@@ -546,6 +547,11 @@ fn unmet(need: Need) -> Reason {
         Need::Body { .. } => Reason::AmbiguousRequest,
         Need::Credential(_) => Reason::CredentialUnavailable,
     }
+}
+
+/// Denied for what depends on the policy, the head and the token alone? A grant that has run out is another reason.
+fn depends_on_head<T>(result: Result<T, Reason>) -> bool {
+    matches!(result, Err(Reason::UnknownCommand | Reason::CommandNotInToken | Reason::CommandNotGranted))
 }
 
 /// Only what an established session wanted to do counts against it (the reasons of status 403), never what came before.

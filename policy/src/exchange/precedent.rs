@@ -1,13 +1,15 @@
-//! The part of an exchange that lets a head through because the very same was let through a moment ago.
+//! The part of an exchange that decides about a head as it did a moment ago about the very same.
 //!
-//! It says yes or nothing: what it does not know is judged in full, and so is what it would deny. An agent's requests are alike but
-//! for their paths, and judging one touches so much code that reading the code into the processor's caches is most of what it costs.
+//! What it does not know is judged in full, and so is what it would decide otherwise. An agent's requests are alike but for their
+//! paths, and judging one touches so much code that reading the code into the processor's caches is most of what it costs. What a
+//! session may not do is known as well: whoever tries it again and again costs less than who is let through.
 
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
 use super::{Decision, Exchange, Judged, Permit, Stage};
+use crate::answer::denial::Template;
 use crate::answer::record::{End, Named, Outcome, RequestFacts, Written};
 use crate::commands::router::{CommandId, Form, Lookup};
 use crate::decide::admission::Admission;
@@ -19,27 +21,41 @@ use crate::http::edits::{Edits, wears};
 use crate::http::head::{Head, Headers, Request};
 use crate::http::path::CanonicalPath;
 use crate::http::rpc::has_message;
+use crate::primitives::reason::Reason;
 use crate::rules::binding::Bindings;
 use crate::rules::credential::Filled;
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Bodies;
 use crate::state::precedents::{Known, Precedent};
 use crate::state::seats::Seat;
+use crate::state::session::Authenticated;
 use crate::state::sessions::StateQuery;
 use crate::state::worker::{Stamp, Worker};
 
 /// What was decided about a head, and is decided again.
 pub(super) struct Decided {
-    command: CommandId,
-    /// In lower case, without port, as the router wants it.
-    host: Box<str>,
     method: Box<[u8]>,
     /// When the session ends, in Unix seconds.
     ends: u64,
     named: Named,
+    written: Written,
+    verdict: Verdict,
+}
+
+/// Whether it may pass, and what is made of it.
+enum Verdict {
+    Passes(Passing),
+    /// For what depends on the policy, the head and the token alone.
+    Denied(Rc<Template>),
+}
+
+/// How it passes.
+struct Passing {
+    command: CommandId,
+    /// In lower case, without port, as the router wants it.
+    host: Box<str>,
     transfer: Transfer,
     given: Option<(Rc<Filled>, Bodies)>,
-    written: Written,
     /// Away while a permit has them.
     edits: Cell<Option<Edits>>,
 }
@@ -54,11 +70,20 @@ impl fmt::Debug for Decided {
 impl Decided {
     /// Takes edits back from the permit that they were made for.
     pub(super) fn take_back(&self, edits: Edits) {
-        self.edits.set(Some(edits));
+        if let Verdict::Passes(passing) = &self.verdict {
+            passing.edits.set(Some(edits));
+        }
+    }
+
+    fn given(&self) -> Option<&(Rc<Filled>, Bodies)> {
+        match &self.verdict {
+            Verdict::Passes(passing) => passing.given.as_ref(),
+            Verdict::Denied(_) => None,
+        }
     }
 }
 
-/// What is kept of a request that was let through by a precedent.
+/// What is kept of a request that was decided by a precedent.
 pub(super) struct Followed {
     precedent: Rc<Precedent>,
     decided: Rc<Decided>,
@@ -72,10 +97,18 @@ impl Followed {
     pub(super) fn record(&self, end: &End) -> String {
         self.decided.written.to_json(&self.stamp, &self.facts, end)
     }
+
+    /// For what it is denied.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        match &self.decided.verdict {
+            Verdict::Passes(_) => None,
+            Verdict::Denied(template) => Some(template.reason),
+        }
+    }
 }
 
 impl Exchange {
-    /// Lets a head through that is known; `None` for any other.
+    /// Decides about a head that is known; `None` for any other.
     pub(super) fn follow(&mut self, head: &Head<'_>, worker: &mut Worker, context: &Context<'_>) -> Option<Decision> {
         let Stage::Begun(policy) = &self.stage else { return None };
         if !Rc::ptr_eq(policy, context.newest) || head.peer.is_some() || !worker.exchanged.is_empty() {
@@ -86,7 +119,7 @@ impl Exchange {
         let is_credential = |value: &[u8]| rules.all_credentials.iter().any(|credential| credential.is(value, environment));
         let known = worker.precedents.find(policy, rules, worker.sources.epoch(), head, &is_credential)?;
         let decided = Rc::clone(&known.precedent.decided).downcast::<Decided>().ok()?;
-        if !known.same_path && (head.body || !leads_there(rules, &decided, &known)) {
+        if !known.same_path && !leads_there(rules, &decided, head, &known) {
             return None;
         }
         let Known { precedent, path, .. } = known;
@@ -100,24 +133,34 @@ impl Exchange {
         if !begun || asks_others || !still_says(&precedent, worker) {
             return None;
         }
-        let tally = Rc::clone(worker.tally(session));
-        if !tally.room(rules.allowances.streams_per_session).is_there() {
-            return None;
-        }
-        // From here on it is let through.
-        let mut edits = decided.edits.take()?;
-        let seat = Some(tally.sit());
+        let (stamp, decision, transfer, seat) = match &decided.verdict {
+            Verdict::Passes(passing) => {
+                let tally = Rc::clone(worker.tally(session));
+                if !tally.room(rules.allowances.streams_per_session).is_there() {
+                    return None;
+                }
+                // From here on it is let through.
+                let mut edits = passing.edits.take()?;
+                let seat = tally.sit();
+                worker.note_live(session, decided.ends, context.now);
+                let stamp = worker.next_stamp();
+                edits.identify(stamp.audit_id.as_str());
+                let permit = Permit { edits, body: None, observed: None, lent: Some(Rc::clone(&decided)) };
+                (stamp, Decision::Forward(permit), passing.transfer, Some(seat))
+            }
+            Verdict::Denied(template) => {
+                let mut denial = template.take()?;
+                let stamp = worker.next_stamp();
+                denial.identify(stamp.audit_id.as_str());
+                (stamp, Decision::Refuse(denial), Transfer::default(), None)
+            }
+        };
         token.comes_again();
         worker.tokens.hits += 1;
         worker.precedents.follow();
-        worker.note_live(session, decided.ends, context.now);
-        let stamp = worker.next_stamp();
-        edits.identify(stamp.audit_id.as_str());
         let facts = RequestFacts::of_parts(&decided.method, path, head.source_address, context.now);
-        let permit = Permit { edits, body: None, observed: None, lent: Some(Rc::clone(&decided)) };
-        let transfer = decided.transfer;
         self.stage = Stage::Followed(Box::new(Followed { precedent, decided, stamp, facts, transfer, seat }));
-        Some(Decision::Forward(permit))
+        Some(decision)
     }
 
     /// Keeps what was decided about a head, if it would be decided so again whatever the time and the counts are.
@@ -126,68 +169,80 @@ impl Exchange {
         policy: &Rc<Policy>,
         head: &Head<'_>,
         decision: &Decision,
+        denied: Option<Authenticated>,
         worker: &mut Worker,
         context: &Context<'_>,
     ) {
-        if let Some((rules, precedent)) = self.precedent(policy, head, decision, worker, context) {
+        if let Some((rules, precedent)) = self.precedent(policy, head, decision, denied, worker, context) {
             worker.precedents.keep(rules, head.headers, precedent, worker.latest().seconds());
         }
     }
 
+    /// `denied`: who is denied, for what depends on the policy, the head and the token alone.
     fn precedent<'p>(
         &self,
         policy: &'p Rc<Policy>,
         head: &Head<'_>,
         decision: &Decision,
+        denied: Option<Authenticated>,
         worker: &Worker,
         context: &Context<'_>,
     ) -> Option<(&'p Rules, Precedent)> {
-        let (Stage::Judged(judged), Decision::Forward(permit)) = (&self.stage, decision) else { return None };
+        let Stage::Judged(judged) = &self.stage else { return None };
         let rules = policy.rules().filter(|rules| rules.enforces())?;
         let Judged { session, bound, ends, named, outcome, admission, cut, ended_now, transfer, watch, answers, .. } = &**judged;
-        let (session, ends, admission) = (session.as_ref()?, (*ends)?, admission.as_ref()?);
-        let authenticated = admission.authenticated()?;
-        let plain = matches!(outcome, Outcome::Allowed)
-            && cut.is_none()
+        let (session, ends) = (session.as_ref()?, (*ends)?);
+        let plain = cut.is_none()
             && ended_now.is_none()
             && transfer.is_none()
             && answers.is_none()
-            && permit.observed.is_none()
-            && permit.body.is_none()
-            && *bound == Bindings::default();
+            && *bound == Bindings::default()
+            && Rc::ptr_eq(policy, context.newest);
         let alone = session.status.is_none() && StateQuery::of(rules, session, &worker.sessions).is_none();
-        let unread = watch.as_ref().is_none_or(|watch| !watch.reads_bodies());
-        // What is had for a token changes by itself.
-        let lasting =
-            rules.all_credentials.iter().all(|credential| credential.exchange().is_none() && credential.header().is_some());
-        let judged_now = admission.is_by(policy) && Rc::ptr_eq(policy, context.newest);
-        if !(plain && alone && unread && lasting && judged_now && authenticated.token.may_come_again()) {
+        if !(plain && alone) {
             return None;
         }
-        let carried = admission.carried();
-        let (command, _) = rules.command(admission.command()?)?;
-        if !carried.is_free() {
-            return None;
-        }
+        let (authenticated, over) = match admission {
+            Some(admission) => (admission.authenticated()?.clone(), admission.over()),
+            None => (denied?, ends.saturating_add(rules.session.clock_skew)),
+        };
         let request = Request::read(head).ok()?;
-        if request.upgrade || request.rpc.is_some() || carried.spoken().is_some() {
+        if request.upgrade || request.rpc.is_some() {
+            return None;
+        }
+        let verdict = match (decision, outcome, admission) {
+            (Decision::Forward(permit), Outcome::Allowed, Some(admission)) => {
+                let carried = admission.carried();
+                let (command, _) = rules.command(admission.command()?)?;
+                let unread = watch.as_ref().is_none_or(|watch| !watch.reads_bodies());
+                // What is had for a token changes by itself.
+                let mut all = rules.all_credentials.iter();
+                let lasting = all.all(|credential| credential.exchange().is_none() && credential.header().is_some());
+                let is_free = carried.is_free() && carried.spoken().is_none();
+                let as_it_is = permit.observed.is_none() && permit.body.is_none();
+                if !(unread && lasting && is_free && as_it_is && admission.is_by(policy)) {
+                    return None;
+                }
+                Verdict::Passes(Passing {
+                    command,
+                    host: request.host.as_ref().into(),
+                    transfer: *carried,
+                    given: watch.as_ref().map(Watch::given),
+                    edits: Cell::new(Some(permit.edits.clone())),
+                })
+            }
+            (Decision::Refuse(denial), Outcome::Denied(_), None) => {
+                Verdict::Denied(Rc::new(denial.template(judged.stamp.audit_id.as_str())?))
+            }
+            _ => return None,
+        };
+        if !authenticated.token.may_come_again() {
             return None;
         }
         let written = judged.with_record(&End::default(), |record| record.written());
-        let decided = Decided {
-            command,
-            host: request.host.as_ref().into(),
-            method: request.method.into(),
-            ends,
-            named: named.clone(),
-            transfer: *carried,
-            given: watch.as_ref().map(Watch::given),
-            written,
-            edits: Cell::new(Some(permit.edits.clone())),
-        };
+        let decided = Decided { method: request.method.into(), ends, named: named.clone(), written, verdict };
         let epoch = worker.sources.epoch();
-        let over = admission.over();
-        Some((rules, Precedent::of(policy, rules, epoch, head, authenticated.clone(), over, Rc::new(decided))?))
+        Some((rules, Precedent::of(policy, rules, epoch, head, authenticated, over, Rc::new(decided))?))
     }
 
     /// May what was let through by a precedent go on, with nothing else to be asked? False: it has to be asked in full.
@@ -196,6 +251,7 @@ impl Exchange {
         worker.told.freshen(worker.latest());
         let precedent = &followed.precedent;
         precedent.is_under(context.newest, worker.sources.epoch())
+            && followed.reason().is_none()
             && still_says(precedent, worker)
             && context
                 .newest
@@ -206,7 +262,7 @@ impl Exchange {
     /// What to change in the head of a response from which nothing has to be taken off; `None` where it has to be looked at in full.
     pub(super) fn edits_of_plain_response(&self, headers: &Headers<'_>) -> Option<Edits> {
         let Stage::Followed(followed) = &self.stage else { return None };
-        let shows = |value: &[u8]| followed.decided.given.as_ref().is_some_and(|(given, _)| given.is_in(value));
+        let shows = |value: &[u8]| followed.decided.given().is_some_and(|(given, _)| given.is_in(value));
         let prefix = self.strip.prefix();
         let doubtful = |name: &[u8]| match name.first().map(|first| first | 0x20) {
             Some(b'x') => wears(name, prefix),
@@ -228,19 +284,25 @@ impl Exchange {
                 let Followed { precedent, decided, stamp, facts, transfer, seat } = *followed;
                 let authenticated = precedent.authenticated.clone();
                 let session = Some(Rc::clone(&authenticated.session));
-                let commands = Commands::of_head(decided.named.command.clone());
-                let given = decided.given.as_ref().map(|(given, _)| Rc::clone(&given.of));
-                let admission = Admission::again(authenticated, commands, transfer, given, precedent.basis(), precedent.over);
-                let watch = decided.given.as_ref().map(|(given, bodies)| Watch::new(Rc::clone(given), *bodies));
+                let (outcome, admission) = match &decided.verdict {
+                    Verdict::Denied(template) => (Outcome::Denied(template.reason), None),
+                    Verdict::Passes(Passing { given, .. }) => {
+                        let commands = Commands::of_head(decided.named.command.clone());
+                        let given = given.as_ref().map(|(given, _)| Rc::clone(&given.of));
+                        let again = Admission::again(authenticated, commands, transfer, given, precedent.basis(), precedent.over);
+                        (Outcome::Allowed, Some(again.seated(seat)))
+                    }
+                };
+                let watch = decided.given().map(|(given, bodies)| Watch::new(Rc::clone(given), *bodies));
                 self.stage = Stage::Judged(Box::new(Judged {
                     stamp,
                     session,
                     bound: Bindings::default(),
                     ends: Some(decided.ends),
                     named: decided.named.clone(),
-                    outcome: Outcome::Allowed,
+                    outcome,
                     facts,
-                    admission: Some(admission.seated(seat)),
+                    admission,
                     cut: None,
                     ended_now: None,
                     transfer: None,
@@ -258,12 +320,16 @@ fn still_says(precedent: &Precedent, worker: &Worker) -> bool {
     worker.latest().seconds() < precedent.over && matches!(worker.told.of(&precedent.authenticated.session), Ok(None))
 }
 
-/// Is another path the same command? Then it is the same request to every check: no other looks at the path of a request without a
-/// body whose form is plain HTTP.
-fn leads_there(rules: &Rules, decided: &Decided, known: &Known<'_>) -> bool {
+/// Is another path the same command, and allowed? Then it is the same request to every check: no other looks at the path of a request
+/// without a body whose form is plain HTTP.
+fn leads_there(rules: &Rules, decided: &Decided, head: &Head<'_>, known: &Known<'_>) -> bool {
+    let Verdict::Passes(passing) = &decided.verdict else { return false };
+    if head.body {
+        return false;
+    }
     let Ok(path) = CanonicalPath::parse(known.path) else { return false };
-    let found = match rules.router.find(&decided.method, &decided.host, &path) {
-        Lookup::Found(route) => matches!(route.form, Form::Http { .. }) && route.command == decided.command,
+    let found = match rules.router.find(&decided.method, &passing.host, &path) {
+        Lookup::Found(route) => matches!(route.form, Form::Http { .. }) && route.command == passing.command,
         Lookup::Missed | Lookup::Ambiguous => false,
     };
     found && !has_message(known.path)

@@ -1,7 +1,7 @@
-//! Heads that were let through a moment ago, each with what was decided: the same question is not worked out twice.
+//! Heads that were decided about a moment ago, each with what was decided: the same question is not worked out twice.
 //!
 //! Nothing is judged here. A head is known only if each of its fields, but for a few that nothing looks at, has the very bytes that
-//! it had when all checks let it through, under the same policy and the same keys; what depends on the time and on what is counted
+//! it had when all checks were made, under the same policy and the same keys; what depends on the time and on what is counted
 //! is asked anew by whoever goes by it. Whatever is not known is judged as if there were no such thing.
 
 use std::any::Any;
@@ -30,7 +30,7 @@ const FREE: [&[u8]; 13] = [
     b"idempotency-key",
 ];
 
-/// A head that was let through.
+/// A head that was decided about.
 pub(crate) struct Precedent {
     /// The weak pointer keeps the policy's address from being used again, not its rules.
     by: Weak<Policy>,
@@ -103,12 +103,12 @@ impl Precedent {
         Some(Self { by, epoch, body: head.body, fields, text: text.into(), authenticated, over, decided })
     }
 
-    /// Was it this policy by which it was let through, with these keys?
+    /// Was it this policy by which it was decided about, with these keys?
     pub(crate) fn is_under(&self, policy: &Rc<Policy>, epoch: u64) -> bool {
         std::ptr::eq(self.by.as_ptr(), Rc::as_ptr(policy)) && self.epoch == epoch
     }
 
-    /// The policy by which it was let through, and the epoch of the keys.
+    /// The policy by which it was decided about, and the epoch of the keys.
     pub(crate) fn basis(&self) -> (Weak<Policy>, u64) {
         (Weak::clone(&self.by), self.epoch)
     }
@@ -177,7 +177,7 @@ impl Precedents {
         self.slots = Vec::new();
     }
 
-    /// A head that was let through under this policy and with these keys.
+    /// A head that was decided about under this policy and with these keys.
     pub(crate) fn find<'h>(
         &self,
         policy: &Rc<Policy>,
