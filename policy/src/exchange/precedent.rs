@@ -206,6 +206,9 @@ impl Exchange {
             Some(admission) => (admission.authenticated()?.clone(), admission.over()),
             None => (denied?, ends.saturating_add(rules.session.clock_skew)),
         };
+        if !authenticated.token.may_come_again() {
+            return None;
+        }
         let request = Request::read(head).ok()?;
         if request.upgrade || request.rpc.is_some() {
             return None;
@@ -236,9 +239,6 @@ impl Exchange {
             }
             _ => return None,
         };
-        if !authenticated.token.may_come_again() {
-            return None;
-        }
         let written = judged.with_record(&End::default(), |record| record.written());
         let decided = Decided { method: request.method.into(), ends, named: named.clone(), written, verdict };
         let epoch = worker.sources.epoch();
