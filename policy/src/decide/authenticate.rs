@@ -77,9 +77,9 @@ pub(crate) fn authenticate(
     let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     let tally = Rc::clone(worker.tally(&session));
     tally.came_from(payer.address);
-    let verified = Rc::new(Verified::new(jws.header, jws.payload, fingerprint, token.len()));
+    let verified = Rc::new(Verified::new(token, fingerprint, session.claims.expires));
     verified.remember(policy, worker.sources.epoch(), &session);
-    worker.tokens.keep(token, Rc::clone(&verified), &tally, now);
+    worker.tokens.keep(&verified, &tally, now);
     Ok(Authenticated { token: verified, session })
 }
 
@@ -96,16 +96,14 @@ pub(crate) fn reauthenticate(
     if let Some(session) = verified.session_under(policy, sources.epoch()) {
         return Ok(Some(session));
     }
-    // Of a policy that took longer ones.
-    if verified.bytes > rules.allowances.token_bytes {
-        return Err(Reason::TokenMalformed);
-    }
+    // Perhaps of a policy that took longer ones.
+    let jws = verified.read_within(rules.allowances.token_bytes).map_err(|_| Reason::TokenMalformed)?;
     // Another policy, or other keys: the signature still holds if the issuer still has that very key, everything else is judged anew.
-    let (name, issuer, mut keys) = find_keys(rules, sources, &verified.header, &verified.payload, trace)?;
+    let (name, issuer, mut keys) = find_keys(rules, sources, &jws.header, &jws.payload, trace)?;
     if !keys.any(|key| key.fingerprint() == verified.fingerprint) {
         return Ok(None);
     }
-    let session = Rc::new(open_session(rules, &verified.payload, name, issuer, now, trace)?);
+    let session = Rc::new(open_session(rules, &jws.payload, name, issuer, now, trace)?);
     verified.remember(policy, sources.epoch(), &session);
     Ok(Some(session))
 }

@@ -191,7 +191,11 @@ pub(crate) fn check(
     let bound = binding::check(rules, &session.claims, &evidence, worker, context);
     trace.saw(|| CheckStep::Binding {
         required: rules.session.bind.required.names().collect(),
-        confirmation: binding::confirmation_members(&authenticated.token.payload),
+        confirmation: authenticated
+            .token
+            .read_within(usize::MAX)
+            .map(|jws| binding::confirmation_members(&jws.payload))
+            .unwrap_or_default(),
         fault: bound.err().map(BindingError::text),
     });
     findings.bound = bound.map_err(BindingError::reason)?;

@@ -9,8 +9,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
-use serde_json::{Map, Value};
-
 use crate::primitives::ascii::same;
 use crate::primitives::digest::hash;
 use crate::primitives::limits;
@@ -18,17 +16,16 @@ use crate::primitives::time::Timestamp;
 use crate::rules::policy::Policy;
 use crate::state::session::Session;
 use crate::state::tally::Tally;
-use crate::token::claims::NumericDate;
-use crate::token::jws::Header;
+use crate::token::jws::{Jws, Malformed};
 use crate::token::keys::KeyFingerprint;
 
-/// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since.
+/// A token whose signature held, and under which key. Not a verdict: the policy may have dropped the key since. Kept as its text, which
+/// is read again where another policy judges it: taken apart it would be three times as large, and there are thousands.
 pub(crate) struct Verified {
-    pub(crate) header: Header,
-    pub(crate) payload: Map<String, Value>,
+    text: Box<[u8]>,
     pub(crate) fingerprint: KeyFingerprint,
-    /// The length of its text.
-    pub(crate) bytes: usize,
+    /// Its `exp`, in Unix seconds.
+    expires: u64,
     judged: RefCell<Option<Judged>>,
     /// The digest of its text, once somebody has needed it.
     digest: OnceCell<[u8; 32]>,
@@ -56,18 +53,22 @@ impl fmt::Debug for Verified {
 }
 
 impl Verified {
-    pub(crate) fn new(header: Header, payload: Map<String, Value>, fingerprint: KeyFingerprint, bytes: usize) -> Self {
+    pub(crate) fn new(text: &[u8], fingerprint: KeyFingerprint, expires: u64) -> Self {
         Self {
-            header,
-            payload,
+            text: text.into(),
             fingerprint,
-            bytes,
+            expires,
             judged: RefCell::new(None),
             digest: OnceCell::new(),
             used: Cell::new(false),
             kept: Cell::new(false),
             unlike: Cell::new(0),
         }
+    }
+
+    /// Takes it apart, if it has at most so many bytes.
+    pub(crate) fn read_within(&self, most: usize) -> Result<Jws<'_>, Malformed> {
+        Jws::parse_within(&self.text, most)
     }
 
     /// The digest of its text; of a text that is not its own it is nobody's.
@@ -109,10 +110,6 @@ impl Verified {
     pub(crate) fn remember(&self, policy: &Rc<Policy>, epoch: u64, session: &Rc<Session>) {
         *self.judged.borrow_mut() = Some(Judged { by: Rc::downgrade(policy), epoch, session: Rc::clone(session) });
     }
-
-    fn expires(&self) -> u64 {
-        self.payload.get("exp").and_then(NumericDate::read).map_or(0, |date| date.down)
-    }
 }
 
 /// Tokens by their whole text: no digest of it could be made to collide.
@@ -130,7 +127,6 @@ pub(crate) struct VerifiedTokens {
 }
 
 struct Slot {
-    text: Box<[u8]>,
     verified: Rc<Verified>,
     session: Rc<Tally>,
 }
@@ -138,7 +134,7 @@ struct Slot {
 impl VerifiedTokens {
     pub(crate) fn get(&self, token: &[u8]) -> Option<Rc<Verified>> {
         let place = *self.by_tail.get(tail(token)?)?;
-        let slot = self.places.get(place)?.as_ref().filter(|slot| same(&slot.text, token))?;
+        let slot = self.places.get(place)?.as_ref().filter(|slot| same(&slot.verified.text, token))?;
         slot.verified.used.set(true);
         Some(Rc::clone(&slot.verified))
     }
@@ -149,8 +145,8 @@ impl VerifiedTokens {
 
     /// Keeps a token, which may push out others: an older one of its session where that has its share, and those that nobody
     /// has used for a round of the hand.
-    pub(crate) fn keep(&mut self, token: &[u8], verified: Rc<Verified>, session: &Rc<Tally>, now: Timestamp) {
-        let Some(tail) = tail(token) else { return };
+    pub(crate) fn keep(&mut self, verified: &Rc<Verified>, session: &Rc<Tally>, now: Timestamp) {
+        let Some(tail) = tail(&verified.text) else { return };
         // The same text under another key: the older one is of no use any more.
         if let Some(place) = self.by_tail.get(tail) {
             self.let_go(*place);
@@ -162,7 +158,7 @@ impl VerifiedTokens {
         while let Some(place) = oldest(session) {
             self.let_go(place);
         }
-        while !self.has_room(token.len()) {
+        while !self.has_room(verified.text.len()) {
             if !self.turn(now) {
                 return;
             }
@@ -173,8 +169,8 @@ impl VerifiedTokens {
         });
         let Some(empty) = self.places.get_mut(place) else { return };
         verified.kept.set(true);
-        *empty = Some(Slot { text: token.into(), verified, session: Rc::clone(session) });
-        self.bytes += token.len();
+        *empty = Some(Slot { verified: Rc::clone(verified), session: Rc::clone(session) });
+        self.bytes += verified.text.len();
         session.kept.borrow_mut().push_back(place);
         self.by_tail.insert(*tail, place);
     }
@@ -188,7 +184,7 @@ impl VerifiedTokens {
         let place = self.hand;
         self.hand = if place + 1 < self.places.len() { place + 1 } else { 0 };
         if let Some(Some(Slot { verified, .. })) = self.places.get(place) {
-            let stays = verified.used.replace(false) && verified.expires() > now.seconds();
+            let stays = verified.used.replace(false) && verified.expires > now.seconds();
             if !stays {
                 self.let_go(place);
             }
@@ -197,14 +193,14 @@ impl VerifiedTokens {
     }
 
     fn let_go(&mut self, place: usize) {
-        let Some(Slot { text, verified, session }) = self.places.get_mut(place).and_then(Option::take) else {
+        let Some(Slot { verified, session }) = self.places.get_mut(place).and_then(Option::take) else {
             // Never: but a session that named such a place would be asked for ever.
             return;
         };
         verified.kept.set(false);
         self.free.push(place);
-        self.bytes -= text.len();
-        if let Some(tail) = tail(&text) {
+        self.bytes -= verified.text.len();
+        if let Some(tail) = tail(&verified.text) {
             self.by_tail.remove(tail);
         }
         session.kept.borrow_mut().retain(|kept| *kept != place);
@@ -246,14 +242,12 @@ mod tests {
         }
 
         fn keep(&mut self, text: &[u8], session: &Rc<Tally>, expires: u64) {
-            let header = Header { algorithm: None, key_id: None, typ: None, critical: false };
-            let payload = Map::from_iter([("exp".to_owned(), Value::from(expires))]);
-            let verified = Rc::new(Verified::new(header, payload, self.key, text.len()));
-            self.tokens.keep(text, verified, session, self.now);
+            let verified = Rc::new(Verified::new(text, self.key, expires));
+            self.tokens.keep(&verified, session, self.now);
             // What the parts say of each other.
             let filled = self.tokens.places.iter().flatten();
             assert_eq!(filled.clone().count(), self.tokens.len());
-            assert_eq!(filled.map(|place| place.text.len()).sum::<usize>(), self.tokens.bytes);
+            assert_eq!(filled.map(|place| place.verified.text.len()).sum::<usize>(), self.tokens.bytes);
             assert_eq!(self.tokens.places.len(), self.tokens.len() + self.tokens.free.len());
         }
 
