@@ -15,7 +15,7 @@ mod support;
 use std::hint::black_box;
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, End, Exchange, Head, Policy, Timestamp, Worker};
+use chaperone_policy::{Decision, End, Exchange, Head, Policy, Source, Timestamp, Worker};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use support::{NOW, claims, compile, context, document, head, token, with, worker};
@@ -23,7 +23,7 @@ use support::{NOW, claims, compile, context, document, head, token, with, worker
 /// A whole exchange: the head, the response's head, the record.
 fn exchange(policy: &Rc<Policy>, worker: &mut Worker, fields: &[(&[u8], &[u8])], allowed: bool) {
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: fields, source_address: Some(b"10.0.0.7:4711"), ..Head::default() };
+    let head = Head { headers: fields, source: Source::Told(b"10.0.0.7:4711"), ..Head::default() };
     let decision = exchange.request(&head, worker, &context(policy, Timestamp::from_seconds(NOW)));
     assert_eq!(matches!(decision, Decision::Forward(_)), allowed);
     black_box(&decision);

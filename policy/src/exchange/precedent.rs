@@ -113,7 +113,7 @@ impl Exchange {
         worker.note_live(session, decided.ends, context.now);
         let stamp = worker.next_stamp();
         edits.identify(stamp.audit_id.as_str());
-        let facts = RequestFacts::of_parts(&decided.method, path, head.source_address, context.now);
+        let facts = RequestFacts::of_parts(&decided.method, path, policy.recorded_source(head), context.now);
         let permit = Permit { edits, body: None, observed: None, lent: Some(Rc::clone(&decided)) };
         let transfer = decided.transfer;
         self.stage = Stage::Followed(Box::new(Followed { precedent, decided, stamp, facts, transfer, seat }));

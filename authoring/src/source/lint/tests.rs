@@ -375,6 +375,26 @@ fn an_address_that_clients_write_themselves_in_istio_is_asked_about_there() {
 }
 
 #[test]
+fn an_address_that_every_request_needs_is_not_saved() {
+    let codes = |audit: &str, end: &str, session: &str| {
+        let text = POLICY
+            .replacen("revoked:\n", &format!("{end}{audit}revoked:\n"), 1)
+            .replacen("session: {max_lifetime", &format!("session: {{{session}max_lifetime"), 1);
+        let document = PolicyDocument::find(Document::parse("p.yaml", text).unwrap()).unwrap();
+        let found = document.warnings(Some(Target::Envoy), now());
+        found.iter().filter_map(|finding| finding.severity.code()).collect::<Vec<_>>()
+    };
+    const PROXY: &str = "audit: {source: proxy}\n";
+    const ADDRESS: &str = "end_session_when: {context_changes: [source_address]}\n";
+    const DPOP: &str = "bind: [dpop], dpop: {origins: [\"https://orders.example\"]}, ";
+    assert_eq!(codes(PROXY, ADDRESS, ""), ["source_asked"]);
+    assert_eq!(codes(PROXY, "", DPOP), ["source_asked"]);
+    assert_eq!(codes(PROXY, "", ""), [""; 0]);
+    assert_eq!(codes(PROXY, "end_session_when: {context_changes: [client_certificate]}\n", ""), [""; 0]);
+    assert_eq!(codes("audit: {source: filter}\n", ADDRESS, DPOP), [""; 0]);
+}
+
+#[test]
 fn an_object_near_its_greatest_size_is_asked_about_in_istio() {
     let with = |entries: usize| {
         let more: String =
