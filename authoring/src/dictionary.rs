@@ -51,7 +51,19 @@ mod tests {
         assert_eq!(read(r#"a="1", b-c="x\"y\\z, d=\"2",e="""#).unwrap(), ["a:1", r#"b-c:x"y\z, d="2"#, "e:"]);
         assert_eq!(read(r#"  a="1" , a="2" "#).unwrap(), ["a:1", "a:2"], "the one who reads sees what is said twice");
         assert!(read("").unwrap().is_empty());
-        for bad in ["a", "a=1", "a=?1", r#"a="1"#, r#"a="1","#, r#"a="1" b="2""#, r#"A="1""#, r#"="1""#, "a=\"\\n\"", "a=\"\u{e9}\"", r#"a="1";q"#] {
+        for bad in [
+            "a",
+            "a=1",
+            "a=?1",
+            r#"a="1"#,
+            r#"a="1","#,
+            r#"a="1" b="2""#,
+            r#"A="1""#,
+            r#"="1""#,
+            "a=\"\\n\"",
+            "a=\"\u{e9}\"",
+            r#"a="1";q"#,
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

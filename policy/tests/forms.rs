@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_policy::{Context, Decision, Exchange, Given, Head, Policy, Reason, Response, Source, Timestamp, WholeBody, Worker};
+use chaperone_policy::{
+    Context, Decision, Exchange, Given, Head, Policy, Reason, Response, Source, Timestamp, WholeBody, Worker,
+};
 use serde_json::{Value, json};
 use support::{Marked, NOW, ask, claims, compile, document, head, token, with, worker};
 

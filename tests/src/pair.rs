@@ -4,7 +4,9 @@ use crate::{
     scenario,
     stages::{Message, Ran, run_stream},
 };
-use chaperone_policy::{Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Source, Timestamp, Worker};
+use chaperone_policy::{
+    Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Source, Timestamp, Worker,
+};
 use policy_host::host::{
     self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, PeerCertificate, Plugin, Properties, VmOptions,
     as_received,

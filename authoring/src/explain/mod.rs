@@ -8,7 +8,10 @@ pub use nearest::Nearest;
 pub use verdict::{Checked, Verdict};
 
 use crate::{outcome::Decision, published::Published, request::Request};
-use chaperone_policy::{CheckStep, Context, Exchange, Given, GrantSeen, Head, LocalState, Need, Policy, Reason, RustCrypto, Secret, Source, WholeBody, Worker};
+use chaperone_policy::{
+    CheckStep, Context, Exchange, Given, GrantSeen, Head, LocalState, Need, Policy, Reason, RustCrypto, Secret, Source,
+    WholeBody, Worker,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::rc::Rc;

@@ -178,7 +178,12 @@ impl Edits {
 
     /// Adds all of our own fields of a request as one: a Dictionary of Strings (RFC 9651 §3.2 and §3.3.3), whose members are called as
     /// the fields would be and say what these would say. The audit id is the first, so that its place does not depend on the others.
-    pub(crate) fn put_audit_dictionary(&mut self, prefix: &str, audit_id: &str, members: impl FnOnce(&mut dyn FnMut(&str, &str))) {
+    pub(crate) fn put_audit_dictionary(
+        &mut self,
+        prefix: &str,
+        audit_id: &str,
+        members: impl FnOnce(&mut dyn FnMut(&str, &str)),
+    ) {
         const FIRST: &[u8] = b"audit-id=\"";
         let name = self.write(|text| {
             text.extend_from_slice(prefix.as_bytes());

@@ -10,7 +10,10 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_policy::{Context, Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Source, Timestamp, VerificationKey, VerifySignature, Worker};
+use chaperone_policy::{
+    Context, Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Source, Timestamp, VerificationKey, VerifySignature,
+    Worker,
+};
 use serde_json::{Value, json};
 
 /// 2026-11-23T10:00:00Z.

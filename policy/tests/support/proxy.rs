@@ -63,7 +63,11 @@ impl Proxy {
         let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(claims)))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source: source.map_or(Source::Unknown, |source| Source::Told(source.as_bytes())), ..Head::default() };
+        let head = Head {
+            headers: &headers,
+            source: source.map_or(Source::Unknown, |source| Source::Told(source.as_bytes())),
+            ..Head::default()
+        };
         let now = self.now();
         let reason = match exchange.request(&head, &mut self.workers[worker], &context(policy, now)) {
             Decision::Forward(permit) => permit.observed(),

@@ -7,7 +7,10 @@ use chaperone_authoring::{
     published::Published,
     request::Request,
 };
-use chaperone_policy::{Context, Decision as Answer, End, Exchange, Given, Head, LocalState, Need, Policy, RustCrypto, Secret, Source, Timestamp, WholeBody, Worker};
+use chaperone_policy::{
+    Context, Decision as Answer, End, Exchange, Given, Head, LocalState, Need, Policy, RustCrypto, Secret, Source, Timestamp,
+    WholeBody, Worker,
+};
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
 

@@ -377,9 +377,11 @@ fn an_address_that_clients_write_themselves_in_istio_is_asked_about_there() {
 #[test]
 fn an_address_that_every_request_needs_is_not_saved() {
     let codes = |audit: &str, end: &str, session: &str| {
-        let text = POLICY
-            .replacen("revoked:\n", &format!("{end}{audit}revoked:\n"), 1)
-            .replacen("session: {max_lifetime", &format!("session: {{{session}max_lifetime"), 1);
+        let text = POLICY.replacen("revoked:\n", &format!("{end}{audit}revoked:\n"), 1).replacen(
+            "session: {max_lifetime",
+            &format!("session: {{{session}max_lifetime"),
+            1,
+        );
         let document = PolicyDocument::find(Document::parse("p.yaml", text).unwrap()).unwrap();
         let found = document.warnings(Some(Target::Envoy), now());
         found.iter().filter_map(|finding| finding.severity.code()).collect::<Vec<_>>()
