@@ -174,6 +174,12 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
             "end_session_when:\n  denials: {count: 1, within: 1m}\ncommands:\n",
             "denials: {count: 1, within: 1m}",
         ),
+        policy(
+            Lint::SourceAsked,
+            "commands:\n",
+            "end_session_when: {context_changes: [source_address]}\naudit:\n  source: proxy\ncommands:\n",
+            "source: proxy",
+        ),
         (
             Lint::KeysRefreshLong,
             fetching(),
