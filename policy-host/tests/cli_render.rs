@@ -123,7 +123,20 @@ fn what_asks_for_the_filters_header_asks_for_the_one_that_the_policy_sets() {
     let policy = tempfile::NamedTempFile::new().unwrap();
     let path = policy.path().to_str().unwrap();
     let digest = image();
-    let istio = ["render", "istio", "--at", "app=orders", "--namespace", "orders", "--image", &digest, "--policy", path];
+    let istio = [
+        "render",
+        "istio",
+        "--attach",
+        "sidecar",
+        "--at",
+        "app=orders",
+        "--namespace",
+        "orders",
+        "--image",
+        &digest,
+        "--policy",
+        path,
+    ];
     for (form, mark, other) in [("separate", "decision", "audit"), ("combined", "audit", "decision")] {
         let text = fs::read_to_string(example()).unwrap() + &format!("\naudit: {{headers: {form}}}\n");
         fs::write(path, text).unwrap();
