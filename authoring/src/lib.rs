@@ -4,6 +4,7 @@
 //! command line and a page in a browser say the same.
 
 pub mod cases;
+pub mod dictionary;
 pub mod explain;
 pub mod import;
 pub mod outcome;

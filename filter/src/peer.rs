@@ -1,6 +1,8 @@
-//! The peer's certificate, as the proxy has it: asked for only where a policy looks at it, for each question is a host call.
+//! The peer's certificate and address, as the proxy has them: asked for only where a policy looks at it, for each question is a host call.
 
-use chaperone_policy::{Peer, PeerWanted};
+use std::cell::OnceCell;
+
+use chaperone_policy::{AskSource, Peer, PeerWanted};
 
 use crate::hostcalls;
 
@@ -36,6 +38,16 @@ impl PeerProperties {
             uri_san: self.uri_san.as_deref(),
             validated: self.validated,
         }
+    }
+}
+
+/// The peer's address: asked for once, and only if the core wants to know.
+#[derive(Default)]
+pub(crate) struct SourceAddress(OnceCell<Option<Vec<u8>>>);
+
+impl AskSource for SourceAddress {
+    fn address(&self) -> Option<&[u8]> {
+        self.0.get_or_init(|| property("source\0address")).as_deref()
     }
 }
 

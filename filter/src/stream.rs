@@ -6,7 +6,7 @@ mod permitted;
 use std::rc::Rc;
 
 use chaperone_policy::{
-    Context, Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Need, Policy, Ticket, Timestamp, Worker,
+    Context, Decision, Denial, Edits, End, Exchange, Head, Headers, Lineage, Need, Policy, Source, Ticket, Timestamp, Worker,
 };
 
 use self::held::{Held, Next};
@@ -15,7 +15,7 @@ use crate::crypto::HostCrypto;
 use crate::fields;
 use crate::hostcalls::{self, Failed};
 use crate::metrics::Metrics;
-use crate::peer::PeerProperties;
+use crate::peer::{PeerProperties, SourceAddress};
 use crate::types::{Action, LogLevel, MapType};
 use crate::vm::Root;
 
@@ -297,11 +297,11 @@ fn judge(exchange: &mut Exchange, newest: &Rc<Policy>, with: &mut With<'_>, room
     }
     #[cfg(feature = "for-tests")]
     trap_if_asked(&headers);
-    // For the record, and for the shares of addresses; where the policy watches it, the core denies a request without one.
-    let source = hostcalls::get_property("source\0address").ok().flatten();
+    // Where the policy watches it, the core denies a request without one.
+    let source = SourceAddress::default();
     let shown = PeerProperties::read(exchange.peer_wanted());
     let peer = shown.as_ref().map(PeerProperties::peer);
-    let head = Head { headers: &headers, source_address: source.as_deref(), body, peer };
+    let head = Head { headers: &headers, source: Source::Asked(&source), body, peer };
     match exchange.request(&head, with.worker, &Context { now, newest, verifier: with.crypto }) {
         Decision::Refuse(denial) => Judged::Denied(denial),
         Decision::Hold(_) => Judged::Waits(size_of(&headers)),

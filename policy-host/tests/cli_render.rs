@@ -112,9 +112,50 @@ fn a_bootstrap_has_what_was_chosen_and_fits_the_policy() {
     assert!(
         text.contains("present_match: true")
             && text.contains("name: x-acme-decision,")
-            && text.contains("remove: x-acme-decision")
+            && text.contains("name: x-acme-audit,")
+            && text.contains("{ remove: x-acme-decision }, { remove: x-acme-audit }")
     );
     assert!(!text.to_ascii_lowercase().contains("x-chaperone-") && text.contains("max_stream_duration: 1200s"));
+}
+
+#[test]
+fn what_asks_for_the_filters_header_asks_for_the_one_that_the_policy_sets() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let path = policy.path().to_str().unwrap();
+    let digest = image();
+    let istio = [
+        "render",
+        "istio",
+        "--attach",
+        "sidecar",
+        "--at",
+        "app=orders",
+        "--namespace",
+        "orders",
+        "--image",
+        &digest,
+        "--policy",
+        path,
+    ];
+    for (form, mark, other) in [("separate", "decision", "audit"), ("combined", "audit", "decision")] {
+        let text = fs::read_to_string(example()).unwrap() + &format!("\naudit: {{headers: {form}}}\n");
+        fs::write(path, text).unwrap();
+        let rendered = String::from_utf8(policy_host(&istio).stdout).unwrap();
+        let asks = |mark: &str| {
+            (
+                rendered.contains(&format!("mutations: [{{ remove: x-chaperone-{mark} }},")),
+                rendered.contains(&format!("name: x-chaperone-{mark}, present_match: true")),
+            )
+        };
+        assert_eq!((asks(mark), asks(other)), ((true, true), (false, false)), "{form}: {rendered}");
+        // The policy comes to this one later, and may be another one by then: either will do.
+        let envoy = policy_host(&["render", "envoy", "--upstream", "a:1", "--policy", path]);
+        let envoy = String::from_utf8(envoy.stdout).unwrap();
+        for mark in [mark, other] {
+            assert!(envoy.contains(&format!("name: x-chaperone-{mark}, present_match: true")), "{form}");
+            assert!(envoy.contains(&format!("{{ remove: x-chaperone-{mark} }}")), "{form}");
+        }
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub use decide::trace::{CallsSeen, CheckStep, Identity, TokenLocation};
 pub use document::{DocumentError, DocumentErrors, kind as json_kind, nearest as nearest_name};
 pub use exchange::{Decision, Exchange, Permit};
 pub use http::edits::Edits;
-pub use http::head::{Head, Headers};
+pub use http::head::{AskSource, Head, Headers, Source};
 pub use http::host::HostPattern;
 pub use http::names::HEADER_PREFIX;
 pub use http::peer::{Peer, PeerWanted};

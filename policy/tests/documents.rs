@@ -457,6 +457,11 @@ fn values_have_their_types() {
         "no credential itself",
     );
     refused("/audit", json!({"header_prefix": "x-"}), "/audit/header_prefix", "cannot be the prefix");
+    refused("/audit", json!({"headers": "joined"}), "/audit/headers", "`joined` is not known here");
+    refused("/audit", json!({"headers": ["combined"]}), "/audit/headers", "not a list");
+    refused("/audit", json!({"source": "log"}), "/audit/source", "`log` is not known here");
+    refused("/audit", json!({"source": true}), "/audit/source", "not a boolean");
+    refused("/audit", json!({"header": "combined"}), "/audit/header", "unknown member");
     refused("/audit", json!({"header_prefix": "x-forwarded-"}), "/audit/header_prefix", "belongs to the proxy");
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use std::rc::Rc;
 
-use chaperone_policy::{Decision, End, Exchange, Head, Policy, Timestamp, Worker, limits};
+use chaperone_policy::{Decision, End, Exchange, Head, Policy, Source, Timestamp, Worker, limits};
 use serde_json::{Value, json};
 use support::{NOW, claims, compile, context, document, head, token, token_of, with, worker};
 
@@ -33,7 +33,7 @@ impl Bench {
         let fields = head(method, path, &extra);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(&self.policy));
-        let head = Head { headers: &headers, source_address: Some(from.as_bytes()), body, ..Head::default() };
+        let head = Head { headers: &headers, source: Source::Told(from.as_bytes()), body, ..Head::default() };
         let decision = exchange.request(&head, &mut self.worker, &context(&self.policy, Timestamp::from_seconds(self.now)));
         let code = exchange.reason().map_or("allowed", |reason| reason.code());
         assert_eq!(matches!(decision, Decision::Refuse(_)), code != "allowed" && !self.observes());

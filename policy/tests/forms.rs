@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_policy::{Context, Decision, Exchange, Given, Head, Policy, Reason, Response, Timestamp, WholeBody, Worker};
+use chaperone_policy::{
+    Context, Decision, Exchange, Given, Head, Policy, Reason, Response, Source, Timestamp, WholeBody, Worker,
+};
 use serde_json::{Value, json};
 use support::{Marked, NOW, ask, claims, compile, document, head, token, with, worker};
 
@@ -149,7 +151,7 @@ fn begin(
     let fields = head(method, path, fields);
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
-    let head = Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), body, ..Head::default() };
+    let head = Head { headers: &fields, source: Source::Told(b"10.0.0.7:4711"), body, ..Head::default() };
     let context = Context { now: Timestamp::from_seconds(NOW), newest: policy, verifier: &Marked };
     let decision = exchange.request(&head, worker, &context);
     (exchange, decision)

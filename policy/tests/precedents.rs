@@ -9,7 +9,7 @@ mod support;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use chaperone_policy::{Context, Decision, Edits, End, Exchange, Head, LocalState, Policy, Timestamp, Worker};
+use chaperone_policy::{Context, Decision, Edits, End, Exchange, Head, LocalState, Policy, Source, Timestamp, Worker};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -41,7 +41,8 @@ fn policies() -> Vec<Rc<Policy>> {
     revoking["revoked"] = json!([{"session": "s-2", "because": "over"}]);
     let counting = with(document(), "/end_session_when", json!({"denials": {"count": 3, "within": "1m"}}));
     let observing = with(document(), "/mode", json!("observe"));
-    [document(), given, bounded, transfers, revoking, counting, observing].iter().map(compile).collect()
+    let combined = with(given.clone(), "/audit", json!({"headers": "combined", "source": "proxy"}));
+    [document(), given, bounded, transfers, revoking, counting, observing, combined].iter().map(compile).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +86,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         ("host", "orders.example"),
         ("host", "other.example"),
         ("x-chaperone-session", "s-9"),
+        ("x-chaperone-audit", "session=\"s-9\""),
         ("X_Chaperone_Session", "s-9"),
         ("x-http-method-override", "DELETE"),
         ("x-envoy-original-url", "https://orders.example/v1/orders"),
@@ -113,7 +115,7 @@ fn any_request() -> impl Strategy<Value = Request> {
     let request_id = prop_oneof![6 => Just("0f6fbd5a-1"), 6 => Just("0f6fbd5a-2"), 1 => Just("upstream-secret"), 1 => Just("")];
     let source =
         prop::sample::select(vec!["10.0.0.7:4711", "10.0.0.8:99", "[::1]:8", "@socket", "10.0.0.7:99999", ":1", "1.2.3.4"]);
-    let policy = prop_oneof![30 => Just(1_usize), 3 => 0..7_usize];
+    let policy = prop_oneof![20 => Just(1_usize), 10 => Just(7), 3 => 0..8_usize];
     let after = prop_oneof![24 => Just(0), 4 => 1..20_u64, 1 => 60..200_u64];
     let back = prop_oneof![6 => Just(0), 1 => 1000..60_000_u64];
     (
@@ -241,7 +243,7 @@ impl Side {
         }
         let fields = fields(request);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        let head = Head { headers: &headers, source_address: Some(request.source.as_bytes()), body: request.body, peer: None };
+        let head = Head { headers: &headers, source: Source::Told(request.source.as_bytes()), body: request.body, peer: None };
         let mut exchange = Exchange::begin(Rc::clone(&newest));
         let followed = self.worker.counts().followed;
         let decision = exchange.request(&head, &mut self.worker, &context);

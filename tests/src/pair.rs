@@ -5,7 +5,7 @@ use crate::{
     stages::{Message, Ran, run_stream},
 };
 use chaperone_policy::{
-    Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Timestamp, Worker,
+    Context, Decision, Denial, Edits, End, Exchange, Head, Peer, Policy, RustCrypto, Secret, Source, Timestamp, Worker,
 };
 use policy_host::host::{
     self, Canary, Clock, ConfigureError, FailurePolicy, Headers, MapType, Module, PeerCertificate, Plugin, Properties, VmOptions,
@@ -113,7 +113,7 @@ impl Pair {
         let fields = borrowed(&received);
         let head = Head {
             headers: &fields,
-            source_address: source.as_deref().map(str::as_bytes),
+            source: source.as_deref().map_or(Source::Unknown, |source| Source::Told(source.as_bytes())),
             body: message.request_body.is_some() || message.request_trailers.is_some(),
             peer: peer(&message.properties),
         };

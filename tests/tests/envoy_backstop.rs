@@ -22,7 +22,10 @@ async fn a_worker_without_the_filter_lets_nothing_through() {
     assert_eq!(mesh.send(&good, Protocol::Http1).await.status, 200);
     // A caller's own mark does not count for the filter's, now or later.
     let marked = Call::get("/v1/orders").header("x-chaperone-decision", "allow");
-    assert_eq!(mesh.send(&marked, Protocol::Http1).await.status, 401);
+    let told = Call::get("/v1/orders").header("x-chaperone-audit", "decision=\"allow\"");
+    for marked in [&marked, &told] {
+        assert_eq!(mesh.send(marked, Protocol::Http1).await.status, 401);
+    }
 
     let before = mesh.upstream.count();
     let mut fatal = scenario.policy();
@@ -33,7 +36,7 @@ async fn a_worker_without_the_filter_lets_nothing_through() {
     assert!(mesh.envoy.traps() > 0, "the update traps in the workers:\n{}", mesh.envoy.log());
     let mut without_the_filter = 0;
     for _ in 0..20 {
-        for call in [&good, &marked, &Call::get("/v1/orders"), &Call::get("/secret")] {
+        for call in [&good, &marked, &told, &Call::get("/v1/orders"), &Call::get("/secret")] {
             for protocol in Protocol::ALL {
                 let reply = mesh.send(call, protocol).await;
                 assert!(reply.status >= 400, "{reply:?}");

@@ -744,17 +744,30 @@ fn host_calls_of_a_request() {
         Message { request_body: None, request_trailers: None, response_trailers: None, ..message }
     };
     let mut text = String::new();
-    for (name, message, allowed) in [
-        ("an allowed request whose token is known", plain("GET"), true),
-        ("a denied one whose token is known (command_not_granted)", plain("DELETE"), false),
-        ("an allowed one with forged fields, and with trailers both ways", bench.allowed.clone(), true),
-    ] {
+    let mut count = |vm: &mut Vm, root, name: &str, message: &Message, allowed: bool| {
         let before: BTreeMap<_, _> = vm.call_counts().into_iter().collect();
-        assert_eq!(run(&mut vm, root, &message, |_, _| {}).passed(), allowed);
+        assert_eq!(run(vm, root, message, |_, _| {}).passed(), allowed);
         let made = vm.call_counts().into_iter().map(|(call, count)| (call, count - before.get(call).copied().unwrap_or(0)));
         let made: Vec<_> = made.filter(|(_, count)| *count > 0).collect();
         writeln!(text, "{name}: {}", made.iter().map(|(_, count)| count).sum::<u64>()).expect("a string");
         made.iter().for_each(|(call, count)| writeln!(text, "  {call} {count}").expect("a string"));
+    };
+    let denied = "a denied one whose token is known (command_not_granted)";
+    count(&mut vm, root, "an allowed request whose token is known", &plain("GET"), true);
+    count(&mut vm, root, denied, &plain("DELETE"), false);
+    count(&mut vm, root, "an allowed one with forged fields, and with trailers both ways", &bench.allowed, true);
+    for (name, audit) in [
+        ("headers: combined", json!({"headers": "combined"})),
+        ("source: proxy", json!({"source": "proxy"})),
+        ("headers: combined, source: proxy", json!({"headers": "combined", "source": "proxy"})),
+    ] {
+        let mut policy = bench.scenario.policy();
+        policy["audit"] = audit;
+        let mut vm = bench.start(VmOptions::default()).expect("starts");
+        let root = configure(&mut vm, &policy).expect("a good policy");
+        assert!(run(&mut vm, root, &plain("GET"), |_, _| {}).passed(), "its token is known from now on");
+        count(&mut vm, root, &format!("an allowed request, {name}"), &plain("GET"), true);
+        count(&mut vm, root, &format!("{denied}, {name}"), &plain("DELETE"), false);
     }
     insta::assert_snapshot!("host_calls", text);
 }

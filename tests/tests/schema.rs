@@ -195,6 +195,8 @@ fn broken() -> Vec<(String, Value)> {
         ("/limits/unmediated_streams", json!(100_001)),
         ("/commands/one/http/body", json!("no")),
         ("/audit/header_prefix", json!("chaperone-")),
+        ("/audit/headers", json!("joined")),
+        ("/audit/source", json!(true)),
         ("/commands/one", json!({"http": full["commands"]["one"]["http"], "grpc": full["commands"]["call"]["grpc"]})),
         ("/commands/one", json!({"mcp": {}})),
         ("/unmediated/0", json!("**")),

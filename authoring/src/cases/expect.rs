@@ -61,7 +61,9 @@ pub enum Verdict {
 pub struct HeaderExpect {
     /// In lower case.
     pub name: String,
-    /// The values, each a field line of its own.
+    /// The member of a Dictionary of Strings (RFC 9651) that is meant, where it is not the whole field.
+    pub member: Option<String>,
+    /// The values, each a field line of its own, or of the member.
     pub values: Vec<String>,
 }
 
@@ -105,19 +107,29 @@ pub(super) fn reason(node: &Node<'_>, errors: &Errors<'_>) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// A name to its value, to a list of values, or to null for absent. `${at+10m}` in a value is that instant in Unix seconds.
+/// A name to its value, to a list of values, to null for absent, or to the members of a Dictionary, each to the same. `${at+10m}` in a
+/// value is that instant in Unix seconds.
 fn headers(node: &Node<'_>, at: Timestamp, errors: &Errors<'_>) -> Option<Vec<HeaderExpect>> {
     let value = |node: &Node<'_>| unix_seconds(node, node.text(errors)?, at, errors);
+    let values = |node: &Node<'_>| {
+        if node.value.is_null() {
+            Some(Vec::new())
+        } else if node.value.is_array() {
+            node.items(errors)?.iter().map(value).collect()
+        } else {
+            Some(vec![value(node)?])
+        }
+    };
     let mut list = Vec::new();
     for (name, node) in node.any_members(errors)? {
-        let values = if node.value.is_null() {
-            Vec::new()
-        } else if node.value.is_array() {
-            node.items(errors)?.iter().map(value).collect::<Option<_>>()?
+        let name = name.to_ascii_lowercase();
+        if node.value.is_object() {
+            for (member, node) in node.any_members(errors)? {
+                list.push(HeaderExpect { name: name.clone(), member: Some(member.to_owned()), values: values(&node)? });
+            }
         } else {
-            vec![value(&node)?]
-        };
-        list.push(HeaderExpect { name: name.to_ascii_lowercase(), values });
+            list.push(HeaderExpect { name, member: None, values: values(&node)? });
+        }
     }
     Some(list)
 }

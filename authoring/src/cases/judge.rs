@@ -4,6 +4,7 @@ use super::{
     expect::{Expect, HeaderExpect, Verdict},
     plan::StreamState,
 };
+use crate::dictionary;
 use crate::outcome::{Decision, Outcome};
 use std::fmt;
 
@@ -107,17 +108,22 @@ pub fn check_streams(expected: &[(String, StreamState)], seen: impl Fn(&str) -> 
 
 fn check_headers(whose: &str, expected: &[HeaderExpect], seen: Option<&[(String, String)]>) -> Vec<Mismatch> {
     let mut found = Vec::new();
-    for HeaderExpect { name, values } in expected {
-        let seen: Vec<&str> = seen
-            .unwrap_or_default()
-            .iter()
-            .filter(|(seen, _)| seen.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-            .collect();
+    for HeaderExpect { name, member, values } in expected {
+        let lines = seen.unwrap_or_default().iter().filter(|(seen, _)| seen.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let seen: Vec<String> = match member {
+            None => lines.cloned().collect(),
+            Some(member) => lines
+                .flat_map(|line| match dictionary::strings(line) {
+                    Some(all) => all.into_iter().filter(|(key, _)| key == member).map(|(_, value)| value).collect(),
+                    None => vec![format!("no dictionary of strings: {line}")],
+                })
+                .collect(),
+        };
         if seen != *values {
-            let show = |values: &[&str]| if values.is_empty() { "absent".to_owned() } else { values.join(" | ") };
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            found.push(Mismatch { what: format!("{whose} header {name}"), expected: show(&values), found: show(&seen) });
+            let show = |values: &[String]| if values.is_empty() { "absent".to_owned() } else { values.join(" | ") };
+            let member = member.as_ref().map(|member| format!(", member {member}")).unwrap_or_default();
+            let what = format!("{whose} header {name}{member}");
+            found.push(Mismatch { what, expected: show(values), found: show(&seen) });
         }
     }
     found

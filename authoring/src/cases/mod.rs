@@ -28,7 +28,7 @@
 //! cases:
 //!   - name: allowed
 //!     send: list                                                             # or {like: list, …}, or a request written out
-//!     expect: {allow: orders.list, session: s-1, upstream: {authorization: null, x-a: [one, two]}, upstream_bytes: 0, response_body: {"ok": true}}
+//!     expect: {allow: orders.list, session: s-1, upstream: {authorization: null, x-a: [one, two], x-chaperone-audit: {session: s-1}}, upstream_bytes: 0, response_body: {"ok": true}}
 //!   - name: "{token} {get}"                                                  # one case a row
 //!     each: [{token: forged, get: /v1/orders, expect: {deny: signature_invalid, status: 401, client_reason: token_rejected}}]
 //!   - name: cut on the way

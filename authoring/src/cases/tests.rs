@@ -115,7 +115,7 @@ cases:
     );
     assert_eq!(expect.verdict, Verdict::Allow);
     assert_eq!(expect.command.as_deref(), Some("orders.list"));
-    assert_eq!(expect.upstream[0], HeaderExpect { name: "authorization".into(), values: vec![] });
+    assert_eq!(expect.upstream[0], HeaderExpect { name: "authorization".into(), member: None, values: vec![] });
 
     // A row that names no host takes the policy's.
     let (request, expect) = sent(&plan.cases[2].steps[0]);
@@ -258,6 +258,20 @@ fn expect(text: &str) -> Expect {
 fn an_outcome_is_held_against_every_word_of_the_expectation() {
     let good = "{allow: orders.list, session: s-1, upstream: {X-A: ['1', '2'], x-b: null, ':method': GET}}";
     assert_eq!(check(&expect(good), &outcome()), []);
+    let told = |field: &str| Outcome { upstream_headers: Some(vec![("x-c".into(), field.into())]), ..outcome() };
+    let members = expect("{allow: orders.list, upstream: {X-C: {a: 'x\"y, b', b: null, c: ['1', '2']}}}");
+    assert_eq!(check(&members, &told(r#"a="x\"y, b", c="1", d="3", c="2""#)), []);
+    let wrong: Vec<_> = check(&members, &told(r#"a="x", b="", c="1""#)).iter().map(Mismatch::to_string).collect();
+    assert_eq!(
+        wrong,
+        [
+            "upstream header x-c, member a: expected x\"y, b, found x",
+            "upstream header x-c, member b: expected absent, found ",
+            "upstream header x-c, member c: expected 1 | 2, found 1",
+        ]
+    );
+    assert_eq!(check(&members, &told("a=1")).len(), 3, "what is no dictionary is no member");
+    assert_eq!(check(&members, &outcome()).len(), 2, "what is absent has no member");
     let shown = |text: &str, outcome: &Outcome| check(&expect(text), outcome).iter().map(Mismatch::to_string).collect::<Vec<_>>();
     assert_eq!(
         shown("{allow: orders.read, session: s-2, upstream: {x-a: '1', x-b: y}}", &outcome()),

@@ -9,7 +9,8 @@ pub use verdict::{Checked, Verdict};
 
 use crate::{outcome::Decision, published::Published, request::Request};
 use chaperone_policy::{
-    CheckStep, Context, Exchange, Given, GrantSeen, Head, LocalState, Need, Policy, Reason, RustCrypto, Secret, WholeBody, Worker,
+    CheckStep, Context, Exchange, Given, GrantSeen, Head, LocalState, Need, Policy, Reason, RustCrypto, Secret, Source,
+    WholeBody, Worker,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -53,7 +54,7 @@ pub fn explain(
     let source = request.source_address.map(|address| address.to_string());
     let head = Head {
         headers: &fields,
-        source_address: source.as_deref().map(str::as_bytes),
+        source: source.as_deref().map_or(Source::Unknown, |source| Source::Told(source.as_bytes())),
         body: request.has_body(),
         peer: request.peer(),
     };

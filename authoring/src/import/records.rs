@@ -9,6 +9,7 @@ use chaperone_policy::{Reason, limits};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 
 /// What the records in one entry come to.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Records {
 #[derive(Deserialize)]
 struct Line {
     authority: Option<String>,
+    /// As the shipped log has it: a record of `audit.source: proxy` leaves it out.
+    downstream_remote_address: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,13 +94,14 @@ struct Unmapped {
 /// When the entry is no JSON object, or a record in it names no request.
 pub fn records(entry: &[u8], authority: Option<&str>, policy: Option<OfPolicy<'_>>) -> Result<Option<Records>, BadLine> {
     let found = Found::in_line(entry)?;
-    let line = serde_json::from_slice::<Line>(entry).ok().and_then(|line| line.authority);
-    let authority = line.as_deref().and_then(super::said).or(authority);
+    let line = serde_json::from_slice::<Line>(entry).ok();
+    let authority = line.as_ref().and_then(|line| line.authority.as_deref()).and_then(super::said).or(authority);
+    let logged = line.as_ref().and_then(|line| line.downstream_remote_address.as_deref()?.parse::<SocketAddr>().ok());
     let mut entries = Vec::with_capacity(found.records.len());
     for record in &found.records {
         let record = record.read()?;
         let Some(authority) = authority else { return Ok(None) };
-        entries.push(request(record, authority, policy));
+        entries.push(request(record, authority, logged, policy));
     }
     if entries.is_empty() {
         entries.push(Entry::LeftOut(LeftOut::NoRecord));
@@ -105,7 +109,7 @@ pub fn records(entry: &[u8], authority: Option<&str>, policy: Option<OfPolicy<'_
     Ok(Some(Records { of_a_filter: found.of_a_filter, entries }))
 }
 
-fn request(record: Record, authority: &str, policy: Option<OfPolicy<'_>>) -> Entry {
+fn request(record: Record, authority: &str, logged: Option<SocketAddr>, policy: Option<OfPolicy<'_>>) -> Entry {
     let Record { time, status_code, actor, api, http_request: HttpRequest { http_method, url }, src_endpoint, unmapped } = record;
     // As the filter marks it.
     if url.path.len() > limits::RECORD_PATH_BYTES && url.path.ends_with("...") {
@@ -119,10 +123,8 @@ fn request(record: Record, authority: &str, policy: Option<OfPolicy<'_>>) -> Ent
     if drawn.at.is_none() {
         drawn.notes.push(Note::NoTime);
     }
-    drawn.source_address = src_endpoint.and_then(|Endpoint { ip, port }| {
-        let ip: std::net::IpAddr = ip?.parse().ok()?;
-        Some(std::net::SocketAddr::new(ip, port.unwrap_or(0)).to_string())
-    });
+    let recorded = src_endpoint.and_then(|Endpoint { ip, port }| Some(SocketAddr::new(ip?.parse().ok()?, port.unwrap_or(0))));
+    drawn.source_address = recorded.or(logged).map(|source| source.to_string());
     let (user, session) = actor.map_or((None, None), |Actor { user, session }| (user.and_then(|user| user.uid), session));
     let Unmapped { decision, agent_chain } = unmapped.unwrap_or(Unmapped { decision: None, agent_chain: Vec::new() });
     let Some(session) = session else {
@@ -231,6 +233,21 @@ mod tests {
             assert_eq!(drawn.notes, [Note::CommandsAssumed]);
         }
         assert_eq!(drawn(&record(), None).notes, [Note::NoAudience]);
+    }
+
+    #[test]
+    fn the_address_that_a_record_leaves_out_is_the_logs() {
+        let with = |source: Value, logged: &str| {
+            let mut record = record();
+            record["src_endpoint"] = source;
+            drawn(&json!({"downstream_remote_address": logged, "session_audit": [record]}), None).source_address
+        };
+        assert_eq!(with(json!({}), "192.0.2.9:7").as_deref(), Some("192.0.2.9:7"));
+        assert_eq!(with(json!({"ip": "192.0.2.7", "port": 5}), "192.0.2.9:7").as_deref(), Some("192.0.2.7:5"), "who was judged");
+        assert_eq!(with(json!({}), "a pipe"), None);
+        let mut without = record();
+        without.as_object_mut().unwrap().remove("src_endpoint");
+        assert_eq!(drawn(&without, None).source_address, None);
     }
 
     #[test]

@@ -287,7 +287,7 @@ struct Expect {
     client_reason: Option<String>,
     /// The session that was found.
     session: Option<String>,
-    /// Headers that the target gets; null: absent.
+    /// Headers that the target gets; null: absent; members of a dictionary, such as `x-chaperone-audit`, by their names.
     upstream: Option<BTreeMap<String, Value>>,
     /// How many bytes of the body the target gets.
     upstream_bytes: Option<u64>,

@@ -374,4 +374,22 @@ struct Audit {
     /// What audit headers begin with; `x-chaperone-` without it.
     #[schemars(regex(pattern = r"^x-[a-z0-9-]*-$"), length(min = 4, max = 32))]
     header_prefix: Option<String>,
+    /// `combined`: what the target is told is in one header, a dictionary (RFC 9651); `separate` without it.
+    headers: Option<AuditHeaders>,
+    /// `proxy`: the record does not say where a request comes from, for the proxy's access log does; `filter` without it.
+    source: Option<SourceTeller>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum AuditHeaders {
+    Separate,
+    Combined,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum SourceTeller {
+    Filter,
+    Proxy,
 }

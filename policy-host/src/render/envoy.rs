@@ -2,6 +2,7 @@
 
 use super::{ClusterError, Cors, Names, Rendered, clusters};
 use chaperone_authoring::source::quoted;
+use chaperone_policy::HEADER_PREFIX;
 use serde_json::json;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
@@ -80,8 +81,11 @@ pub fn bootstrap(rendered: &Rendered, options: &Bootstrap) -> Result<String, Clu
     if let Some(lifetime) = rendered.lifetime() {
         text = text.replace("max_stream_duration: 900s", &format!("max_stream_duration: {lifetime}s"));
     }
-    if rendered.prefix != chaperone_policy::HEADER_PREFIX {
-        text = text.replace("x-chaperone-decision", &rendered.decision_header());
+    if rendered.prefix != HEADER_PREFIX {
+        for mark in ["decision", "audit"] {
+            let (shipped, ours) = (format!("{HEADER_PREFIX}{mark}"), format!("{}{mark}", rendered.prefix));
+            text = text.replace(&shipped, &ours);
+        }
     }
     let values = [
         ("LISTEN_ADDRESS", within_quotes(&listen.host)),

@@ -75,7 +75,7 @@ items:
       http: {{ requestTimeout: 0s }}     # 15 s otherwise, which cuts feeds; the filter cuts them with their session
 {client}"#,
         policy = rendered.name,
-        header = rendered.decision_header(),
+        header = rendered.mark(),
         url = quoted(&format!("{image}@sha256:{sha256}")),
         sha256 = quoted(sha256),
         policy_lines = rendered.lines(8),

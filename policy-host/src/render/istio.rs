@@ -277,7 +277,7 @@ fn selector_of(attach: Attach, workload: &Workload) -> Result<String, String> {
 
 /// Envoy runs a worker without a wasm filter whose update failed there. Then the header that only the filter sets is missing.
 fn backstop(rendered: &Rendered, attach: Attach, name: &str, namespace: &str, target: &str) -> String {
-    let header = rendered.decision_header();
+    let header = rendered.mark();
     let lifetime = rendered.lifetime().unwrap_or(900);
     if attach == Attach::Waypoint {
         return format!(

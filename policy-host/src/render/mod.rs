@@ -87,8 +87,9 @@ impl Rendered {
     }
 
     /// What the filter sets on whatever it lets through.
-    fn decision_header(&self) -> String {
-        format!("{}decision", self.prefix)
+    fn mark(&self) -> String {
+        let combined = self.policy.pointer("/audit/headers").is_some_and(|headers| headers == "combined");
+        format!("{}{}", self.prefix, if combined { "audit" } else { "decision" })
     }
 
     /// Is a command looked for in bodies? Then heads have to be held.

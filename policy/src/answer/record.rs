@@ -10,7 +10,7 @@ use crate::decide::answers::Answers;
 use crate::decide::check::{Findings, credential_of};
 use crate::decide::direct::Mark;
 use crate::decide::transfers::TransferRule;
-use crate::http::head::{Head, values};
+use crate::http::head::{Headers, values};
 use crate::primitives::ascii::push_visible;
 use crate::primitives::json::Line;
 use crate::primitives::reason::Reason;
@@ -99,9 +99,9 @@ pub struct End {
 }
 
 impl RequestFacts {
-    pub(crate) fn of(head: &Head<'_>, at: Timestamp) -> Self {
-        let first = |name| values(head.headers, name).next().unwrap_or_default();
-        Self::of_parts(first(":method"), first(":path"), head.source_address, at)
+    pub(crate) fn of(headers: &Headers<'_>, source: Option<&[u8]>, at: Timestamp) -> Self {
+        let first = |name| values(headers, name).next().unwrap_or_default();
+        Self::of_parts(first(":method"), first(":path"), source, at)
     }
 
     pub(crate) fn of_parts(method: &[u8], path: &[u8], source: Option<&[u8]>, at: Timestamp) -> Self {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::decide::context::Context;
 use crate::decide::trace::{CheckStep, Identity, Trace};
+use crate::http::head::Source;
 use crate::primitives::address::Address;
 use crate::primitives::reason::Reason;
 use crate::primitives::time::Timestamp;
@@ -29,7 +30,7 @@ pub(crate) fn authenticate(
     rules: &Rules,
     worker: &mut Worker,
     token: &[u8],
-    source: Option<&[u8]>,
+    source: Source<'_>,
     context: &Context<'_>,
     trace: &mut impl Trace,
 ) -> Result<Authenticated, Reason> {
@@ -49,7 +50,7 @@ pub(crate) fn authenticate(
     trace.saw(|| CheckStep::Pace { allowance });
     // What it claims to be is only asked for who pays.
     let claimed = issuer.claims.session(&jws.payload).and_then(|session| worker.tallies.find(name, session));
-    let payer = Payer { address: Address::read(source), session: claimed.as_deref() };
+    let payer = Payer { address: Address::read(source.address()), session: claimed.as_deref() };
     let (mut by_key, mut by_name, mut tried) = (None, false, 0);
     for key in keys {
         if !worker.pace.take(allowance, &payer, now) {

@@ -173,7 +173,7 @@ pub(crate) fn check(
     if unmediated {
         findings.unmediated = true;
         may_have_body(findings.body, trace)?;
-        let (all, address) = (Rc::clone(&worker.unmediated), Address::read(head.source_address));
+        let (all, address) = (Rc::clone(&worker.unmediated), Address::read(head.source.address()));
         let rooms = all.room(rules.allowances.unmediated_streams, address);
         findings.seat = Some(all.sit(address));
         return rooms.into_iter().try_for_each(|room| has_room(room, trace)).map(|()| None);
@@ -181,11 +181,11 @@ pub(crate) fn check(
 
     trace.saw(|| CheckStep::locations(head.headers, &rules.tokens.sources));
     let token = shown(head.headers, &rules.tokens.sources)?;
-    let authenticated = authenticate(policy, rules, worker, token.text, head.source_address, context, trace)?;
+    let authenticated = authenticate(policy, rules, worker, token.text, head.source, context, trace)?;
     let session = Rc::clone(&authenticated.session);
     let tally = Rc::clone(worker.tally(&session));
     // Only a proof needs to know where it comes from.
-    let address = Address::read(head.source_address.filter(|_| rules.session.bind.wants_proofs()));
+    let address = Address::read(rules.session.bind.wants_proofs().then(|| head.source.address()).flatten());
     let (peer, headers, method) = (head.peer.as_ref(), head.headers, request.method);
     let evidence = Evidence { peer, headers, method, path: &path, token, address, tally: &tally };
     let bound = binding::check(rules, &session.claims, &evidence, worker, context);

@@ -21,6 +21,7 @@ use crate::http::query::with_parameter;
 use crate::http::rpc::Rpc;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
+use crate::rules::audit::AuditHeaders;
 use crate::rules::credential::{Carrier, Filled};
 use crate::rules::policy::{Policy, Rules};
 use crate::rules::upstream::Bodies;
@@ -64,10 +65,11 @@ impl Exchange {
         if result.is_ok() && (in_target.is_some() || written) {
             result = Err(Reason::CredentialEchoed);
         }
+        let source = policy.recorded_source(head);
         let facts = match in_target {
-            Some(carried) => RequestFacts::of(&Head { headers: &carried.shown(), ..*head }, context.now),
-            None if written => RequestFacts::of(&Head { headers: &[], ..*head }, context.now),
-            None => RequestFacts::of(head, context.now),
+            Some(carried) => RequestFacts::of(&carried.shown(), source, context.now),
+            None if written => RequestFacts::of(&[], source, context.now),
+            None => RequestFacts::of(head.headers, source, context.now),
         };
         // What brought a credential along was judged by another head than its own.
         let as_it_came = carried.is_none();
@@ -253,10 +255,10 @@ impl Exchange {
         self.unfollow();
         let denied = Outcome::Denied(reason);
         let (rules, findings, facts) = match &mut self.stage {
-            Stage::Begun(policy) => (policy.rules(), Findings::default(), RequestFacts::of(&Head::default(), worker.latest())),
+            Stage::Begun(policy) => (policy.rules(), Findings::default(), RequestFacts::of(&[], None, worker.latest())),
             Stage::Held(held) => (held.policy.rules(), std::mem::take(&mut held.findings), std::mem::take(&mut held.facts)),
             // Never: it has just been taken for a judged one.
-            Stage::Followed(_) => (None, Findings::default(), RequestFacts::of(&Head::default(), worker.latest())),
+            Stage::Followed(_) => (None, Findings::default(), RequestFacts::of(&[], None, worker.latest())),
             Stage::Judged(judged) => {
                 judged.outcome = denied;
                 judged.named.credential = None;
@@ -331,32 +333,43 @@ impl Exchange {
                 edits.replace_removed(headers);
             }
         }
-        let mut set = |name: &str, value: &str| edits.put_audit(prefix, name, value);
-        if let Some(Authenticated { session, .. }) = &findings.authenticated {
-            set("session", &session.claims.session);
-            set("subject", &session.claims.subject);
-            // With one issuer its name says nothing; with several the same subject can be two.
-            if rules.tokens.issuers.len() > 1 {
-                set("issuer", &session.claims.issuer);
+        match rules.audit.headers {
+            AuditHeaders::Separate => {
+                tell(rules, findings, observed, &mut |name, value| edits.put_audit(prefix, name, value));
+                edits.put_audit_id(prefix, audit_id);
             }
-            if let Some(agent) = session.claims.agents.first() {
-                set("agent", agent);
+            AuditHeaders::Combined => {
+                edits.put_audit_dictionary(prefix, audit_id, |set| tell(rules, findings, observed, set));
             }
         }
-        if let Some(command) = findings.command.and_then(|command| rules.commands.get(command.0 as usize)) {
-            set("command", &command.name);
-        }
-        set("decision", if observed.is_some() { "observed-deny" } else { "allow" });
-        if let Some(reason) = observed {
-            set("reason", reason.code());
-        }
-        if let Some(ends) = findings.ends {
-            set("expires-at", &ends.to_string());
-        }
-        set("policy", &rules.label);
-        edits.put_audit_id(prefix, audit_id);
         edits
     }
+}
+
+/// What the target is told of a request, but for the audit id: each by its name.
+fn tell(rules: &Rules, findings: &Findings, observed: Option<Reason>, set: &mut dyn FnMut(&str, &str)) {
+    if let Some(Authenticated { session, .. }) = &findings.authenticated {
+        set("session", &session.claims.session);
+        set("subject", &session.claims.subject);
+        // With one issuer its name says nothing; with several the same subject can be two.
+        if rules.tokens.issuers.len() > 1 {
+            set("issuer", &session.claims.issuer);
+        }
+        if let Some(agent) = session.claims.agents.first() {
+            set("agent", agent);
+        }
+    }
+    if let Some(command) = findings.command.and_then(|command| rules.commands.get(command.0 as usize)) {
+        set("command", &command.name);
+    }
+    set("decision", if observed.is_some() { "observed-deny" } else { "allow" });
+    if let Some(reason) = observed {
+        set("reason", reason.code());
+    }
+    if let Some(ends) = findings.ends {
+        set("expires-at", &ends.to_string());
+    }
+    set("policy", &rules.label);
 }
 
 /// What was held is judged where it was left.

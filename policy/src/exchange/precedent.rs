@@ -158,7 +158,7 @@ impl Exchange {
         token.comes_again();
         worker.tokens.hits += 1;
         worker.precedents.follow();
-        let facts = RequestFacts::of_parts(&decided.method, path, head.source_address, context.now);
+        let facts = RequestFacts::of_parts(&decided.method, path, policy.recorded_source(head), context.now);
         self.stage = Stage::Followed(Box::new(Followed { precedent, decided, stamp, facts, transfer, seat }));
         Some(decision)
     }

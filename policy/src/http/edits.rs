@@ -5,7 +5,7 @@ use std::fmt;
 use crate::http::credentials::{Source, names_scheme};
 use crate::http::head::Headers;
 use crate::http::names::HEADER_PREFIX;
-use crate::primitives::ascii::push_audit_value;
+use crate::primitives::ascii::{push_audit_value, push_quoted_audit_value};
 
 /// Changes to the fields of one message: first remove, then set.
 ///
@@ -173,6 +173,36 @@ impl Edits {
             text.extend_from_slice(name.as_bytes());
         });
         let value = self.write(|text| push_audit_value(text, value));
+        self.added.push((name, value));
+    }
+
+    /// Adds all of our own fields of a request as one: a Dictionary of Strings (RFC 9651 §3.2 and §3.3.3), whose members are called as
+    /// the fields would be and say what these would say. The audit id is the first, so that its place does not depend on the others.
+    pub(crate) fn put_audit_dictionary(
+        &mut self,
+        prefix: &str,
+        audit_id: &str,
+        members: impl FnOnce(&mut dyn FnMut(&str, &str)),
+    ) {
+        const FIRST: &[u8] = b"audit-id=\"";
+        let name = self.write(|text| {
+            text.extend_from_slice(prefix.as_bytes());
+            text.extend_from_slice(b"audit");
+        });
+        let value = self.write(|text| {
+            text.extend_from_slice(FIRST);
+            text.extend_from_slice(audit_id.as_bytes());
+            text.push(b'"');
+            members(&mut |name, value| {
+                text.extend_from_slice(b", ");
+                text.extend_from_slice(name.as_bytes());
+                text.extend_from_slice(b"=\"");
+                push_quoted_audit_value(text, value);
+                text.push(b'"');
+            });
+        });
+        let id = value.0 + FIRST.len();
+        self.audit_id = Some((id, id + audit_id.len()));
         self.added.push((name, value));
     }
 

@@ -1,6 +1,7 @@
 //! A request's head, read once: what the checks look at, or why it has no single reading.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::http::host::host_of;
 use crate::http::peer::Peer;
@@ -16,12 +17,51 @@ pub type Headers<'h> = [(&'h [u8], &'h [u8])];
 pub struct Head<'h> {
     /// All header fields.
     pub headers: &'h Headers<'h>,
-    /// The peer's address with its port, such as `10.0.0.7:4711` or `[::1]:4711`.
-    pub source_address: Option<&'h [u8]>,
+    /// Where it comes from.
+    pub source: Source<'h>,
     /// Something follows the head: it does not end the request.
     pub body: bool,
     /// The peer's certificate, where the connection has one; needed only as far as [`crate::Exchange::peer_wanted`] says.
     pub peer: Option<Peer<'h>>,
+}
+
+/// The peer's address with its port, such as `10.0.0.7:4711` or `[::1]:4711`.
+#[derive(Clone, Copy, Default)]
+pub enum Source<'h> {
+    /// Nobody knows it.
+    #[default]
+    Unknown,
+    /// This one.
+    Told(&'h [u8]),
+    /// To be asked for by whoever needs it: few decisions do, and each question to a proxy is a call.
+    Asked(&'h dyn AskSource),
+}
+
+/// Who can be asked where a request comes from.
+pub trait AskSource {
+    /// Returns the peer's address with its port, the same each time; `None` where nobody knows it.
+    fn address(&self) -> Option<&[u8]>;
+}
+
+impl<'h> Source<'h> {
+    pub(crate) fn address(self) -> Option<&'h [u8]> {
+        match self {
+            Self::Unknown => None,
+            Self::Told(address) => Some(address),
+            Self::Asked(asked) => asked.address(),
+        }
+    }
+}
+
+/// Whoever shows it asks nobody.
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "Unknown",
+            Self::Told(_) => "Told",
+            Self::Asked(_) => "Asked",
+        })
+    }
 }
 
 /// The parts of a head that decide which command it is.

@@ -66,6 +66,21 @@ pub(crate) fn push_audit_value(value: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Appends the same for a place between quotes: a String of RFC 9651 §3.3.3 that says what the header would.
+pub(crate) fn push_quoted_audit_value(value: &mut Vec<u8>, text: &str) {
+    let start = value.len();
+    push_audit_value(value, text);
+    let quotes = |byte: &u8| matches!(byte, b'"' | b'\\');
+    if value.iter().skip(start).any(quotes) {
+        for byte in value.split_off(start) {
+            if quotes(&byte) {
+                value.push(b'\\');
+            }
+            value.push(byte);
+        }
+    }
+}
+
 /// Would an audit header show the text whole?
 pub(crate) fn fits_audit_value(text: &str) -> bool {
     if is_visible_but(text.as_bytes(), false, [b'%', b',']) {

@@ -160,7 +160,7 @@ impl Contexts {
 }
 
 fn network(head: &Head<'_>, bits: u8) -> Result<String, Missing> {
-    let text = head.source_address.and_then(|address| std::str::from_utf8(address).ok()).ok_or(Missing)?;
+    let text = head.source.address().and_then(|address| std::str::from_utf8(address).ok()).ok_or(Missing)?;
     let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
     let address = with_port.or_else(|_| text.parse::<IpAddr>()).map_err(|_| Missing)?;
     Ok(match address.to_canonical() {

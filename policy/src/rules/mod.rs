@@ -1,6 +1,7 @@
 //! The document, compiled.
 
 pub(crate) mod allowances;
+pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod credential;
 pub(crate) mod ending;

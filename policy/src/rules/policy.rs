@@ -9,15 +9,17 @@ use serde_json::Value;
 use crate::commands::mcp::endpoint::{Endpoint, EndpointId};
 use crate::commands::read::{self as commands, Command, Commands};
 use crate::commands::router::{CommandId, Router};
-use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, text, whole_number};
+use crate::document::{At, DocumentErrors, Errors, Object, list, name, one_of, whole_number};
 use crate::http::credentials::{Scheme, Source};
 use crate::http::edits::Strip;
+use crate::http::head::Head;
 use crate::http::names::{HEADER_PREFIX, PROOF_HEADER};
 use crate::http::peer::PeerWanted;
 use crate::primitives::json;
 use crate::primitives::limits;
 use crate::primitives::reason::Reason;
 use crate::rules::allowances::Allowances;
+use crate::rules::audit::{Audit, SourceTeller};
 use crate::rules::credential::{Credential, Credentials};
 use crate::rules::ending::StateRules;
 use crate::rules::grants::{self, Grant, Grants};
@@ -60,6 +62,7 @@ pub(crate) struct Rules {
     /// What is done about bodies with it.
     pub(crate) echoes: Bodies,
     pub(crate) allowances: Allowances,
+    pub(crate) audit: Audit,
     pub(crate) state: StateRules,
 }
 
@@ -152,6 +155,14 @@ impl Policy {
         self.rules().is_some_and(|rules| !rules.enforces() || rules.observed.contains(&reason))
     }
 
+    /// Where a request comes from, as far as the record has it.
+    pub(crate) fn recorded_source<'h>(&self, head: &Head<'h>) -> Option<&'h [u8]> {
+        match self.rules.as_ref().map(|rules| rules.audit.source).unwrap_or_default() {
+            SourceTeller::Filter => head.source.address(),
+            SourceTeller::Proxy => None,
+        }
+    }
+
     /// What must go from messages; known also before the first good document.
     pub(crate) fn strip(&self) -> Rc<Strip> {
         Rc::clone(&self.strip)
@@ -222,12 +233,7 @@ impl Rules {
         let gives = grants.iter().flatten().any(|grant| grant.credentials.all().next().is_some());
         let upstream = object.optional("upstream", errors, |value, at, errors| Upstream::read(value, at, errors, names(), gives));
         let allowances = object.optional("limits", errors, Allowances::read);
-        let header_prefix = object.optional("audit", errors, |value, at, errors| {
-            let mut object = Object::open(value, at, errors)?;
-            let prefix = object.optional("header_prefix", errors, read_header_prefix);
-            object.finish(errors);
-            prefix
-        });
+        let (audit, header_prefix) = object.optional("audit", errors, Audit::read).unwrap_or_default();
         let mut grant_names = BTreeSet::new();
         for grant in grants.iter().flatten() {
             if !grant_names.insert(&grant.name) {
@@ -287,6 +293,7 @@ impl Rules {
             direct,
             echoes,
             allowances: allowances.unwrap_or_default(),
+            audit,
             state,
         };
         Some((rules, strip))
@@ -349,20 +356,4 @@ fn read_observed(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Reas
         return None;
     }
     one_of(value, at, errors, &words().collect::<Vec<_>>())
-}
-
-fn read_header_prefix(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<String> {
-    const HELP: &str = "write a prefix such as `x-orders-`: 4 to 32 lower-case letters, digits and `-`, from `x-` to `-`";
-    let text = text(value, at, errors, HELP)?;
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !text.starts_with("x-") || !text.ends_with('-') || !(4..=32).contains(&text.len()) || !text.bytes().all(good) {
-        // Every request loses what begins with it: a short or common prefix would take other people's headers.
-        errors.add_with_help(at, format!("`{text}` cannot be the prefix"), HELP);
-        return None;
-    }
-    if ["x-forwarded-", "x-envoy-", "x-request-"].iter().any(|taken| text.starts_with(taken) || taken.starts_with(text)) {
-        errors.add_with_help(at, format!("`{text}` belongs to the proxy"), "write a prefix of your own, such as `x-orders-`");
-        return None;
-    }
-    Some(text.to_owned())
 }

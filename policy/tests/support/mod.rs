@@ -11,7 +11,8 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_policy::{
-    Context, Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Timestamp, VerificationKey, VerifySignature, Worker,
+    Context, Decision, Edits, End, Exchange, Head, Peer, Policy, Secret, Source, Timestamp, VerificationKey, VerifySignature,
+    Worker,
 };
 use serde_json::{Value, json};
 
@@ -142,7 +143,7 @@ pub fn ask_from(
     let fields: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let decision = exchange.request(
-        &Head { headers: &fields, source_address: Some(b"10.0.0.7:4711"), peer, ..Head::default() },
+        &Head { headers: &fields, source: Source::Told(b"10.0.0.7:4711"), peer, ..Head::default() },
         worker,
         &context(policy, Timestamp::from_seconds(at)),
     );

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chaperone_policy::{Decision, Exchange, Head, LocalState, Policy, Reason, Timestamp, Worker};
+use chaperone_policy::{Decision, Exchange, Head, LocalState, Policy, Reason, Source, Timestamp, Worker};
 use serde_json::{Value, json};
 
 use super::{NOW, claims, context, document, head, token, with, worker};
@@ -63,7 +63,11 @@ impl Proxy {
         let fields = head(method, "/v1/orders", &[("authorization", &format!("Bearer {}", token(claims)))]);
         let headers: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let mut exchange = Exchange::begin(Rc::clone(policy));
-        let head = Head { headers: &headers, source_address: source.map(str::as_bytes), ..Head::default() };
+        let head = Head {
+            headers: &headers,
+            source: source.map_or(Source::Unknown, |source| Source::Told(source.as_bytes())),
+            ..Head::default()
+        };
         let now = self.now();
         let reason = match exchange.request(&head, &mut self.workers[worker], &context(policy, now)) {
             Decision::Forward(permit) => permit.observed(),

@@ -9,6 +9,7 @@ pub mod native;
 use crate::canaries::Canaries;
 use chaperone_authoring::{
     cases::Plan,
+    dictionary,
     outcome::{Decision, Outcome},
 };
 use jiff::Timestamp;
@@ -118,6 +119,13 @@ fn neutral(name: &str, value: &str, at: Timestamp) -> String {
     match name {
         // In observe the token goes on, and each run signs its own.
         "authorization" if value.contains("eyJ") => "<a token>".to_owned(),
+        "x-chaperone-audit" => match dictionary::strings(value) {
+            Some(all) => {
+                let of = |(key, value): &(&str, String)| format!("{key}={:?}", neutral(&format!("x-chaperone-{key}"), value, at));
+                all.iter().map(of).collect::<Vec<_>>().join(", ")
+            }
+            None => value.to_owned(),
+        },
         "x-chaperone-audit-id" => format!("<{} characters>", value.len()),
         "x-chaperone-expires-at" => value.parse::<i64>().map_or(value.to_owned(), |end| format!("at{:+}s", end - at.as_second())),
         "x-chaperone-policy" => {

@@ -8,8 +8,8 @@ use chaperone_authoring::{
     request::Request,
 };
 use chaperone_policy::{
-    Context, Decision as Answer, End, Exchange, Given, Head, LocalState, Need, Policy, RustCrypto, Secret, Timestamp, WholeBody,
-    Worker,
+    Context, Decision as Answer, End, Exchange, Given, Head, LocalState, Need, Policy, RustCrypto, Secret, Source, Timestamp,
+    WholeBody, Worker,
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, rc::Rc};
@@ -75,7 +75,7 @@ pub fn ask(policy: &Rc<Policy>, worker: &mut Worker, published: &Published, requ
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head {
         headers: &fields,
-        source_address: source.as_deref().map(str::as_bytes),
+        source: source.as_deref().map_or(Source::Unknown, |source| Source::Told(source.as_bytes())),
         body: request.has_body(),
         peer: request.peer(),
     };

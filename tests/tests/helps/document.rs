@@ -165,7 +165,7 @@ const FORMS: Table<31> = [
     ("/tokens/issuers/0/claims/session", "leave the member out, or say what it holds", "session: sid, ", "session: [], ", ""),
 ];
 
-const MEMBERS: Table<24> = [
+const MEMBERS: Table<26> = [
     ("/grnats", "did you mean `grants`?", "grants:", "grnats:", "grants:"),
     (
         "/generations",
@@ -215,6 +215,20 @@ const MEMBERS: Table<24> = [
         "header_prefix: x-orders-",
         "header_prefix: x-envoy-audit-",
         "header_prefix: x-orders-",
+    ),
+    (
+        "/audit/headers",
+        "did you mean `combined`?",
+        "audit: {header_prefix: x-orders-}",
+        "audit: {headers: combine}",
+        "audit: {headers: combined}",
+    ),
+    (
+        "/audit/source",
+        "known here: filter, proxy",
+        "audit: {header_prefix: x-orders-}",
+        "audit: {source: access_log}",
+        "audit: {source: filter}",
     ),
     (
         "/upstream/echoed_credential",

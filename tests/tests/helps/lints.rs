@@ -40,6 +40,12 @@ pub(crate) fn all() -> Vec<Row> {
                 .with(&["--target", "istio"]),
         );
     }
+    let by = "remove it; or write `# check: allow source_asked` beside it where the record is not to have the address";
+    let audit = "audit: {header_prefix: x-orders-}\n";
+    let proxy = |said: &str| format!("audit: {{source: proxy}}{said}\n");
+    for right in ["audit: {}\n".to_owned(), proxy("  # check: allow source_asked")] {
+        all.push(Row::new(POLICY, ("/audit/source", by, audit, &proxy(""), &right)));
+    }
     all.extend(against());
     all.push(large());
     all

@@ -28,6 +28,29 @@ impl Linter<'_> {
             );
         }
         self.source_address();
+        self.source_asked();
+    }
+
+    /// What a decision needs is asked for, whoever writes it down.
+    fn source_asked(&mut self) {
+        let names = |pointer: &str, name: &str| {
+            self.policy.pointer(pointer).and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name))
+        };
+        let by = if names("/end_session_when/context_changes", "source_address") {
+            "`context_changes: [source_address]`"
+        } else if names("/session/bind", "dpop") {
+            "`bind: [dpop]`"
+        } else {
+            return;
+        };
+        if self.policy.pointer("/audit/source").is_some_and(|source| source == "proxy") {
+            self.warn(
+                Lint::SourceAsked,
+                "/audit/source",
+                format!("saves nothing: {by} has the filter ask for the address with every request of a session"),
+                "remove it; or write `# check: allow source_asked` beside it where the record is not to have the address",
+            );
+        }
     }
 
     /// Istio's sidecars and waypoints do not have `use_remote_address`: Envoy then believes `x-forwarded-for`.

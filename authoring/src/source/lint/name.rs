@@ -82,6 +82,8 @@ lints! {
     DenialsAtOnce = "denials_at_once",
     /// `context_changes: [source_address]` where the client may write that address itself.
     SourceAddressClaimed = "source_address_claimed",
+    /// `audit.source: proxy` where every request has the filter ask for the address anyway.
+    SourceAsked = "source_asked",
     /// `keys.endpoint.refresh` beyond an hour.
     KeysRefreshLong = "keys_refresh_long",
     /// `status.required: false`.
@@ -176,6 +178,7 @@ impl Lint {
             | Self::ClockSkewLarge
             | Self::DenialsAtOnce
             | Self::SourceAddressClaimed
+            | Self::SourceAsked
             | Self::KeysRefreshLong
             | Self::StatusOptional
             | Self::ObserveMode

@@ -174,6 +174,12 @@ fn each_lint_is_raised_by_its_mistake_alone_and_points_at_it() {
             "end_session_when:\n  denials: {count: 1, within: 1m}\ncommands:\n",
             "denials: {count: 1, within: 1m}",
         ),
+        policy(
+            Lint::SourceAsked,
+            "commands:\n",
+            "end_session_when: {context_changes: [source_address]}\naudit:\n  source: proxy\ncommands:\n",
+            "source: proxy",
+        ),
         (
             Lint::KeysRefreshLong,
             fetching(),
@@ -372,6 +378,28 @@ fn an_address_that_clients_write_themselves_in_istio_is_asked_about_there() {
     assert_eq!(codes("source_address", Target::Istio), ["source_address_claimed"]);
     assert_eq!(codes("source_address", Target::Envoy), [""; 0]);
     assert_eq!(codes("client_certificate", Target::Istio), [""; 0]);
+}
+
+#[test]
+fn an_address_that_every_request_needs_is_not_saved() {
+    let codes = |audit: &str, end: &str, session: &str| {
+        let text = POLICY.replacen("revoked:\n", &format!("{end}{audit}revoked:\n"), 1).replacen(
+            "session: {max_lifetime",
+            &format!("session: {{{session}max_lifetime"),
+            1,
+        );
+        let document = PolicyDocument::find(Document::parse("p.yaml", text).unwrap()).unwrap();
+        let found = document.warnings(Some(Target::Envoy), now());
+        found.iter().filter_map(|finding| finding.severity.code()).collect::<Vec<_>>()
+    };
+    const PROXY: &str = "audit: {source: proxy}\n";
+    const ADDRESS: &str = "end_session_when: {context_changes: [source_address]}\n";
+    const DPOP: &str = "bind: [dpop], dpop: {origins: [\"https://orders.example\"]}, ";
+    assert_eq!(codes(PROXY, ADDRESS, ""), ["source_asked"]);
+    assert_eq!(codes(PROXY, "", DPOP), ["source_asked"]);
+    assert_eq!(codes(PROXY, "", ""), [""; 0]);
+    assert_eq!(codes(PROXY, "end_session_when: {context_changes: [client_certificate]}\n", ""), [""; 0]);
+    assert_eq!(codes("audit: {source: filter}\n", ADDRESS, DPOP), [""; 0]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Host calls of one request, counted by policy-host, which runs the same .wasm.
 
-use crate::{rows::Row, tokens::Keys};
+use crate::{
+    rows::{Row, Saving},
+    tokens::Keys,
+};
 use chaperone_tests::scenario::CREDENTIAL;
 use policy_host::host::{Module, Plugin, Properties, Proxy, ProxyOptions, Request, Response, VmOptions};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
@@ -18,8 +21,7 @@ pub(crate) fn count(chaperone: &Path, keys: &Keys, token: &str) -> Vec<Calls> {
     };
     let plugin = Plugin { name: "chaperone".into(), root_id: "chaperone".into() };
     let mut proxy = Proxy::start(&module, &ProxyOptions { vm, plugin, ..ProxyOptions::default() }).expect("the filter starts");
-    proxy.update(keys.policy().as_bytes()).expect("the example's policy is taken");
-    let mut send = |row: Row| {
+    let send = |proxy: &mut Proxy, row: Row| {
         let bytes = |(name, value): (&str, String)| (name.as_bytes().to_vec(), value.into_bytes());
         let source = Some(SocketAddr::from(([127, 0, 0, 1], 50_000)));
         let request = Request {
@@ -34,14 +36,18 @@ pub(crate) fn count(chaperone: &Path, keys: &Keys, token: &str) -> Vec<Calls> {
         let counts = proxy.worker(0).expect("there is one").vm().call_counts();
         counts.into_iter().collect::<BTreeMap<_, _>>()
     };
-    let mut before = send(Row::Warm);
-    [Row::Warm, Row::DeniedCommand, Row::DeniedNoToken]
-        .map(|row| {
-            let after = send(row);
+    let with = |saving| (keys.policy_with(&Saving::audit(saving)), vec![Row::WarmWith(saving)]);
+    let usual = (keys.policy(), vec![Row::Warm, Row::DeniedCommand, Row::DeniedNoToken]);
+    let mut counted = Vec::new();
+    for (policy, rows) in [usual, with(Saving::Combined), with(Saving::Source), with(Saving::Both)] {
+        proxy.update(policy.as_bytes()).expect("the example's policy is taken");
+        let mut before = send(&mut proxy, Row::Warm);
+        for row in rows {
+            let after = send(&mut proxy, row);
             let made = after.iter().map(|(call, count)| (*call, count - before.get(call).unwrap_or(&0)));
-            let made = made.filter(|(_, count)| *count > 0).collect();
+            counted.push((row, made.filter(|(_, count)| *count > 0).collect()));
             before = after;
-            (row, made)
-        })
-        .into()
+        }
+    }
+    counted
 }

@@ -24,6 +24,8 @@ pub(crate) enum Row {
     ColdRs256,
     DeniedCommand,
     DeniedNoToken,
+    /// As warm, with an option of `audit` that saves calls of the proxy.
+    WarmWith(Saving),
     /// The same of an earlier build of the filter, where one is named.
     WarmBefore,
     DeniedCommandBefore,
@@ -31,6 +33,26 @@ pub(crate) enum Row {
     CallNoFilter(Size),
     CallNative(Size),
     CallWarm(Size),
+}
+
+/// What of `audit` is not as it is by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saving {
+    /// One field for all that the target is told.
+    Combined,
+    /// The address is in the access log alone.
+    Source,
+    Both,
+}
+
+impl Saving {
+    pub(crate) fn audit(self) -> Value {
+        match self {
+            Self::Combined => json!({"headers": "combined"}),
+            Self::Source => json!({"source": "proxy"}),
+            Self::Both => json!({"headers": "combined", "source": "proxy"}),
+        }
+    }
 }
 
 /// How large a body is.
@@ -50,6 +72,7 @@ pub(crate) enum Setup {
     NativeRecorded,
     NativeUncached,
     Warm,
+    WarmWith(Saving),
     ColdEs256,
     ColdRs256,
     Before,
@@ -60,7 +83,7 @@ pub(crate) enum Setup {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::NoFilter,
         Self::EmptyWasm,
         Self::NativeLeast,
@@ -69,6 +92,9 @@ impl Row {
         Self::NativeEs256,
         Self::NativeRs256,
         Self::Warm,
+        Self::WarmWith(Saving::Combined),
+        Self::WarmWith(Saving::Source),
+        Self::WarmWith(Saving::Both),
         Self::ColdEs256,
         Self::ColdRs256,
         Self::DeniedCommand,
@@ -93,6 +119,9 @@ impl Row {
             Self::NativeEs256 => "native, uncached ES256",
             Self::NativeRs256 => "native, uncached RS256",
             Self::Warm => "chaperone, warm",
+            Self::WarmWith(Saving::Combined) => "chaperone, warm, combined",
+            Self::WarmWith(Saving::Source) => "chaperone, warm, source from the proxy",
+            Self::WarmWith(Saving::Both) => "chaperone, warm, combined, source from the proxy",
             Self::ColdEs256 => "chaperone, cold ES256",
             Self::ColdRs256 => "chaperone, cold RS256",
             Self::DeniedCommand => "chaperone, denied: command_not_granted",
@@ -120,6 +149,7 @@ impl Row {
             Self::NativeRecorded => Setup::NativeRecorded,
             Self::NativeEs256 | Self::NativeRs256 => Setup::NativeUncached,
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Setup::Warm,
+            Self::WarmWith(saving) => Setup::WarmWith(saving),
             Self::ColdEs256 => Setup::ColdEs256,
             Self::ColdRs256 => Setup::ColdRs256,
             Self::WarmBefore | Self::DeniedCommandBefore => Setup::Before,
@@ -139,9 +169,12 @@ impl Row {
             | Self::CallNoFilter(_)
             | Self::CallNative(_) => None,
             Self::CallWarm(size) => Some(Self::CallNative(size)),
-            Self::Warm | Self::DeniedCommand | Self::DeniedNoToken | Self::WarmBefore | Self::DeniedCommandBefore => {
-                Some(Self::NativeCached)
-            }
+            Self::Warm
+            | Self::WarmWith(_)
+            | Self::DeniedCommand
+            | Self::DeniedNoToken
+            | Self::WarmBefore
+            | Self::DeniedCommandBefore => Some(Self::NativeCached),
             Self::ColdEs256 => Some(Self::NativeEs256),
             Self::ColdRs256 => Some(Self::NativeRs256),
         }
@@ -164,7 +197,8 @@ impl Row {
 
     /// All rows that this one is measured against.
     pub(crate) fn compared(self) -> Vec<Self> {
-        [self.bare()].into_iter().chain(self.native()).chain(self.alike()).collect()
+        let saves = matches!(self, Self::WarmWith(_)).then_some(Self::Warm);
+        [self.bare()].into_iter().chain(self.native()).chain(self.alike()).chain(saves).collect()
     }
 
     /// The algorithm, where each request has a token that this Envoy has not seen.
@@ -178,6 +212,7 @@ impl Row {
             | Self::NativeCached
             | Self::NativeRecorded
             | Self::Warm
+            | Self::WarmWith(_)
             | Self::DeniedCommand
             | Self::DeniedNoToken
             | Self::WarmBefore
@@ -198,9 +233,13 @@ impl Row {
             | Self::NativeRs256
             | Self::CallNoFilter(_)
             | Self::CallNative(_) => (200, "\r\n\r\nok\n"),
-            Self::NativeRecorded | Self::Warm | Self::ColdEs256 | Self::ColdRs256 | Self::WarmBefore | Self::CallWarm(_) => {
-                (200, "x-chaperone-audit-id: ")
-            }
+            Self::NativeRecorded
+            | Self::Warm
+            | Self::WarmWith(_)
+            | Self::ColdEs256
+            | Self::ColdRs256
+            | Self::WarmBefore
+            | Self::CallWarm(_) => (200, "x-chaperone-audit-id: "),
             Self::DeniedCommand | Self::DeniedCommandBefore => (403, "command_not_granted"),
             Self::DeniedNoToken => (401, "token_missing"),
         };
@@ -282,6 +321,9 @@ impl Setup {
             Self::NativeRecorded => "native-recorded",
             Self::NativeUncached => "native-uncached",
             Self::Warm => "warm",
+            Self::WarmWith(Saving::Combined) => "warm-combined",
+            Self::WarmWith(Saving::Source) => "warm-source",
+            Self::WarmWith(Saving::Both) => "warm-both",
             Self::ColdEs256 => "cold-es256",
             Self::ColdRs256 => "cold-rs256",
             Self::Before => "before",
@@ -300,6 +342,7 @@ impl Setup {
             Self::NativeRecorded => filters::native(keys, true, Extent::Recorded),
             Self::NativeUncached => filters::native(keys, false, Extent::Whole),
             Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
+            Self::WarmWith(saving) => vec![filters::wasm("chaperone", chaperone, &keys.policy_with(&saving.audit()))],
             Self::Before => vec![filters::wasm("chaperone", before, &keys.policy())],
             Self::NativeMcp => filters::native_mcp(keys),
             Self::Body => vec![filters::whole_body()],
@@ -311,12 +354,16 @@ impl Setup {
     pub(crate) fn record(self) -> String {
         match self {
             Self::NativeRecorded => filters::native_record(),
+            Self::WarmWith(Saving::Source | Saving::Both) => {
+                r#"%FILTER_STATE(wasm.session_audit:PLAIN)%,"%DOWNSTREAM_REMOTE_ADDRESS%""#.to_owned()
+            }
             Self::NoFilter
             | Self::EmptyWasm
             | Self::NativeLeast
             | Self::NativeCached
             | Self::NativeUncached
             | Self::Warm
+            | Self::WarmWith(Saving::Combined)
             | Self::ColdEs256
             | Self::ColdRs256
             | Self::Before
@@ -337,7 +384,7 @@ impl Setup {
                 vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)]
             }
             Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
-            Self::Warm | Self::Before | Self::Mcp => {
+            Self::Warm | Self::WarmWith(_) | Self::Before | Self::Mcp => {
                 vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)]
             }
             Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],

@@ -37,6 +37,13 @@ impl Keys {
         self.policy.to_string()
     }
 
+    /// The same with this `audit`.
+    pub(crate) fn policy_with(&self, audit: &Value) -> String {
+        let mut policy = self.policy.clone();
+        policy["audit"] = audit.clone();
+        policy.to_string()
+    }
+
     /// The same issuer and grants with one tool of an MCP server as the only command.
     pub(crate) fn mcp_policy(&self) -> String {
         let mut policy = self.policy.clone();
