@@ -6,6 +6,8 @@ pub mod fetching;
 pub mod proxy;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -64,19 +66,24 @@ pub fn claims() -> Value {
 
 pub fn token_of(header: &Value, claims: &Value, mark: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode(mark))
+    let signed = format!("{}.{}", part(header), part(claims));
+    // Two signatures end alike only where the same is signed, as real ones do.
+    let mut hash = DefaultHasher::new();
+    signed.hash(&mut hash);
+    let end = [hash.finish(), hash.finish().wrapping_mul(31)].map(u64::to_be_bytes).concat();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode([mark.as_bytes(), &end].concat()))
 }
 
 pub fn token(claims: &Value) -> String {
     token_of(&json!({"alg": "ES256", "kid": "k1"}), claims, "good")
 }
 
-/// Takes the mark `good` for a signature.
+/// Takes the mark `good`, and the end of what [`token_of`] makes, for a signature.
 pub struct Marked;
 
 impl VerifySignature for Marked {
     fn verify(&self, _: &VerificationKey, _: &[u8], signature: &[u8]) -> bool {
-        signature == b"good"
+        signature.len() == 20 && signature.starts_with(b"good")
     }
 }
 
