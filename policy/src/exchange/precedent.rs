@@ -44,7 +44,7 @@ pub(super) struct Decided {
 
 /// Whether it may pass, and what is made of it.
 enum Verdict {
-    Passes(Passing),
+    Passes(Box<Passing>),
     /// For what depends on the policy, the head and the token alone.
     Denied(Rc<Template>),
 }
@@ -226,13 +226,13 @@ impl Exchange {
                 if !(unread && lasting && is_free && as_it_is && admission.is_by(policy)) {
                     return None;
                 }
-                Verdict::Passes(Passing {
+                Verdict::Passes(Box::new(Passing {
                     command,
                     host: request.host.as_ref().into(),
                     transfer: *carried,
                     given: watch.as_ref().map(Watch::given),
                     edits: Cell::new(Some(permit.edits.clone())),
-                })
+                }))
             }
             (Decision::Refuse(denial), Outcome::Denied(_), None) => {
                 Verdict::Denied(Rc::new(denial.template(judged.stamp.audit_id.as_str())?))
@@ -286,9 +286,9 @@ impl Exchange {
                 let session = Some(Rc::clone(&authenticated.session));
                 let (outcome, admission) = match &decided.verdict {
                     Verdict::Denied(template) => (Outcome::Denied(template.reason), None),
-                    Verdict::Passes(Passing { given, .. }) => {
+                    Verdict::Passes(passing) => {
                         let commands = Commands::of_head(decided.named.command.clone());
-                        let given = given.as_ref().map(|(given, _)| Rc::clone(&given.of));
+                        let given = passing.given.as_ref().map(|(given, _)| Rc::clone(&given.of));
                         let again = Admission::again(authenticated, commands, transfer, given, precedent.basis(), precedent.over);
                         (Outcome::Allowed, Some(again.seated(seat)))
                     }
