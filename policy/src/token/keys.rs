@@ -228,7 +228,7 @@ pub(crate) fn read_algorithms(value: &Value, at: &At<'_>, errors: &mut Errors) -
     Some(algorithms)
 }
 
-/// Checks one signature. The only trait of the core: a proxy may have faster crypto than pure Rust.
+/// Checks one signature. A trait, for a proxy may have faster crypto than pure Rust.
 pub trait VerifySignature {
     /// Is `signature` (raw, as in the JWS: r‖s for ECDSA) a signature over `message` by `key`?
     fn verify(&self, key: &VerificationKey, message: &[u8], signature: &[u8]) -> bool;
