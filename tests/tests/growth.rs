@@ -119,11 +119,14 @@ impl Bench {
         };
         let tokens: Vec<String> = (0..42).map(|number| self.token(&format!("session-{number:06}"))).collect();
         let cold = tokens.iter().map(|token| self.send(token, true).0).collect();
-        // The second time a head is learned, and known from then on.
+        // The second time a head is learned, and known from then on; one that is denied the first time.
         for token in &tokens {
             self.send(token, true);
         }
         let warm = tokens.iter().map(|token| self.send(token, true).0).collect();
+        for token in &tokens {
+            self.send(token, false);
+        }
         let denied = tokens.iter().map(|token| self.send(token, false).0).collect();
         BTreeMap::from([("1 cold", median(cold)), ("2 warm", median(warm)), ("3 denied", median(denied))])
     }
