@@ -12,49 +12,19 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::hint::black_box;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_policy::{
-    Context, Decision, End, Exchange, Head, Policy, Source, Timestamp, VerificationKey, VerifySignature, Worker,
-};
+use chaperone_policy::{Decision, End, Exchange, Head, Policy, Source, Timestamp, Worker};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use support::{NOW, claims, compile, document, head, token_of, with, worker};
-
-/// Takes for a signature whatever begins as [`signed`] has it.
-struct Begun;
-
-impl VerifySignature for Begun {
-    fn verify(&self, _: &VerificationKey, _: &[u8], signature: &[u8]) -> bool {
-        signature.starts_with(b"good")
-    }
-}
-
-/// A token with a signature of the length of ES256's that ends as no other token's does: a worker looks for what it keeps by a token's
-/// end, where real signatures are as good as random. With one mark for all of them it would be the search among tokens which end
-/// alike that is timed, and that is not what any caller sees.
-fn signed(claims: &Value) -> String {
-    let mut signature = b"good".to_vec();
-    let mut hasher = DefaultHasher::new();
-    claims.to_string().hash(&mut hasher);
-    while signature.len() < 64 {
-        signature.len().hash(&mut hasher);
-        signature.extend_from_slice(&hasher.finish().to_be_bytes());
-    }
-    signature.truncate(64);
-    token_of(&json!({"alg": "ES256", "kid": "k1"}), claims, "") + &URL_SAFE_NO_PAD.encode(signature)
-}
+use support::{NOW, claims, compile, context, document, head, token, with, worker};
 
 /// A whole exchange: the head, the response's head, the record.
 fn exchange(policy: &Rc<Policy>, worker: &mut Worker, fields: &[(&[u8], &[u8])], allowed: bool) {
     let mut exchange = Exchange::begin(Rc::clone(policy));
     let head = Head { headers: fields, source: Source::Told(b"10.0.0.7:4711"), ..Head::default() };
-    let at = Context { now: Timestamp::from_seconds(NOW), newest: policy, verifier: &Begun };
-    let decision = exchange.request(&head, worker, &at);
+    let decision = exchange.request(&head, worker, &context(policy, Timestamp::from_seconds(NOW)));
     assert_eq!(matches!(decision, Decision::Forward(_)), allowed);
     black_box(&decision);
     let response: &[(&[u8], &[u8])] = &[(b":status", b"200"), (b"content-type", b"application/json"), (b"content-length", b"3")];
@@ -83,11 +53,11 @@ fn borrowed(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
 fn warm_and_cold(c: &mut Criterion, group: &str, size: usize, document: &Value, path: &str) {
     let policy = compile(document);
     let mut group = c.benchmark_group(group);
-    let same = request(path, &signed(&claims()));
+    let same = request(path, &token(&claims()));
     let (same, mut kept) = (borrowed(&same), worker());
     exchange(&policy, &mut kept, &same, true);
     group.bench_function(BenchmarkId::new("warm", size), |b| b.iter(|| exchange(&policy, &mut kept, &same, true)));
-    let many: Vec<_> = (0..512).map(|n| request(path, &signed(&of_session(n)))).collect();
+    let many: Vec<_> = (0..512).map(|n| request(path, &token(&of_session(n)))).collect();
     let many: Vec<_> = many.iter().map(|fields| borrowed(fields)).collect();
     let mut next = 0;
     let mut new = worker();
@@ -156,11 +126,11 @@ fn in_sessions(c: &mut Criterion) {
     for size in [1, 1_000, 100_000] {
         let mut worker = worker();
         for number in (0..size).rev() {
-            let fields = request("/v1/orders/7", &signed(&of_session(number)));
+            let fields = request("/v1/orders/7", &token(&of_session(number)));
             exchange(&policy, &mut worker, &borrowed(&fields), true);
         }
         // The last one is kept as verified, and lives beside all the others.
-        let same = request("/v1/orders/7", &signed(&of_session(0)));
+        let same = request("/v1/orders/7", &token(&of_session(0)));
         let same = borrowed(&same);
         group.bench_function(BenchmarkId::new("warm", size), |b| b.iter(|| exchange(&policy, &mut worker, &same, true)));
     }
@@ -170,7 +140,7 @@ fn in_sessions(c: &mut Criterion) {
 fn denials(c: &mut Criterion) {
     let policy = compile(&base());
     let mut group = c.benchmark_group("denials");
-    let denied = request("/v1/orders/7/none", &signed(&claims()));
+    let denied = request("/v1/orders/7/none", &token(&claims()));
     let (denied, mut worker) = (borrowed(&denied), worker());
     group.bench_function("unknown_command", |b| b.iter(|| exchange(&policy, &mut worker, &denied, false)));
     let bare = head("GET", "/v1/orders/7", &[]);

@@ -9,7 +9,7 @@ use crate::{
     wasm,
 };
 use serde_json::Value;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// A target behind an Envoy with two workers.
 pub struct Mesh {
@@ -49,5 +49,20 @@ impl Mesh {
         let entry = self.log.record(reply.audit_id()).await;
         self.envoy.canaries().assert_absent("a record", &entry.record.to_string());
         (reply, entry)
+    }
+
+    /// Sends a call on new connections until both workers have answered, which the kernel chooses; a few times at least. Returns what
+    /// Envoy logged about each.
+    pub async fn observe_on_both(&self, call: &Call, protocol: Protocol) -> Vec<Entry> {
+        const FEW: usize = 6;
+        const MANY: usize = 100;
+        let (mut entries, mut workers) = (Vec::new(), BTreeSet::new());
+        while entries.len() < FEW || workers.len() < 2 {
+            assert!(entries.len() < MANY, "none of {MANY} connections reached the other worker");
+            let (_, entry) = self.observe(call, protocol).await;
+            workers.insert(entry.worker().to_owned());
+            entries.push(entry);
+        }
+        entries
     }
 }

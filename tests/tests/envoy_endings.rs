@@ -11,15 +11,12 @@ use chaperone_tests::{
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// So many connections are asked on, and more, up to [`MANY`], until both workers were met: the kernel chooses.
-const SEVERAL: usize = 6;
-const MANY: usize = 100;
+fn call(method: &str, token: &str) -> Call {
+    Call::new(method, "/v1/orders/7").host("orders.example").bearer(token)
+}
 
 struct Bench {
     scenario: Scenario,
@@ -42,23 +39,15 @@ impl Bench {
 
     /// Sends on a new connection; the reason (`allowed` is one), and the record.
     async fn ask(&self, method: &str, token: &str) -> (String, Value) {
-        let call = Call::new(method, "/v1/orders/7").host("orders.example").bearer(token);
-        let (_, entry) = self.mesh.observe(&call, Protocol::Http1).await;
+        let (_, entry) = self.mesh.observe(&call(method, token), Protocol::Http1).await;
         (entry.record["status_code"].as_str().expect("a reason").to_owned(), entry.record)
     }
 
     /// On new connections until both workers have said the same.
     async fn both_say(&self, reason: &str, token: &str) {
-        let mut workers = BTreeSet::new();
-        for number in 0..MANY {
-            if number >= SEVERAL && workers.len() == 2 {
-                return;
-            }
-            let (said, record) = self.ask("GET", token).await;
-            assert_eq!(said, reason, "{record:#}");
-            workers.insert(record["unmapped"]["worker"].to_string());
+        for entry in self.mesh.observe_on_both(&call("GET", token), Protocol::Http1).await {
+            assert_eq!(entry.reason(), reason, "{:#}", entry.record);
         }
-        panic!("none of {MANY} connections reached the other worker");
     }
 
     async fn open(&self, token: &str) -> Feed {

@@ -67,10 +67,10 @@ pub fn claims() -> Value {
 pub fn token_of(header: &Value, claims: &Value, mark: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
-    // Two signatures end alike only where the same is signed, as real ones do.
+    // About as long as one of ES256, and two end alike only where the same is signed, as real ones do.
     let mut hash = DefaultHasher::new();
     signed.hash(&mut hash);
-    let end = [hash.finish(), hash.finish().wrapping_mul(31)].map(u64::to_be_bytes).concat();
+    let end = hash.finish().to_be_bytes().repeat(8);
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode([mark.as_bytes(), &end].concat()))
 }
 
@@ -83,7 +83,7 @@ pub struct Marked;
 
 impl VerifySignature for Marked {
     fn verify(&self, _: &VerificationKey, _: &[u8], signature: &[u8]) -> bool {
-        signature.len() == 20 && signature.starts_with(b"good")
+        signature.len() == 68 && signature.starts_with(b"good")
     }
 }
 
