@@ -7,7 +7,7 @@ use std::{
 };
 
 /// An answer takes microseconds; this is for a machine on its knees.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Open connections to one Envoy, and the answer that it must give.
 pub(crate) struct Load {

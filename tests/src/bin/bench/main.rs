@@ -66,6 +66,17 @@ enum Feed {
     Fresh(std::vec::IntoIter<Vec<u8>>),
 }
 
+impl Feed {
+    fn take(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let taken: Vec<Vec<u8>> = match self {
+            Self::Same(request) => vec![request.clone(); count],
+            Self::Fresh(requests) => requests.by_ref().take(count).collect(),
+        };
+        assert_eq!(taken.len(), count, "enough tokens were minted");
+        taken
+    }
+}
+
 impl Bench {
     /// Sends `count` requests by the load at this place; gives what `f` gives, and Envoy's CPU microseconds per request.
     fn measured<T>(
@@ -76,11 +87,7 @@ impl Bench {
         f: impl FnOnce(&mut Load, &mut dyn Iterator<Item = &[u8]>) -> Result<T, String>,
     ) -> Result<(T, f64), String> {
         self.sent += u64::from(count);
-        let rendered: Vec<Vec<u8>> = match &mut self.feed {
-            Feed::Same(request) => vec![request.clone(); count as usize],
-            Feed::Fresh(requests) => requests.by_ref().take(count as usize).collect(),
-        };
-        assert_eq!(rendered.len(), count as usize, "enough tokens were minted");
+        let rendered = self.feed.take(count as usize);
         let proxy = &proxies[self.proxy];
         let before = proxy.cpu();
         let done = f(&mut self.loads[at], &mut rendered.iter().map(Vec::as_slice));
@@ -124,7 +131,7 @@ fn run(options: &Options) -> Result<String, String> {
 
     let load_before = machine::load();
     let keys = Keys::generate();
-    let each = cold as usize * (options.rounds + 1) * options.connections.len() + (RATE * SECONDS) as usize;
+    let each = cold as usize * (options.rounds + 1) * options.connections.len() + (RATE * SECONDS) as usize + 2;
     let warm = keys.mint(Algorithm::Es256, 1).remove(0);
     let mint = |alg: Algorithm| {
         let count = if rows.iter().any(|row| row.fresh() == Some(alg)) { each } else { 0 };
@@ -223,9 +230,8 @@ fn run(options: &Options) -> Result<String, String> {
 
     for (bench, figures) in benches.iter_mut().zip(&mut figures) {
         eprint!("\rbench: code of {:<48}", bench.row.name());
-        if let Feed::Same(request) = &bench.feed {
-            figures.touched = Some(steps::follow(proxies[bench.proxy].pid(), &mut bench.loads[0], request));
-        }
+        let [followed, after] = bench.feed.take(2).try_into().expect("two were asked for");
+        figures.touched = Some(steps::follow(proxies[bench.proxy].pid(), &mut bench.loads[0], &followed, &after));
     }
     eprintln!();
 

@@ -16,8 +16,6 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Requests that are followed; the lines are those of all of them, and the instructions the mean.
-const REQUESTS: usize = 1;
 /// Steps after which something is wrong.
 const MOST: usize = 40_000_000;
 /// Bytes of a line of the processor's caches.
@@ -28,15 +26,15 @@ const LINE: u64 = 64;
 pub(crate) struct Touched {
     /// Cache lines of code that V8 made.
     pub(crate) made_lines: usize,
-    /// Instructions of that, for one request.
+    /// Instructions of that.
     pub(crate) made: usize,
     /// Cache lines of Envoy's own code and its libraries'.
     pub(crate) own_lines: usize,
     pub(crate) own: usize,
 }
 
-/// Follows requests through the worker of this process.
-pub(crate) fn follow(pid: u32, load: &mut Load, request: &[u8]) -> Result<Touched, String> {
+/// Follows a request through the worker of this process; another one, which comes after it, is not followed.
+pub(crate) fn follow(pid: u32, load: &mut Load, request: &[u8], after: &[u8]) -> Result<Touched, String> {
     let worker = worker(pid).ok_or("Envoy has no thread that is called a worker")?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|error| error.to_string())?;
     let of_files = files(&maps);
@@ -47,10 +45,10 @@ pub(crate) fn follow(pid: u32, load: &mut Load, request: &[u8]) -> Result<Touche
         ptrace::interrupt(worker).map_err(|error| fails("stopping Envoy", error))?;
         waitpid(worker, Some(WaitPidFlag::__WALL)).map_err(|error| fails("stopping Envoy", error))?;
         let sent = scope.spawn(|| {
-            let sent = load.run(std::iter::repeat_n(request, REQUESTS));
+            let sent = load.run(std::iter::once(request));
             done.store(true, Ordering::Release);
             // It waits for something to happen by now: the last step ends with this one.
-            sent.and_then(|()| load.run(std::iter::once(request)))
+            sent.and_then(|()| load.run(std::iter::once(after)))
         });
         let (mut made_lines, mut own_lines) = (HashSet::new(), HashSet::new());
         let (mut made, mut own) = (0, 0);
@@ -87,7 +85,7 @@ pub(crate) fn follow(pid: u32, load: &mut Load, request: &[u8]) -> Result<Touche
         sent.join().map_err(|_| "the load ended".to_owned())??;
         stepped?;
         left?;
-        Ok(Touched { made_lines: made_lines.len(), made: made / REQUESTS, own_lines: own_lines.len(), own: own / REQUESTS })
+        Ok(Touched { made_lines: made_lines.len(), made, own_lines: own_lines.len(), own })
     })
 }
 
