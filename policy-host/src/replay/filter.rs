@@ -166,6 +166,13 @@ impl Filter {
         Ok(())
     }
 
+    /// [`Filter::configure`] where there is one worker, which is its own canary: it serves nobody yet.
+    pub(crate) fn configure_alone(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
+        self.configure_workers(policy_json).map_err(|error| match error {
+            UpdateError::Canary(error) | UpdateError::Worker { error, .. } => UpdateError::Canary(error),
+        })
+    }
+
     /// What the issuers publish, to be changed.
     pub(crate) fn site(&self) -> &Site {
         &self.site

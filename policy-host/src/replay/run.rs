@@ -137,7 +137,7 @@ impl Replay {
         let environment = self.environment.clone();
         let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
         filter.publish(self.published.clone());
-        filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
+        filter.configure_alone(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
         Ok((filter, at))
     }
 
