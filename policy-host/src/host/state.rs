@@ -36,7 +36,8 @@ pub(super) struct HostState {
     pub(super) settings: Settings,
     pub(super) limits: StoreLimits,
     pub(super) memory: Option<Memory>,
-    pub(super) allocate: Option<TypedFunc<u32, u32>>,
+    /// Shared, as a copy of it costs more than the call.
+    pub(super) allocate: Option<Arc<TypedFunc<u32, u32>>>,
     pub(super) phase: Phase,
     pub(super) contexts: FxHashMap<u32, Context>,
     /// The context whose callback runs.

@@ -174,7 +174,7 @@ impl Vm {
         store.set_fuel(fuel)?;
         let instance = module.instance.instantiate(&mut store)?;
         store.data_mut().memory = instance.get_memory(&mut store, "memory");
-        store.data_mut().allocate = export(&mut store, instance, module.allocator)?;
+        store.data_mut().allocate = export(&mut store, instance, module.allocator)?.map(Arc::new);
         initialize(&mut store, instance)?;
         store.data_mut().phase = Phase::Running;
         let (old, store_ref) = (module.abi == Abi::V0_1_0, &mut store);
