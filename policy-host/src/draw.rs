@@ -104,12 +104,17 @@ impl SourceCode for Text<'_> {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.0.masked().read_span(span, before, after)?;
+        // Of a long file only the part that is shown is read, and some lines more: `before` and `after` are not all that counts.
+        let range = span.offset()..span.offset() + span.len();
+        let (part, first) = self.0.lines_around(range, before + 2, after + 2);
+        let from = part.start;
+        let shown = self.0.masked().get(part).ok_or(MietteError::OutOfBounds)?;
+        let inner = shown.read_span(&SourceSpan::new((span.offset() - from).into(), span.len()), before, after)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.0.name.clone(),
             inner.data(),
-            *inner.span(),
-            inner.line(),
+            SourceSpan::new((inner.span().offset() + from).into(), inner.span().len()),
+            inner.line() + first - 1,
             inner.column(),
             inner.line_count(),
         )))

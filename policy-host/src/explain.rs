@@ -64,7 +64,7 @@ pub fn explain(
     policy: &Value,
     environment: Vec<(String, String)>,
     log: LogSink,
-    (mut line, text): (Line, &str),
+    mut line: Line,
     now: Timestamp,
 ) -> Result<(Outcome, Explained), ExplainError> {
     // It is the request that is explained: what became of its answer would stand in the place of what was decided about it.
@@ -73,7 +73,7 @@ pub fn explain(
     let at = line.at.unwrap_or(now);
     // Signed once: the filter and the core are shown the very same token.
     let request = *run.exchange(line.clone())?.request;
-    let outcome = run.decide_line(1, line, text, at)?;
+    let outcome = run.decide_line(1, line, at)?;
     if let Some(trap) = outcome.trap {
         return Err(ExplainError::Trapped(trap));
     }

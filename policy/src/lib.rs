@@ -32,6 +32,7 @@ pub use answer::denial::{Denial, Response};
 pub use answer::explain::{ConditionSeen, Explanation, GrantSeen};
 pub use answer::record::End;
 pub use commands::mcp::uri::uri_is_plain;
+pub use commands::path_index::PathIndex;
 pub use commands::path_pattern::PathPattern;
 pub use decide::context::Context;
 pub use decide::echo::Passage;

@@ -16,22 +16,40 @@ pub struct Source {
     /// The whole text.
     pub text: String,
     masked: OnceLock<String>,
+    /// Where each line begins: looked for once, as a long file may have many findings.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     /// A file's name and text.
     #[must_use]
     pub const fn new(name: String, text: String) -> Self {
-        Self { name, text, masked: OnceLock::new() }
+        Self { name, text, masked: OnceLock::new(), lines: OnceLock::new() }
     }
 
     /// Line and column of a byte, from 1; columns count characters.
     #[must_use]
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        (line, before.get(line_start..).map_or(0, |s| s.chars().count()) + 1)
+        let offset = if self.text.is_char_boundary(offset) { offset } else { self.text.len() };
+        let lines = self.lines();
+        let line = lines.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|above| lines.get(above)).copied().unwrap_or(0);
+        (line, self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1)
+    }
+
+    /// The lines around these bytes, with this many before and after them: the bytes from which to which they reach, and the first
+    /// one's number from 1.
+    #[must_use]
+    pub fn lines_around(&self, range: Range<usize>, before: usize, after: usize) -> (Range<usize>, usize) {
+        let lines = self.lines();
+        let line_of = |offset: usize| lines.partition_point(|start| *start <= offset).saturating_sub(1);
+        let first = line_of(range.start).saturating_sub(before);
+        let end = lines.get(line_of(range.end) + after + 1).copied().unwrap_or(self.text.len());
+        (lines.get(first).copied().unwrap_or(0)..end, first + 1)
+    }
+
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect())
     }
 
     /// The text as it may be shown: what would be a secret in it is masked, byte for byte.

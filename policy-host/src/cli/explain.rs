@@ -67,7 +67,7 @@ impl Explain {
         let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
         let module = wasm::load(self.wasm.as_ref())?;
         let environment = wasm::environment(policy.value());
-        let explained = explain(module, policy.value(), environment, wasm::log(), (line, &text), Timestamp::now());
+        let explained = explain(module, policy.value(), environment, wasm::log(), line, Timestamp::now());
         let (outcome, explained) = explained.map_err(|error| match &error {
             ExplainError::Replay(error) => replay::stopped(error),
             ExplainError::Trapped(_) | ExplainError::Disagreement { .. } => {

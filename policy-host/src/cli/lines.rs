@@ -78,11 +78,11 @@ impl Lines {
         &self.name
     }
 
-    /// The next line that is not blank: a recorded request, and its text. A file that is of another kind as a whole is refused.
-    pub(crate) fn next_request(&mut self) -> Result<Option<Next<(Line, String)>>, Exit> {
+    /// The next line that is not blank: a recorded request. A file that is of another kind as a whole is refused.
+    pub(crate) fn next_request(&mut self) -> Result<Option<Next<Line>>, Exit> {
         let Some(number) = self.next_line()? else { return Ok(None) };
         let content = match std::str::from_utf8(self.line()) {
-            Ok(text) => Line::parse(text).map(|line| (line, text.to_owned())),
+            Ok(text) => Line::parse(text),
             Err(error) => Err(BadLine::not_utf8(error, Some("write other bytes of a body as body_base64"))),
         };
         let is_first = !std::mem::replace(&mut self.seen, true);
@@ -130,6 +130,11 @@ impl Lines {
     /// The line read last, without its end.
     pub(crate) fn line(&self) -> &[u8] {
         self.bytes.trim_ascii_end()
+    }
+
+    /// The same as text; empty when it is none.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(self.line()).unwrap_or_default()
     }
 
     /// The beginning of the file's first line that is not blank, which is still to come; empty when there is none.
@@ -188,11 +193,11 @@ impl Lines {
         String::from_utf8_lossy(self.bytes.get(..line.offset).unwrap_or_default()).chars().count() + 1
     }
 
-    /// What the filter died of at the line read last, if it did; said once.
-    pub(crate) fn trapped(&mut self, trap: Option<&str>) {
+    /// What the filter died of at this line, if it did; said once.
+    pub(crate) fn trapped(&mut self, number: u64, trap: Option<&str>) {
         if let Some(trap) = trap.filter(|_| !self.trapped) {
             self.trapped = true;
-            self.progress.say(&format!("{}:{}: {trap}", self.name, self.number));
+            self.progress.say(&format!("{}:{number}: {trap}", self.name));
         }
     }
 

@@ -7,6 +7,7 @@ mod import;
 mod in_order;
 mod init;
 mod key;
+mod lanes;
 mod lines;
 mod output;
 mod progress;

@@ -1,16 +1,24 @@
 //! `policy-host replay`: what the filter decides about recorded requests, and what another policy would change.
 
 use super::{Exit, Format, output, wasm, which::Which};
-use crate::cli::lines::{Lines, Next};
-use chaperone_authoring::{outcome::Outcome, recorded::Line, source::PolicyDocument};
+use crate::cli::{
+    lanes::{Decide, Decided, Job, Lanes},
+    lines::{Lines, Next},
+};
+use chaperone_authoring::{outcome::Outcome, source::PolicyDocument};
 use clap::Args;
 use jiff::Timestamp;
-use policy_host::replay::{Answered, Change, Comparison, Kind, Replay as Run, ReplayError, Secrets, Verdict};
+use policy_host::{
+    host::Module,
+    replay::{Answered, Change, Comparison, Kind, Replay as Run, ReplayError, Secrets, Sessions, Times, Verdict},
+};
 use serde_json::json;
 use std::{
     fmt::Write as _,
     io::{BufWriter, Write, stdout},
+    num::NonZero,
     path::{Path, PathBuf},
+    thread::{self, available_parallelism},
 };
 
 /// Decide recorded requests, one JSON object a line, with the filter itself; or show what another policy would change.
@@ -28,6 +36,13 @@ pieces, and `reply` what the target answered: {"status"?, "headers"?, "body"?|"b
 signed by a key of this run that the policy's issuer of that `iss` is given in memory. All lines go through one filter instance:
 state carries from line to line. Time is the first line's `at` (now without one); it stands still until an `at` moves it forward. As it stands still, a
 policy that sets no limits.verifications_per_second is given the highest one.
+
+With --sessions-apart each line goes through one of several filter instances, as many as there are processors: all lines of a session
+(by the claim that the policy's issuer of that `iss` has it in, or by the token that the line carries) through the same one, lines
+without a token through any. What a session has done carries from line to line (its counts, totals, idle time and denials); what
+sessions have in common does not (proofs and limits of a caller's address, what is kept of a subject, what else fills a proxy's memory).
+Time moves over all lines as they stand in the input. The output is in that order, and but for audit ids what it is without the flag.
+After a trap the lines of that instance are denied.
 
 Output, a line for each line of input (blank ones aside), in order: {"line", "decision", "reason", "status", "command", "session",
 "upstream_headers", "response_headers", "trap"}. `status` and `response_headers` are those of the filter's own reply, null
@@ -55,6 +70,10 @@ pub(crate) struct Replay {
     /// How to write what would change: json is {decided, undecided, changed, changes: [{kind, old, new, other_body, count, examples}]}.
     #[arg(long, value_enum, default_value = "human", requires = "against")]
     format: Format,
+    /// Decide sessions side by side, in as many filter instances as there are processors: faster, where lines of different sessions
+    /// need not know of each other.
+    #[arg(long)]
+    sessions_apart: bool,
     /// The filter, when it is not the one that this workspace built.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -74,63 +93,47 @@ impl Replay {
     fn plain(&self) -> Result<Exit, Exit> {
         let document = self.which.valid(&self.policy)?;
         let mut lines = Lines::open(&self.requests)?;
-        let mut run = self.prepare(&document)?;
-        let secrets = Secrets::of(document.value());
+        let module = wasm::load(self.wasm.as_ref())?;
+        let lane = || Ok(Plain { run: prepare(&module, &document)?, secrets: Secrets::of(document.value()) });
+        let lanes = (0..self.lanes()).map(|_| lane()).collect::<Result<_, _>>()?;
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
-        while let Some(Next { number, content: request }) = lines.next_request()? {
-            let mut outcome = match request {
-                None => Outcome::undecided(number),
-                Some((line, text)) => match run.decide_line(number, line, &text, Timestamp::now()) {
-                    Ok(outcome) => outcome,
-                    Err(ReplayError::Bad(bad)) => {
-                        lines.bad(&bad);
-                        Outcome::undecided(number)
+        let undecided = |number, to: &mut BufWriter<_>| write_line(to, &Outcome::undecided(number));
+        self.decide(&mut lines, lanes, &[&document], |lines, decided| {
+            for (number, said) in decided {
+                let written = match said.map_err(|error| stopped(&error))? {
+                    None => undecided(number, &mut out),
+                    Some(Written { line, trap }) => {
+                        lines.trapped(number, trap.as_deref());
+                        out.write_all(&line)
                     }
-                    Err(other) => return Err(stopped(&other)),
-                },
-            };
-            lines.trapped(outcome.trap.as_deref());
-            secrets.hide(&mut outcome);
-            let written = serde_json::to_writer(&mut out, &outcome).map_err(std::io::Error::from);
-            let written = written.and_then(|()| out.write_all(b"\n"));
+                };
+                written.map_err(|error| unwritten(&error))?;
+            }
             // Whoever waits for the answer to the last line sent should not wait for the next one.
-            let flushed = written.and_then(|()| if lines.must_wait() { out.flush() } else { Ok(()) });
-            flushed.map_err(|error| unwritten(&error))?;
-        }
+            let flushed = if lines.must_wait() { out.flush() } else { Ok(()) };
+            flushed.map_err(|error| unwritten(&error))
+        })?;
         out.flush().map_err(|error| unwritten(&error))?;
-        if lines.is_empty() {
-            // Even without a request, a policy that the filter rejects is an error.
-            run.start(Timestamp::now()).map_err(|error| stopped(&error))?;
-        }
         Ok(lines.finish("and were not decided"))
     }
 
     fn compare(&self, other: &Path) -> Result<Exit, Exit> {
         let (old, new) = (self.which.valid(&self.policy)?, self.which.valid(other)?);
         let mut lines = Lines::open(&self.requests)?;
-        let (mut old_run, mut new_run) = (self.prepare(&old)?, self.prepare(&new)?);
-        let mut comparison = Comparison::of(Secrets::of(old.value()).and(Secrets::of(new.value())));
-        while let Some(Next { number, content: request }) = lines.next_request()? {
-            let Some((line, text)) = request else { continue };
-            let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
-            let now = Timestamp::now();
-            let copy: Line = line.clone();
-            let decided = old_run.decide_line(number, line, &text, now);
-            let decided = decided.and_then(|old| Ok((old, new_run.decide_line(number, copy, &text, now)?)));
-            match decided {
-                Ok((old, new)) => {
-                    lines.trapped(old.trap.as_deref().or(new.trap.as_deref()));
-                    comparison.add(&old, &new, &method, &path);
-                }
-                Err(ReplayError::Bad(bad)) => lines.bad(&bad),
-                Err(other) => return Err(stopped(&other)),
+        let module = wasm::load(self.wasm.as_ref())?;
+        let lane = || {
+            let comparison = Comparison::of(Secrets::of(old.value()).and(Secrets::of(new.value())));
+            Ok(Compared { old: prepare(&module, &old)?, new: prepare(&module, &new)?, comparison })
+        };
+        let lanes = (0..self.lanes()).map(|_| lane()).collect::<Result<_, _>>()?;
+        let lanes = self.decide(&mut lines, lanes, &[&old, &new], |lines, decided| {
+            for (number, said) in decided {
+                let trap = said.map_err(|error| stopped(&error))?;
+                lines.trapped(number, trap.flatten().as_deref());
             }
-        }
-        if lines.is_empty() {
-            for run in [&mut old_run, &mut new_run] {
-                run.start(Timestamp::now()).map_err(|error| stopped(&error))?;
-            }
-        }
+            Ok(())
+        })?;
+        let comparison = lanes.into_iter().map(|lane| lane.comparison).reduce(Comparison::and).unwrap_or_default();
         let (decided, undecided) = (comparison.decided(), lines.bad_lines());
         let exit = lines.finish("and were not decided");
         let changes = comparison.changes();
@@ -144,12 +147,113 @@ impl Replay {
         })
     }
 
-    fn prepare(&self, document: &PolicyDocument) -> Result<Run, Exit> {
-        let module = wasm::load(self.wasm.as_ref())?;
-        let mut environment = wasm::environment(document.value());
-        // What servers gave out is tied to its session by a key: two filters that are compared must have the same.
-        environment.push(("CHAPERONE_HANDLE_KEY".to_owned(), "shared by all filters of one comparison".to_owned()));
-        Run::new(module, document.value(), environment, wasm::log()).map_err(|error| stopped(&error))
+    fn lanes(&self) -> usize {
+        if self.sessions_apart { available_parallelism().map_or(1, NonZero::get) } else { 1 }
+    }
+
+    /// Decides all lines, and gives what was decided of them in their order.
+    fn decide<D: Decide>(
+        &self,
+        lines: &mut Lines,
+        lanes: Vec<D>,
+        policies: &[&PolicyDocument],
+        mut give: impl FnMut(&mut Lines, Decided<D::Said>) -> Result<(), Exit>,
+    ) -> Result<Vec<D>, Exit> {
+        let values: Vec<_> = policies.iter().map(|policy| policy.value()).collect();
+        let (mut sessions, mut times) = (Sessions::of(&values), Times::default());
+        let mut lanes = thread::scope(|scope| {
+            let mut lanes = Lanes::of(lanes, scope);
+            let apart = lanes.count() as u64;
+            while let Some(Next { number, content }) = lines.next_request()? {
+                let at = content.as_ref().map(|line| times.next(line.at, lines.text(), Timestamp::now())).transpose();
+                let line = content.zip(at.map_err(|bad| lines.bad(&bad)).ok().flatten());
+                let decided = match line {
+                    None => lanes.skip(number),
+                    Some((line, at)) => {
+                        // What has no token is of no session, and any lane's.
+                        let session = if apart > 1 { sessions.of_line(&line).unwrap_or(number) } else { 0 };
+                        lanes.push((session % apart) as usize, Job { number, line, at }, lines.line().len())
+                    }
+                };
+                let decided = if lines.must_wait() { decided.into_iter().chain(lanes.drain()).collect() } else { decided };
+                if !decided.is_empty() {
+                    give(lines, decided)?;
+                }
+            }
+            give(lines, lanes.drain())?;
+            Ok(lanes.finish())
+        })?;
+        if lines.is_empty() {
+            // Even without a request, a policy that the filter rejects is an error.
+            lanes.iter_mut().try_for_each(|lane| lane.start(Timestamp::now())).map_err(|error| stopped(&error))?;
+        }
+        Ok(lanes)
+    }
+}
+
+fn prepare(module: &Module, document: &PolicyDocument) -> Result<Run, Exit> {
+    let mut environment = wasm::environment(document.value());
+    // What servers gave out is tied to its session by a key: filters that are compared, or decide lines of one log, must have the same.
+    environment.push(("CHAPERONE_HANDLE_KEY".to_owned(), "shared by all filters of one comparison".to_owned()));
+    Run::new(module.clone(), document.value(), environment, wasm::log()).map_err(|error| stopped(&error))
+}
+
+/// Lines under one policy.
+struct Plain {
+    run: Run,
+    secrets: Secrets,
+}
+
+/// A line of the output.
+struct Written {
+    line: Vec<u8>,
+    trap: Option<String>,
+}
+
+impl Decide for Plain {
+    type Said = Written;
+
+    fn start(&mut self, at: Timestamp) -> Result<(), ReplayError> {
+        self.run.start(at)
+    }
+
+    fn decide(&mut self, Job { number, line, at }: Job) -> Result<Written, ReplayError> {
+        let mut outcome = self.run.decide_line(number, line, at)?;
+        self.secrets.hide(&mut outcome);
+        let mut line = Vec::with_capacity(512);
+        // Nothing in an outcome is no JSON.
+        let _ = write_line(&mut line, &outcome);
+        Ok(Written { line, trap: outcome.trap })
+    }
+}
+
+fn write_line(to: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *to, outcome).map_err(std::io::Error::from)?;
+    to.write_all(b"\n")
+}
+
+/// Lines under two policies.
+struct Compared {
+    old: Run,
+    new: Run,
+    comparison: Comparison,
+}
+
+impl Decide for Compared {
+    /// What one of the filters died of.
+    type Said = Option<String>;
+
+    fn start(&mut self, at: Timestamp) -> Result<(), ReplayError> {
+        self.old.start(at)?;
+        self.new.start(at)
+    }
+
+    fn decide(&mut self, Job { number, line, at }: Job) -> Result<Self::Said, ReplayError> {
+        let (method, path) = (line.exchange.request.method.clone(), line.exchange.request.path.clone());
+        let old = self.old.decide_line(number, line.clone(), at)?;
+        let new = self.new.decide_line(number, line, at)?;
+        self.comparison.add(&old, &new, &method, &path);
+        Ok(old.trap.or(new.trap))
     }
 }
 

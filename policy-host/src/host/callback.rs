@@ -63,15 +63,15 @@ impl Vm {
         let old = (context, count);
         match part {
             Part::RequestHeaders if self.exports.old_request_headers.is_some() => {
-                self.call(context, |e| e.old_request_headers.clone(), old)
+                self.call(context, |e| &e.old_request_headers, old)
             }
             Part::ResponseHeaders if self.exports.old_response_headers.is_some() => {
-                self.call(context, |e| e.old_response_headers.clone(), old)
+                self.call(context, |e| &e.old_response_headers, old)
             }
-            Part::RequestHeaders => self.call(context, |e| e.request_headers.clone(), (context, count, end)),
-            Part::ResponseHeaders => self.call(context, |e| e.response_headers.clone(), (context, count, end)),
-            Part::RequestTrailers => self.call(context, |e| e.request_trailers.clone(), (context, count)),
-            Part::ResponseTrailers => self.call(context, |e| e.response_trailers.clone(), (context, count)),
+            Part::RequestHeaders => self.call(context, |e| &e.request_headers, (context, count, end)),
+            Part::ResponseHeaders => self.call(context, |e| &e.response_headers, (context, count, end)),
+            Part::RequestTrailers => self.call(context, |e| &e.request_trailers, (context, count)),
+            Part::ResponseTrailers => self.call(context, |e| &e.response_trailers, (context, count)),
         }
     }
 
@@ -90,8 +90,8 @@ impl Vm {
         let length = of.slot(state).as_ref().map_or(0, Vec::len);
         let (length, end, context) = (u32::try_from(length).unwrap_or(u32::MAX), u32::from(end_of_stream), stream.context);
         let called = match of {
-            BodyOf::Request => self.call(context, |e| e.request_body.clone(), (context, length, end)),
-            BodyOf::Response => self.call(context, |e| e.response_body.clone(), (context, length, end)),
+            BodyOf::Request => self.call(context, |e| &e.request_body, (context, length, end)),
+            BodyOf::Response => self.call(context, |e| &e.response_body, (context, length, end)),
         };
         self.result_of(called.ok())
     }

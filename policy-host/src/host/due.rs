@@ -88,7 +88,7 @@ impl Vm {
         };
         let [headers, body, trailers] = sizes.map(|size| u32::try_from(size).unwrap_or(u32::MAX));
         // A trap shows in `trap()`.
-        let _ = self.call(id, |exports| exports.http_call_response.clone(), (id, token, headers, body, trailers));
+        let _ = self.call(id, |exports| &exports.http_call_response, (id, token, headers, body, trailers));
         if let Some(root) = self.store.data_mut().root_by_id(id) {
             root.callout_answer = None;
             root.status.1 = "";
@@ -105,10 +105,10 @@ impl Worker {
             match self.vm.take_due() {
                 Some(Due::Tick(root)) => {
                     // A trap shows in `trap()`; there is no request to answer for.
-                    let _ = self.vm.call(root, |exports| exports.tick.clone(), root);
+                    let _ = self.vm.call(root, |exports| &exports.tick, root);
                 }
                 Some(Due::News { root, queue }) if self.vm.is_root(root) => {
-                    let _ = self.vm.call(root, |exports| exports.queue_ready.clone(), (root, queue));
+                    let _ = self.vm.call(root, |exports| &exports.queue_ready, (root, queue));
                 }
                 Some(Due::News { .. }) => {}
                 Some(Due::Callout(callout)) => self.vm.tell_answer(callout),

@@ -106,8 +106,11 @@ fn engine() -> Result<&'static Engine, LoadError> {
     static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
     ENGINE
         .get_or_init(|| {
+            let mut config = CacheConfig::new();
+            // What is kept is read far more often than written: the lowest level is the quickest to unpack.
+            config.with_baseline_compression_level(1);
             // Without a writable cache folder compilation only takes longer.
-            let cache = Cache::new(CacheConfig::new()).ok();
+            let cache = Cache::new(config).ok();
             build_engine(cache).or_else(|_| build_engine(None)).map_err(|error| format!("{error:#}"))
         })
         .as_ref()

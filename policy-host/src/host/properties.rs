@@ -104,7 +104,7 @@ fn filter_state(stream: &Stream, key: &[u8]) -> Found {
 
 /// Headers are there only while Envoy holds them for this filter: in their own callback, and in the log.
 fn request(stream: &Stream, field: &[u8], third: Option<&[u8]>) -> Found {
-    let headers = if stream.logging { stream.logged_request.as_ref() } else { stream.request_headers.as_ref() };
+    let headers = if stream.logging { stream.log_of_request() } else { stream.request_headers.as_ref() };
     let headers = headers.filter(|_| stream.logging || stream.map(MapType::RequestHeaders).is_some());
     let header = |name: &[u8]| headers.and_then(|map| map.get(name)).map(<[u8]>::to_vec);
     match field {

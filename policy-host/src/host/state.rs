@@ -6,7 +6,8 @@ use super::headers::HeaderMap;
 use super::module::Abi;
 use super::shared::Metric;
 use super::{Clock, Clusters, Headers, HostCall, LocalReply, LogLevel, LogSink, MapType, Plugin, Properties, Shared};
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
@@ -35,9 +36,10 @@ pub(super) struct HostState {
     pub(super) settings: Settings,
     pub(super) limits: StoreLimits,
     pub(super) memory: Option<Memory>,
-    pub(super) allocate: Option<TypedFunc<u32, u32>>,
+    /// Shared, as a copy of it costs more than the call.
+    pub(super) allocate: Option<Arc<TypedFunc<u32, u32>>>,
     pub(super) phase: Phase,
-    pub(super) contexts: HashMap<u32, Context>,
+    pub(super) contexts: FxHashMap<u32, Context>,
     /// The context whose callback runs.
     pub(super) current: u32,
     /// The context that `proxy_set_effective_context` chose for this callback; 0 is none.
@@ -148,7 +150,7 @@ pub(super) struct Stream {
     pub(super) response_trailers: Option<HeaderMap>,
     pub(super) request_body: Option<Vec<u8>>,
     pub(super) response_body: Option<Vec<u8>>,
-    /// What the access log sees of them.
+    /// What the access log sees of them; of the request's head, where there is none, the head itself.
     pub(super) logged_request: Option<HeaderMap>,
     pub(super) logged_response: Option<HeaderMap>,
     pub(super) logged_trailers: Option<HeaderMap>,
@@ -183,7 +185,7 @@ impl HostState {
             memory: None,
             allocate: None,
             phase: Phase::Starting,
-            contexts: HashMap::new(),
+            contexts: FxHashMap::default(),
             current: 0,
             effective: 0,
             stop_iteration: false,
@@ -299,7 +301,7 @@ impl Stream {
     pub(super) fn map(&self, kind: MapType) -> Option<&HeaderMap> {
         match kind {
             _ if !self.logging && self.is_hidden(kind) => None,
-            MapType::RequestHeaders if self.logging => self.logged_request.as_ref(),
+            MapType::RequestHeaders if self.logging => self.log_of_request(),
             MapType::ResponseHeaders if self.logging => self.logged_response.as_ref(),
             MapType::ResponseTrailers if self.logging => self.logged_trailers.as_ref(),
             MapType::RequestTrailers if self.logging => None,
@@ -318,7 +320,12 @@ impl Stream {
     pub(super) fn map_mut(&mut self, kind: MapType) -> Option<&mut HeaderMap> {
         match kind {
             _ if self.is_hidden(kind) => None,
-            MapType::RequestHeaders => self.request_headers.as_mut(),
+            MapType::RequestHeaders => {
+                if self.logging && self.logged_request.is_none() {
+                    self.logged_request = self.request_headers.clone();
+                }
+                self.request_headers.as_mut()
+            }
             MapType::RequestTrailers => self.request_trailers.as_mut(),
             MapType::ResponseHeaders => self.response_headers.as_mut(),
             MapType::ResponseTrailers => self.response_trailers.as_mut(),
@@ -327,6 +334,11 @@ impl Stream {
             | MapType::HttpCallHeaders
             | MapType::HttpCallTrailers => None,
         }
+    }
+
+    /// What the access log sees of the request's head.
+    pub(super) fn log_of_request(&self) -> Option<&HeaderMap> {
+        self.logged_request.as_ref().or(self.request_headers.as_ref())
     }
 
     fn is_hidden(&self, kind: MapType) -> bool {

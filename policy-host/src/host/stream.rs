@@ -158,7 +158,7 @@ impl Vm {
         };
         state.logging = true;
         // A trap is for the next request to notice; this one is over.
-        let _ = self.call(stream.context, |exports| exports.log.clone(), stream.context);
+        let _ = self.call(stream.context, |exports| &exports.log, stream.context);
         let Some(state) = self.stream_mut(stream) else { return FilterState::new() };
         state.logging = false;
         std::mem::take(&mut state.filter_state)
@@ -167,23 +167,14 @@ impl Vm {
     /// Keeps a map for the log as it goes on.
     pub(super) fn log_map(&mut self, stream: StreamId, part: Part) {
         let Some(state) = self.stream_mut(stream) else { return };
-        let map = part.slot(state).clone();
         match part {
-            Part::RequestHeaders => state.logged_request = map,
             Part::ResponseHeaders => {
-                state.info.response_code = map.as_ref().map(|map| status_of(map.entries()));
-                state.logged_response = map;
+                state.logged_response = state.response_headers.clone();
+                state.info.response_code = state.response_headers.as_ref().map(|map| status_of(map.entries()));
             }
-            Part::ResponseTrailers => state.logged_trailers = map,
-            Part::RequestTrailers => {}
-        }
-    }
-
-    /// What never went on is logged as it stands.
-    pub(super) fn keep_log(&mut self, stream: StreamId) {
-        let Some(state) = self.stream_mut(stream) else { return };
-        if state.request_headers.is_some() {
-            state.logged_request = state.request_headers.clone();
+            Part::ResponseTrailers => state.logged_trailers = state.response_trailers.clone(),
+            // The request's head stays where it is, and is logged as it then stands.
+            Part::RequestHeaders | Part::RequestTrailers => {}
         }
     }
 
@@ -192,8 +183,8 @@ impl Vm {
         let Some(state) = self.stream_mut(stream) else { return };
         let (root, created) = (state.root, state.created);
         if created {
-            let _ = self.call(stream.context, |exports| exports.done.clone(), stream.context);
-            let _ = self.call(stream.context, |exports| exports.delete.clone(), stream.context);
+            let _ = self.call(stream.context, |exports| &exports.done, stream.context);
+            let _ = self.call(stream.context, |exports| &exports.delete, stream.context);
         }
         let state = self.store.data_mut();
         state.contexts.remove(&stream.context);
@@ -230,7 +221,7 @@ impl Vm {
         }
         state.created = true;
         let root = state.root;
-        let _ = self.call(stream.context, |exports| exports.context_create.clone(), (stream.context, root));
+        let _ = self.call(stream.context, |exports| &exports.context_create, (stream.context, root));
     }
 
     fn failed(&mut self, stream: StreamId) -> Outcome<Headers> {
@@ -301,8 +292,8 @@ impl Vm {
         *of.slot(state) = Some(body);
         let (context, end) = (stream.context, u32::from(end_of_stream));
         let called = match of {
-            BodyOf::Request => self.call(context, |e| e.request_body.clone(), (context, length, end)),
-            BodyOf::Response => self.call(context, |e| e.response_body.clone(), (context, length, end)),
+            BodyOf::Request => self.call(context, |e| &e.request_body, (context, length, end)),
+            BodyOf::Response => self.call(context, |e| &e.response_body, (context, length, end)),
         };
         let Ok(action) = called else { return self.failed(stream).without_headers() };
         let Some(state) = self.stream_mut(stream) else { return self.failed(stream).without_headers() };

@@ -174,7 +174,7 @@ impl Vm {
         store.set_fuel(fuel)?;
         let instance = module.instance.instantiate(&mut store)?;
         store.data_mut().memory = instance.get_memory(&mut store, "memory");
-        store.data_mut().allocate = export(&mut store, instance, module.allocator)?;
+        store.data_mut().allocate = export(&mut store, instance, module.allocator)?.map(Arc::new);
         initialize(&mut store, instance)?;
         store.data_mut().phase = Phase::Running;
         let (old, store_ref) = (module.abi == Abi::V0_1_0, &mut store);
@@ -233,11 +233,11 @@ impl Vm {
 
     fn start_root(&mut self, context: u32, bytes: u32) -> Result<bool, Arc<Trap>> {
         let vm_bytes = u32::try_from(self.store.data().settings.configuration.len()).unwrap_or(u32::MAX);
-        self.call(context, |exports| exports.context_create.clone(), (context, 0))?;
-        if self.call(context, |exports| exports.vm_start.clone(), (context, vm_bytes))? == Some(0) {
+        self.call(context, |exports| &exports.context_create, (context, 0))?;
+        if self.call(context, |exports| &exports.vm_start, (context, vm_bytes))? == Some(0) {
             return Ok(false);
         }
-        Ok(self.call(context, |exports| exports.configure.clone(), (context, bytes))? != Some(0))
+        Ok(self.call(context, |exports| &exports.configure, (context, bytes))? != Some(0))
     }
 
     /// No new streams will come for this root; it ends with its last one.
@@ -268,7 +268,7 @@ impl Vm {
         if !idle || self.dead.is_some() {
             return;
         }
-        let done = self.call(context, |exports| exports.done.clone(), context);
+        let done = self.call(context, |exports| &exports.done, context);
         if let Ok(Some(0)) = done {
             // The filter finishes later; Envoy keeps such a root until `proxy_done`, and nothing here would call it again.
             if let Some(root) = self.store.data_mut().root_by_id(context) {
@@ -277,7 +277,7 @@ impl Vm {
             return;
         }
         // A trap shows in `trap()`; there is no request to answer for.
-        let _ = self.call(context, |exports| exports.delete.clone(), context);
+        let _ = self.call(context, |exports| &exports.delete, context);
         self.store.data_mut().contexts.remove(&context);
     }
 
@@ -289,7 +289,7 @@ impl Vm {
         if self.tick_period(root).is_none() {
             return Ok(false);
         }
-        Ok(self.call(root.context, |exports| exports.tick.clone(), root.context)?.is_some())
+        Ok(self.call(root.context, |exports| &exports.tick, root.context)?.is_some())
     }
 
     /// The tick period that the root context asked for, in milliseconds.
@@ -352,7 +352,7 @@ impl Vm {
     pub(super) fn call<P: WasmParams, R: WasmResults>(
         &mut self,
         context: u32,
-        export: impl FnOnce(&Exports) -> Option<TypedFunc<P, R>>,
+        export: impl FnOnce(&Exports) -> &Option<TypedFunc<P, R>>,
         parameters: P,
     ) -> Result<Option<R>, Arc<Trap>> {
         if let Some(trap) = &self.dead {

@@ -2,6 +2,7 @@
 
 use super::flow::Flow;
 use super::{ConfigureError, LocalReply, Module, Plugin, Properties, RootId, StreamId, Trap, Vm, VmOptions};
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ pub struct Worker {
     /// When the VM was started, on the monotonic clock.
     loaded_at: u64,
     /// Streams that this worker drives.
-    pub(super) flows: HashMap<StreamId, Flow>,
+    pub(super) flows: FxHashMap<StreamId, Flow>,
 }
 
 impl Worker {
@@ -93,7 +94,7 @@ impl Worker {
             current: None,
             roots: Vec::new(),
             loaded_at: options.clock.monotonic(),
-            flows: HashMap::new(),
+            flows: FxHashMap::default(),
         })
     }
 

@@ -137,6 +137,20 @@ impl Comparison {
         }
     }
 
+    /// This one and that of other requests of the same log: of each change the first examples by their lines.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.decided += other.decided;
+        for (change, (more, others)) in other.changes {
+            let (count, examples) = self.changes.entry(change).or_default();
+            *count += more;
+            examples.extend(others);
+            examples.sort_by_key(|example| example.line);
+            examples.truncate(EXAMPLES);
+        }
+        self
+    }
+
     /// How many requests were decided.
     #[must_use]
     pub fn decided(&self) -> u64 {

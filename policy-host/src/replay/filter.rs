@@ -1,7 +1,9 @@
 //! The filter in a local proxy with a clock that can be set: requests in, outcomes out.
 
 use super::stream::Stream;
-use crate::host::{Clock, Exchange, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions};
+use crate::host::{
+    Clock, Exchange, Headers, LogSink, Module, Plugin, Proxy, ProxyOptions, Response, Trap, UpdateError, VmOptions,
+};
 use crate::site::Site;
 use chaperone_authoring::{
     cases::Exchange as Recorded,
@@ -88,12 +90,12 @@ impl Filter {
 
     /// Sends one request to a worker (from 0, wrapping around). An upstream that says 200 to everything stands behind.
     pub fn send(&mut self, worker: usize, request: &Request) -> Outcome {
-        outcome(&self.exchange(worker, request.clone()))
+        outcome(self.exchange(worker, request.clone()))
     }
 
     /// As [`Filter::send`], for whoever needs neither the request nor the whole record afterwards.
     pub fn decide(&mut self, worker: usize, request: Request) -> Outcome {
-        without_record(&self.exchange(worker, request))
+        without_record(self.exchange(worker, request))
     }
 
     /// Sends one request whose body comes in pieces, or whose answer is known; tells what the client got of that.
@@ -164,6 +166,13 @@ impl Filter {
         Ok(())
     }
 
+    /// [`Filter::configure`] where there is one worker, which is its own canary: it serves nobody yet.
+    pub(crate) fn configure_alone(&mut self, policy_json: &[u8]) -> Result<(), UpdateError> {
+        self.configure_workers(policy_json).map_err(|error| match error {
+            UpdateError::Canary(error) | UpdateError::Worker { error, .. } => UpdateError::Canary(error),
+        })
+    }
+
     /// What the issuers publish, to be changed.
     pub(crate) fn site(&self) -> &Site {
         &self.site
@@ -189,7 +198,7 @@ impl Filter {
 }
 
 /// What an exchange says, once it is over, by the filter's own record.
-pub(super) fn outcome(exchange: &Exchange) -> Outcome {
+pub(super) fn outcome(exchange: Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice(bytes).ok());
     let own = exchange.local_reply.as_ref().map(|reply| &reply.body);
     let body = own.or(exchange.response.as_ref().map(|response| &response.body));
@@ -197,24 +206,27 @@ pub(super) fn outcome(exchange: &Exchange) -> Outcome {
     Outcome { record, response_body, ..without_record(exchange) }
 }
 
-fn without_record(exchange: &Exchange) -> Outcome {
+fn without_record(exchange: Exchange) -> Outcome {
     let record = exchange.property(RECORD).and_then(|bytes| serde_json::from_slice::<Said<'_>>(bytes).ok());
     let text_of = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
-    let local = exchange.local_reply.as_ref();
-    let forwarded = exchange.upstream.as_ref().filter(|_| local.is_none());
+    let reason = record.as_ref().and_then(|said| text_of(&said.status_code)).filter(|code| code != "allowed");
+    let command = record.as_ref().and_then(|said| text_of(&said.api.operation));
+    let session = record.as_ref().and_then(|said| text_of(&said.actor.session.uid));
+    let Exchange { upstream, local_reply: local, response, filter_state: _, trap } = exchange;
+    let forwarded = upstream.as_ref().filter(|_| local.is_none());
     Outcome {
         line: 0,
         decision: if forwarded.is_some() { Decision::Allow } else { Decision::Deny },
-        reason: record.as_ref().and_then(|said| text_of(&said.status_code)).filter(|code| code != "allowed"),
-        status: local.and_then(|reply| u16::try_from(reply.status).ok()),
-        command: record.as_ref().and_then(|said| text_of(&said.api.operation)),
-        session: record.as_ref().and_then(|said| text_of(&said.actor.session.uid)),
-        upstream_headers: exchange.upstream.as_ref().map(|request| text(&request.headers)),
-        response_headers: local.and(exchange.response.as_ref()).map(|response| text(&response.headers)),
+        reason,
+        status: local.as_ref().and_then(|reply| u16::try_from(reply.status).ok()),
+        command,
+        session,
         upstream_bytes: Some(forwarded.map_or(0, |request| request.body.len() as u64)),
+        upstream_headers: upstream.map(|request| text(request.headers)),
+        response_headers: local.as_ref().and(response).map(|response| text(response.headers)),
         response_body: None,
         cut: None,
-        trap: exchange.trap.as_ref().map(|trap| trap.to_string()),
+        trap: trap.map(|trap| trap.to_string()),
         answer: None,
         client_reason: local.and_then(|reply| client_reason(&reply.body)),
         record: None,
@@ -222,9 +234,9 @@ fn without_record(exchange: &Exchange) -> Outcome {
 }
 
 /// Field values are bytes and JSON is text: what is no UTF-8 shows as U+FFFD.
-pub(super) fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(String, String)> {
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    headers.iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
+pub(super) fn text(headers: Headers) -> Vec<(String, String)> {
+    let lossy = |bytes| String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    headers.into_iter().map(|(name, value)| (lossy(name), lossy(value))).collect()
 }
 
 fn nanoseconds(at: Timestamp) -> u64 {

@@ -28,8 +28,30 @@ pub struct Replay {
     signed: HashMap<Vec<u8>, Vec<u8>>,
     /// Where tokens go: the header's name, and what stands before the token.
     carrier: (String, String),
-    /// The filter, once the first line has said what time it is.
+    times: Times,
+    /// The filter and its time, once the first line has said what that is.
     running: Option<(Filter, Timestamp)>,
+}
+
+/// The time of a run: it stands still from line to line until an `at` moves it forward.
+#[derive(Debug, Default)]
+pub struct Times(Option<Timestamp>);
+
+impl Times {
+    /// The time of the next line, which has this `at`; before the first one it is `now`. `text` is for the place of a mistake.
+    ///
+    /// # Errors
+    /// When it is before that of an earlier line.
+    pub fn next(&mut self, at: Option<Timestamp>, text: &str, now: Timestamp) -> Result<Timestamp, BadLine> {
+        match (at, self.0) {
+            (Some(at), Some(time)) if at < time => Err(BadLine {
+                offset: text.find("\"at\"").unwrap_or(0),
+                message: format!("`at` is {at}, and an earlier line was at {time}"),
+                help: Some("time only moves forward: sort the lines by `at`".to_owned()),
+            }),
+            (at, time) => Ok(*self.0.insert(at.or(time).unwrap_or(now))),
+        }
+    }
 }
 
 /// The most signature checks a second that a policy may ask for.
@@ -88,7 +110,18 @@ impl Replay {
         lift_rate_limit(&mut policy);
         let published = Published::of(&policy, &mut keys).map_err(ReplayError::Key)?;
         let carrier = carrier(&policy);
-        Ok(Self { module, environment, log, policy, keys, published, signed: HashMap::new(), carrier, running: None })
+        Ok(Self {
+            module,
+            environment,
+            log,
+            policy,
+            keys,
+            published,
+            signed: HashMap::new(),
+            carrier,
+            times: Times::default(),
+            running: None,
+        })
     }
 
     /// Starts the filter now rather than with the first line, so that a policy it rejects is known even without any.
@@ -104,50 +137,42 @@ impl Replay {
         let environment = self.environment.clone();
         let mut filter = Filter::start(&self.module, environment, 1, at, self.log.clone()).map_err(ReplayError::Trapped)?;
         filter.publish(self.published.clone());
-        filter.configure(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
+        filter.configure_alone(self.policy.to_string().as_bytes()).map_err(ReplayError::Rejected)?;
         Ok((filter, at))
     }
 
-    /// Decides one line. Time stands still from line to line until an `at` moves it forward; before the first `at` it is
-    /// `now`.
+    /// Decides one line at the time that [`Times`] says.
     ///
     /// # Errors
     /// When the line is no recorded request, or the filter does not start.
     pub fn decide(&mut self, number: u64, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
         let line = Line::parse(text).map_err(ReplayError::Bad)?;
-        let (filter, exchange) = self.ready(line, text, now)?;
+        let at = self.times.next(line.at, text, now).map_err(ReplayError::Bad)?;
+        let (filter, exchange) = self.ready(line, at)?;
         let outcome = if is_plain(&exchange) { filter.send(0, &exchange.request) } else { filter.answered(0, &exchange) };
         Ok(Outcome { line: number, ..outcome })
     }
 
-    /// As [`Replay::decide`], with the line already parsed and without the filter's record, which takes a while to read; `text`
-    /// is for the place of a mistake.
+    /// As [`Replay::decide`], with the line already parsed, at this time, and without the filter's record, which takes a while to read.
     ///
     /// # Errors
-    /// When its time is before that of an earlier line, or the filter does not start.
-    pub fn decide_line(&mut self, number: u64, line: Line, text: &str, now: Timestamp) -> Result<Outcome, ReplayError> {
-        let (filter, exchange) = self.ready(line, text, now)?;
+    /// When the filter does not start.
+    pub fn decide_line(&mut self, number: u64, line: Line, at: Timestamp) -> Result<Outcome, ReplayError> {
+        let (filter, exchange) = self.ready(line, at)?;
         let outcome = if is_plain(&exchange) { filter.decide(0, *exchange.request) } else { filter.answered(0, &exchange) };
         Ok(Outcome { line: number, ..outcome })
     }
 
-    /// The filter at the line's time, and what the line has.
-    fn ready(&mut self, line: Line, text: &str, now: Timestamp) -> Result<(&mut Filter, Exchange), ReplayError> {
-        let at = line.at;
+    /// The filter at this time, and what the line has.
+    fn ready(&mut self, line: Line, at: Timestamp) -> Result<(&mut Filter, Exchange), ReplayError> {
+        let moves = line.at.is_some();
         let exchange = self.exchange(line)?;
         let running = match self.running.take() {
             Some(running) => running,
-            None => self.launch(at.unwrap_or(now))?,
+            None => self.launch(at)?,
         };
         let (filter, time) = self.running.insert(running);
-        if let Some(at) = at {
-            if at < *time {
-                return Err(ReplayError::Bad(BadLine {
-                    offset: text.find("\"at\"").unwrap_or(0),
-                    message: format!("`at` is {at}, and an earlier line was at {time}"),
-                    help: Some("time only moves forward: sort the lines by `at`".to_owned()),
-                }));
-            }
+        if moves || *time != at {
             *time = at;
             filter.set_time(at);
         }

@@ -127,21 +127,19 @@ impl Stream {
         });
         let response = traffic.response.map(|headers| Response { headers, body: traffic.response_body });
         let trap = worker.vm().trap().cloned();
-        let exchange = host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap };
-        let mut outcome = outcome(&exchange);
+        let answered_with = response.clone().filter(|_| replied);
+        let mut outcome = outcome(host::Exchange { upstream, local_reply: traffic.local_reply, response, filter_state, trap });
         // What was let through, and then answered in the upstream's stead, has ended no other way; and where the filter says so itself,
         // something stands in the place of what upstream said.
         let ended = outcome.record.as_ref().is_some_and(|record| record.pointer("/unmapped/ended_by").is_some());
         let cut = reset || (sent && ended) || (answered && stays_open);
-        // Also where the filter answered after it had let something through, which is no denial that anybody wants.
-        outcome.upstream_headers = exchange.upstream.as_ref().map(|request| text(&request.headers));
         outcome.upstream_bytes = Some(bytes);
         if cut && outcome.trap.is_none() {
             outcome.decision = Decision::Allow;
             outcome.cut = Some(why(outcome.record.as_ref()).unwrap_or("without a reason on record").to_owned());
         }
         if replied {
-            outcome.answer = Some(answer(exchange.response.as_ref(), &outcome));
+            outcome.answer = Some(answer(answered_with, &outcome));
         }
         outcome
     }
@@ -162,11 +160,12 @@ fn reply_with(worker: &mut Worker, id: StreamId, reply: &Reply, stays_open: bool
 }
 
 /// What the client got of what the upstream said.
-fn answer(response: Option<&Response>, outcome: &Outcome) -> Answer {
+fn answer(response: Option<Response>, outcome: &Outcome) -> Answer {
     let withheld = outcome.record.as_ref().and_then(|record| record.pointer("/unmapped/mcp/withheld")?.as_u64());
-    let headers = response.map(|response| text(&response.headers)).unwrap_or_default();
+    let Response { headers, body } = response.unwrap_or_default();
+    let headers = text(headers);
     let status = headers.iter().find(|(name, _)| name == ":status").and_then(|(_, status)| status.parse().ok());
-    let body = response.map(|response| String::from_utf8_lossy(&response.body).into_owned()).unwrap_or_default();
+    let body = String::from_utf8_lossy(&body).into_owned();
     Answer { status, headers, body, withheld: withheld.unwrap_or(0), cut: outcome.cut.clone() }
 }
 

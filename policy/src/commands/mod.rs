@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod laws;
 pub(crate) mod mcp;
+pub(crate) mod path_index;
 pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;

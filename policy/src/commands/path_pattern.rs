@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 /// The path of a command: literal segments, `{id}` for one segment, `{id}:verb` for one with this end, `{*rest}` at the end
 /// for the remaining ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern(Vec<Part>);
 
 impl PathPattern {
@@ -21,6 +21,10 @@ impl PathPattern {
     #[must_use]
     pub fn of_grpc(service: &str, method: &str) -> Self {
         Self(grpc_path(service, method))
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
     }
 
     /// Says whether it takes every path that `narrow` takes.

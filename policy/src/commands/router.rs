@@ -15,7 +15,7 @@ use crate::http::rpc::Forms;
 pub(crate) struct CommandId(pub(crate) u32);
 
 /// One segment of a path pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     Literal {
         canonical: Vec<u8>,

@@ -7,7 +7,7 @@ const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 
 /// Hosts that a command names, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// It names this host alone.
     Exact(String),

@@ -3,17 +3,21 @@
 
 use super::{
     Lint, Linter, and,
-    commands::{Hosts, Route, each, granted, hosts_meet, named_hosts, pointer_to, strings},
+    commands::{ByPath, Hosts, each, granted, hosts_meet, named_hosts, pointer_to, strings},
     grants::grants,
-    items, patterns,
+    items,
+    naming::Naming,
+    patterns,
 };
 use chaperone_policy::{PathPattern, Pattern, uri_is_plain};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What is named by what it is, with the methods that list it: one of them will do.
 const LISTS: [(&str, &[&str]); 3] =
     [("tools", &["tools/list"]), ("prompts", &["prompts/list"]), ("resources", &["resources/list", "resources/templates/list"])];
+/// Members whose patterns take messages.
+const KINDS: [&str; 4] = ["tools", "prompts", "resources", "methods"];
 /// The first version of the protocol that begins without `initialize`.
 const SESSIONLESS: &str = "2026-07-28";
 
@@ -26,6 +30,8 @@ pub(super) struct InBody<'p> {
     path: &'p str,
     place: PathPattern,
     hosts: Option<Hosts>,
+    /// What it names under each of [`KINDS`].
+    names: [Vec<Pattern>; KINDS.len()],
 }
 
 pub(super) fn in_bodies(policy: &Value) -> Vec<InBody<'_>> {
@@ -36,7 +42,8 @@ pub(super) fn in_bodies(policy: &Value) -> Vec<InBody<'_>> {
             let Some(path) = mcp.get("path").and_then(Value::as_str) else { continue };
             let Some(place) = PathPattern::parse(path) else { continue };
             let pointer = format!("{}{item}/mcp", pointer_to(command));
-            found.push(InBody { command, pointer, mcp, path, place, hosts: named_hosts(mcp) });
+            let names = KINDS.map(|member| named(mcp, member));
+            found.push(InBody { command, pointer, mcp, path, place, hosts: named_hosts(mcp), names });
         }
     }
     found
@@ -46,17 +53,6 @@ impl InBody<'_> {
     /// Are both of one endpoint?
     fn is_beside(&self, other: &Self) -> bool {
         self.place == other.place && self.hosts == other.hosts
-    }
-
-    /// Does it take away messages that the other, wider one would get?
-    pub(super) fn excepts(&self, wide: &Self) -> bool {
-        let narrower = |member: &str| {
-            let (mine, theirs) = (named(self.mcp, member), named(wide.mcp, member));
-            mine.iter().any(|narrow| theirs.iter().any(|wide| wide != narrow && wide.covers(narrow)))
-        };
-        self.command != wide.command
-            && self.is_beside(wide)
-            && ["tools", "prompts", "resources", "methods"].into_iter().any(narrower)
     }
 
     /// Is it for a version that begins with `initialize`?
@@ -70,6 +66,48 @@ impl InBody<'_> {
     }
 }
 
+/// An endpoint, one of [`KINDS`] by its place, and what stands before a `*`.
+type Open<'b> = (&'b PathPattern, &'b Option<Hosts>, usize, &'b str);
+
+/// Patterns that take more than one name, found by what is before their `*`: an endpoint may have thousands.
+pub(super) struct Wide<'b, 'p>(HashMap<Open<'b>, Vec<(&'b InBody<'p>, &'b Pattern)>>);
+
+impl<'b, 'p> Wide<'b, 'p> {
+    pub(super) fn of(bodies: impl Iterator<Item = &'b InBody<'p>>) -> Self {
+        let mut wide: HashMap<Open<'b>, Vec<_>> = HashMap::new();
+        for body in bodies {
+            for (kind, pattern) in
+                body.names.iter().enumerate().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)))
+            {
+                if let Pattern::Prefix(beginning) | Pattern::Across(beginning) = pattern {
+                    wide.entry((&body.place, &body.hosts, kind, beginning)).or_default().push((body, pattern));
+                }
+            }
+        }
+        Self(wide)
+    }
+
+    /// Does this matcher take away messages that one of these, a wider one of another command, would get?
+    pub(super) fn has_except(&self, mine: &InBody<'_>) -> bool {
+        mine.names.iter().enumerate().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name))).any(
+            |(kind, narrow)| {
+                let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = narrow;
+                let mut beginnings = (0..=text.len()).filter_map(|length| text.get(..length));
+                beginnings.any(|beginning| {
+                    let alike = self.0.get(&(&mine.place, &mine.hosts, kind, beginning)).into_iter().flatten();
+                    alike.clone().any(|(body, wide)| body.command != mine.command && *wide != narrow && wide.covers(narrow))
+                })
+            },
+        )
+    }
+}
+
+/// The first matcher of each endpoint.
+fn firsts<'b, 'p: 'b>(bodies: impl Iterator<Item = &'b InBody<'p>>) -> impl Iterator<Item = &'b InBody<'p>> {
+    let mut seen = HashSet::new();
+    bodies.filter(move |body| seen.insert((&body.place, &body.hosts)))
+}
+
 /// What a matcher names under this member.
 fn named(mcp: &Value, member: &str) -> Vec<Pattern> {
     if member == "resources" {
@@ -80,7 +118,7 @@ fn named(mcp: &Value, member: &str) -> Vec<Pattern> {
 }
 
 impl Linter<'_> {
-    pub(super) fn bodies(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
+    pub(super) fn bodies(&mut self, routes: &ByPath<'_, '_>, bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
         for body in bodies {
             if used.contains(body.command) {
                 self.any_tool(body);
@@ -127,23 +165,33 @@ impl Linter<'_> {
 
     /// What clients do by themselves before they use what a grant allows.
     fn methods_missing(&mut self, bodies: &[InBody<'_>]) {
+        let mut by_command: HashMap<&str, Vec<&InBody<'_>>> = HashMap::new();
+        for body in bodies {
+            by_command.entry(body.command).or_default().push(body);
+        }
+        let of = |command| by_command.get(command).into_iter().flatten().copied();
         let grants = grants(self.policy);
+        let naming = Naming::of(&grants);
         for grant in &grants {
+            let mine: Vec<&InBody<'_>> = grant.commands.iter().copied().flat_map(of).collect();
+            if mine.is_empty() {
+                continue;
+            }
             // The same sessions may do what other grants for them allow.
-            let beside: BTreeSet<&str> = grants
+            let beside: BTreeSet<&str> =
+                naming.all_of(grant).into_iter().flat_map(|(_, other)| other.commands.iter().copied()).collect();
+            let allowing: Vec<(&InBody<'_>, Vec<Pattern>)> = beside
                 .iter()
-                .filter(|other| other.is_for_all_of(grant))
-                .flat_map(|other| other.commands.iter().copied())
+                .copied()
+                .flat_map(of)
+                .map(|body| (body, named(body.mcp, "methods")))
+                .filter(|(_, named)| !named.is_empty())
                 .collect();
-            let mine: Vec<&InBody<'_>> = bodies.iter().filter(|body| grant.commands.contains(body.command)).collect();
-            for (index, first) in mine.iter().enumerate() {
-                if mine.iter().take(index).any(|earlier| earlier.is_beside(first)) {
-                    continue;
-                }
+            for first in firsts(mine.iter().copied()) {
                 let here = || mine.iter().filter(|body| body.is_beside(first));
                 let may = |method: &&str| {
-                    let allowing = bodies.iter().filter(|body| body.is_beside(first) && beside.contains(body.command));
-                    allowing.flat_map(|body| named(body.mcp, "methods")).any(|pattern| pattern.matches(method))
+                    let mut allowing = allowing.iter().filter(|(body, _)| body.is_beside(first)).flat_map(|(_, named)| named);
+                    allowing.any(|pattern| pattern.matches(method))
                 };
                 let mut missing: Vec<&str> = Vec::new();
                 if here().any(|body| body.begins()) && !may(&"initialize") {
@@ -170,16 +218,16 @@ impl Linter<'_> {
     }
 
     /// Paths that differ from an endpoint's in the slash at their end, which many servers do not look at.
-    fn look_alikes(&mut self, routes: &[Route<'_>], bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
-        for (index, body) in bodies.iter().enumerate() {
-            if bodies.iter().take(index).any(|earlier| earlier.is_beside(body)) {
-                continue;
-            }
+    fn look_alikes(&mut self, routes: &ByPath<'_, '_>, bodies: &[InBody<'_>], used: &BTreeSet<&str>) {
+        let mut by_place: HashMap<&PathPattern, Vec<&InBody<'_>>> = HashMap::new();
+        for body in bodies {
+            by_place.entry(&body.place).or_default().push(body);
+        }
+        for body in firsts(bodies.iter()) {
             let other = body.path.strip_suffix('/').map_or_else(|| format!("{}/", body.path), str::to_owned);
             let Some(twin) = PathPattern::parse(&other) else { continue };
-            if let Some(alike) =
-                bodies.iter().find(|alike| alike.place == twin && hosts_meet(alike.hosts.as_ref(), body.hosts.as_ref()))
-            {
+            let mut alike = by_place.get(&twin).into_iter().flatten();
+            if let Some(alike) = alike.find(|alike| hosts_meet(alike.hosts.as_ref(), body.hosts.as_ref())) {
                 // Once, at the longer one.
                 if other.ends_with('/') {
                     self.warn(
@@ -191,8 +239,12 @@ impl Linter<'_> {
                 }
                 continue;
             }
+            let wider = routes.wider(&twin);
             let taking = || {
-                let posts = routes.iter().filter(|route| route.methods.as_ref().is_some_and(|methods| methods.contains("POST")));
+                let posts = wider
+                    .iter()
+                    .map(|(_, route)| route)
+                    .filter(|route| route.methods.as_ref().is_some_and(|methods| methods.contains("POST")));
                 posts.filter(|route| route.path.covers(&twin) && hosts_meet(route.hosts.as_ref(), body.hosts.as_ref()))
             };
             // A command of exactly that path goes before wider ones.

@@ -1,8 +1,12 @@
 //! Commands that nothing can reach, and commands that anybody can.
 
-use super::{Lint, Linter, Target, bodies::in_bodies, items, patterns};
+use super::{
+    Lint, Linter, Target,
+    bodies::{InBody, Wide, in_bodies},
+    items, named_by, patterns,
+};
 use crate::source::{commands_in_bodies, push_member};
-use chaperone_policy::{HostPattern, PathPattern, Pattern};
+use chaperone_policy::{HostPattern, PathIndex, PathPattern, Pattern};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -29,22 +33,23 @@ impl Linter<'_> {
     pub(super) fn commands(&mut self) {
         self.unmediated();
         let routes = routes(self.policy);
+        let by_path = by_path(&routes);
         let bodies = in_bodies(self.policy);
         let used: BTreeSet<&str> = used(self.policy);
         let mut shadowed = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            let same = routes.iter().enumerate().filter(|(other, _)| *other != index);
-            let mut same = same.filter(|(other, wide)| {
-                wide.command == route.command && wide.covers(route) && (*other < index || !route.covers(wide))
-            });
-            if same.next().is_some() {
+            let repeats = |(other, wide): &(usize, &Route<'_>)| {
+                let same = *other != index && wide.command == route.command && wide.covers(route);
+                same && (*other < index || !route.covers(wide))
+            };
+            if by_path.wider(&route.path).into_iter().any(repeats) {
                 self.warn(
                     Lint::MatcherRepeated,
                     &route.pointer,
                     format!("another matcher of `{}` takes all of these requests", route.command),
                     "remove this one",
                 );
-            } else if route.is_shadowed(&routes) {
+            } else if route.is_shadowed(&by_path) {
                 shadowed.push(route);
             }
         }
@@ -56,12 +61,17 @@ impl Linter<'_> {
                 "remove it, or one of the others",
             );
         }
+        // Named so that others do not get what they name.
+        let except = |mine: &&Route<'_>| {
+            let mut wider = by_path.wider(&mine.path).into_iter().map(|(_, wide)| wide);
+            !used.contains(mine.command) && wider.any(|wide| used.contains(wide.command) && mine.excepts(wide))
+        };
+        let wide = Wide::of(bodies.iter().filter(|body| used.contains(body.command)));
+        let in_body = |mine: &&InBody<'_>| !used.contains(mine.command) && wide.has_except(mine);
+        let in_heads = routes.iter().filter(except).map(|route| route.command);
+        let excepting: BTreeSet<&str> = in_heads.chain(bodies.iter().filter(in_body).map(|body| body.command)).collect();
         for (name, _) in self.policy.get("commands").and_then(Value::as_object).into_iter().flatten() {
-            let mine = routes.iter().filter(|route| route.command == name);
-            let excepts = mine.clone().any(|mine| routes.iter().any(|wide| used.contains(wide.command) && mine.excepts(wide)));
-            let mut mine = bodies.iter().filter(|body| body.command == name);
-            let in_body = mine.any(|mine| bodies.iter().any(|wide| used.contains(wide.command) && mine.excepts(wide)));
-            if !used.contains(name.as_str()) && !excepts && !in_body {
+            if !used.contains(name.as_str()) && !excepting.contains(name.as_str()) {
                 self.warn(
                     Lint::CommandUnused,
                     &pointer_to(name),
@@ -71,7 +81,7 @@ impl Linter<'_> {
             }
         }
         self.decided_by_body();
-        self.bodies(&routes, &bodies, &used);
+        self.bodies(&by_path, &bodies, &used);
     }
 
     fn unmediated(&mut self) {
@@ -148,8 +158,7 @@ fn used(policy: &Value) -> BTreeSet<&str> {
 }
 
 fn commands_of(policy: &Value, patterns: Vec<Pattern>) -> BTreeSet<&str> {
-    let names = policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
-    names.filter(|name| patterns.iter().any(|pattern| pattern.matches(name))).collect()
+    named_by(&super::names(policy), &patterns)
 }
 
 pub(super) fn pointer_to(command: &str) -> String {
@@ -208,6 +217,13 @@ pub(super) fn routes(policy: &Value) -> Vec<Route<'_>> {
     routes
 }
 
+/// The matchers by their paths, each with its place.
+pub(super) type ByPath<'r, 'p> = PathIndex<(usize, &'r Route<'p>)>;
+
+fn by_path<'r, 'p>(routes: &'r [Route<'p>]) -> ByPath<'r, 'p> {
+    routes.iter().enumerate().map(|(place, route)| (route.path.clone(), (place, route))).collect()
+}
+
 /// The hosts that a matcher names; `None` for any.
 pub(super) fn named_hosts(matcher: &Value) -> Option<Hosts> {
     let hosts: Hosts = strings(matcher.get("hosts")).filter_map(HostPattern::parse).collect();
@@ -256,13 +272,15 @@ impl Route<'_> {
     }
 
     /// Do more specific commands take all of its requests?
-    fn is_shadowed(&self, routes: &[Self]) -> bool {
+    fn is_shadowed(&self, by_path: &ByPath<'_, '_>) -> bool {
+        let beneath = by_path.beneath(&self.path);
         let methods: Vec<&str> = self.methods.iter().flatten().copied().collect();
         let any = [None];
         let named: Vec<Option<&HostPattern>> = self.hosts.iter().flatten().map(Some).collect();
         let hosts = if named.is_empty() { &any[..] } else { &named[..] };
         let used_up = |method: &str, host: Option<&HostPattern>| {
-            let others = routes.iter().filter(|route| route.command != self.command && route.takes(method, host));
+            let others =
+                beneath.iter().map(|(_, route)| route).filter(|route| route.command != self.command && route.takes(method, host));
             self.path.is_used_up(others.map(|route| &route.path))
         };
         // Of a gRPC method nothing can be taken away: its path has no captures.

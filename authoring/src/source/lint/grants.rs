@@ -1,6 +1,6 @@
 //! Grants that reach further than they seem to, and grants that reach nobody.
 
-use super::{Lint, Linter, items, patterns};
+use super::{Lint, Linter, items, named_by, naming::Naming, patterns};
 use crate::source::seconds;
 use chaperone_policy::Pattern;
 use serde_json::Value;
@@ -14,7 +14,7 @@ const TOTALS: [(&str, &str); 2] =
 pub(super) struct Grant<'p> {
     pub(super) pointer: String,
     pub(super) name: &'p str,
-    conditions: Vec<Condition<'p>>,
+    pub(super) conditions: Vec<Condition<'p>>,
     allow: Vec<&'p str>,
     pub(super) commands: BTreeSet<&'p str>,
     max_lifetime: Option<i64>,
@@ -22,7 +22,7 @@ pub(super) struct Grant<'p> {
 }
 
 /// A condition of a grant, as it is written and as it is meant.
-struct Condition<'p> {
+pub(super) struct Condition<'p> {
     /// `subject`, `claim role`.
     about: String,
     text: Cow<'p, str>,
@@ -153,6 +153,7 @@ impl Linter<'_> {
     /// Grants without which the same would be allowed for as long.
     fn unneeded(&mut self, grants: &[Grant<'_>]) {
         let open = patterns(self.policy.get("unmediated"));
+        let naming = Naming::of(grants);
         for (index, grant) in grants.iter().enumerate() {
             let mediated = |name: &&str| !open.iter().any(|pattern| pattern.matches(name));
             if !grant.commands.is_empty() && !grant.commands.iter().any(mediated) {
@@ -164,8 +165,8 @@ impl Linter<'_> {
                 );
                 continue;
             }
-            let others =
-                grants.iter().enumerate().filter(|(other, _)| *other != index).filter(|(_, other)| other.includes(grant));
+            let others = naming.all_of(grant);
+            let others = others.into_iter().filter(|(other, _)| *other != index).filter(|(_, other)| other.includes(grant));
             let longer =
                 |other: &Grant<'_>| other.max_lifetime.is_none_or(|end| grant.max_lifetime.is_some_and(|mine| end >= mine));
             let mut repeats = others.clone().filter(|(place, other)| *place < index && longer(other));
@@ -203,18 +204,16 @@ impl Linter<'_> {
 }
 
 pub(super) fn grants(policy: &Value) -> Vec<Grant<'_>> {
-    let names: Vec<&str> =
-        policy.get("commands").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let names = super::names(policy);
     items(policy, "/grants")
         .map(|(pointer, grant)| {
             let allow: Vec<&str> =
                 grant.get("allow").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-            let allowing = patterns(grant.get("allow"));
             Grant {
                 pointer,
                 name: grant.get("name").and_then(Value::as_str).unwrap_or_default(),
                 conditions: grant.get("when").map(conditions).unwrap_or_default(),
-                commands: names.iter().copied().filter(|name| allowing.iter().any(|pattern| pattern.matches(name))).collect(),
+                commands: named_by(&names, &patterns(grant.get("allow"))),
                 allow,
                 max_lifetime: grant.get("max_lifetime").and_then(Value::as_str).and_then(seconds),
                 transfers: grant.get("transfers"),
@@ -269,6 +268,12 @@ impl<'p> Condition<'p> {
         Self { about, text: text.into(), pattern }
     }
 
+    /// What it is about and the text before its `*`: of what it covers, the text begins so.
+    pub(super) fn key(&self) -> Option<(&str, &str)> {
+        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = self.pattern.as_ref()?;
+        Some((&self.about, text))
+    }
+
     /// Does it hold whenever the other one does?
     fn covers(&self, narrow: &Self) -> bool {
         let patterns = self.pattern.as_ref().zip(narrow.pattern.as_ref());
@@ -297,11 +302,11 @@ impl Grant<'_> {
         if words.is_empty() { "everybody with a token".to_owned() } else { super::and(&words) }
     }
 
-    /// Does it allow all that the other one allows, to all whom that names?
+    /// Does it allow all that the other one allows?
     fn includes(&self, other: &Self) -> bool {
         // Rules of another form may let through what these do not, or not.
         let carries = self.transfers.is_none() || self.transfers == other.transfers;
-        carries && self.commands.is_superset(&other.commands) && self.is_for_all_of(other)
+        carries && self.commands.is_superset(&other.commands)
     }
 
     /// Does it name all whom the other one names?

@@ -10,6 +10,7 @@ mod grants;
 mod issuers;
 mod manifest;
 mod name;
+mod naming;
 mod repeated;
 mod revoked;
 mod session;
@@ -25,6 +26,7 @@ use super::{Finding, Findings, PolicyDocument, Severity};
 use chaperone_policy::{Pattern, Policy};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What the policy is for, where that has limits of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +134,28 @@ fn items<'v>(policy: &'v Value, pointer: &'v str) -> impl Iterator<Item = (Strin
 /// The patterns in a list; what is none is a mistake, and not for a lint to say.
 fn patterns(list: Option<&Value>) -> Vec<Pattern> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(|text| Pattern::parse(text.as_str()?)).collect()
+}
+
+/// The names of all commands, in order.
+fn names(policy: &Value) -> Vec<&str> {
+    let commands = policy.get("commands").and_then(Value::as_object).into_iter().flatten();
+    let mut names: Vec<&str> = commands.map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Those of the sorted names that one of the patterns names. What begins alike stands together.
+fn named_by<'n>(names: &[&'n str], patterns: &[Pattern]) -> BTreeSet<&'n str> {
+    let beginning = |pattern: &Pattern| match pattern {
+        Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text) => text.clone(),
+    };
+    let named = patterns.iter().flat_map(|pattern| {
+        let beginning = beginning(pattern);
+        let from = names.partition_point(|name| *name < beginning.as_str());
+        let alike = names.iter().skip(from).take_while(move |name| name.starts_with(&beginning));
+        alike.filter(|name| pattern.matches(name)).copied()
+    });
+    named.collect()
 }
 
 /// `a`, `a and b`, `a, b and c`.

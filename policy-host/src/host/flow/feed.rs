@@ -105,7 +105,6 @@ impl Worker {
     /// filter set. Fields of `info` that are `None` keep what the host has seen.
     pub fn end(&mut self, stream: StreamId, info: LogInfo) -> FilterState {
         self.flows.remove(&stream);
-        self.vm.keep_log(stream);
         let filter_state = self.vm.finish(stream, info);
         self.settle();
         filter_state

@@ -112,3 +112,27 @@ fn protobuf_is_read_as_protobuf() {
         assert_eq!(ask(&bad), Err(Status::BadArgument), "{what}");
     }
 }
+
+#[test]
+fn what_was_answered_is_answered_again_and_only_about_the_same_bytes() {
+    let [text, other] = TEXT;
+    let (good, bad) =
+        (arguments("sha256", &bytes(P256), &bytes(ES256), text), arguments("sha256", &bytes(P256), &bytes(ES256), other));
+    for _ in 0..3 {
+        assert_eq!((ask(&good), ask(&bad)), (Ok(String::new()), Ok(WRONG.to_owned())));
+    }
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut remembered = Remembered::default();
+    for number in 0..3 * REMEMBERED as u64 {
+        let mut asked = [0; 32];
+        asked[..8].copy_from_slice(&number.to_le_bytes());
+        remembered.keep(asked, vec![8, 1]);
+        assert!(remembered.0.len() <= REMEMBERED);
+        assert!(remembered.0.contains_key(&asked));
+    }
+    remembered.keep([255; 32], vec![0; REMEMBERED_BYTES + 1]);
+    assert!(!remembered.0.contains_key(&[255; 32]));
+}
