@@ -22,8 +22,8 @@ use std::{
 /// RFC 8410 §3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Answers that are remembered, which are short: an error about a hash has its name in it. Every VM tries the crypto when it is configured, and verifies the tokens of
-/// its cases anew.
+/// Answers that are remembered, which are short (an error about a hash has its name in it): every VM tries the crypto when it is
+/// configured, and verifies the tokens of its cases anew.
 const REMEMBERED: usize = 4096;
 const REMEMBERED_BYTES: usize = 64;
 
