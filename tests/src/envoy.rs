@@ -212,21 +212,25 @@ impl Envoy {
     /// # Panics
     /// When there is none in time.
     pub async fn update(&self, policy: &Value) -> Update {
-        const SUCCESS: &str = "extension_config_discovery.http_filter.chaperone.update_success";
         const REJECTED: &str = "extension_config_discovery.http_filter.chaperone.update_rejected";
-        let before = (self.stat(SUCCESS).await, self.stat(REJECTED).await);
+        let before = (self.updates_taken().await, self.stat(REJECTED).await);
         self.write_ecds(policy);
         let deadline = Instant::now() + UPDATE;
         loop {
             if self.stat(REJECTED).await > before.1 {
                 return Update::Rejected;
             }
-            if self.stat(SUCCESS).await > before.0 {
+            if self.updates_taken().await > before.0 {
                 return Update::Applied;
             }
             assert!(Instant::now() < deadline, "no verdict on the update within {UPDATE:?}:\n{}", self.log_tail());
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// How many versions of the ECDS file it has taken.
+    pub async fn updates_taken(&self) -> u64 {
+        self.stat("extension_config_discovery.http_filter.chaperone.update_success").await
     }
 
     /// Replaces the ECDS file by rename, and does not wait.

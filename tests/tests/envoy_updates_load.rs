@@ -42,7 +42,6 @@ async fn updates_under_load_delay_nobody_by_more_than_a_few_milliseconds() {
     // What else the machine does only adds: one try in which it did little is enough, and one in which it did much says nothing.
     const TRIES: usize = 6;
     const LITTLE: Duration = Duration::from_millis(50);
-    const APPLIED: &str = "extension_config_discovery.http_filter.chaperone.update_success";
     let scenario = Scenario::new();
     let mesh = Mesh::start("updates-load", &scenario).await;
     let call = Call::get("/v1/orders").bearer(&scenario.token("s-1"));
@@ -56,13 +55,13 @@ async fn updates_under_load_delay_nobody_by_more_than_a_few_milliseconds() {
     let mut seen = Vec::new();
     for _ in 0..TRIES {
         let quiet = paced(&mut open, &call, || ()).await;
-        let before = mesh.envoy.stat(APPLIED).await;
+        let before = mesh.envoy.updates_taken().await;
         let updated = paced(&mut open, &call, || {
             generation += 1;
             mesh.envoy.write_ecds(&scenario.revoking(generation, &json!([{"session": format!("s-other-{generation}")}])));
         })
         .await;
-        let applied = mesh.envoy.stat(APPLIED).await - before;
+        let applied = mesh.envoy.updates_taken().await - before;
         // Two that come at once may be one.
         assert!(applied as usize > PACED / BETWEEN / 2, "{applied} updates were taken");
         let slow = |times: &[Duration]| times[PACED - PACED / 1000 - 1];

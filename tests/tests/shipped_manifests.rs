@@ -177,7 +177,7 @@ async fn the_filter_that_holds_heads_in_istio_decides_by_bodies() {
     fs::write(&next, json!({"resources": [extension]}).to_string()).expect("a file");
     fs::rename(&next, mesh.envoy.ecds_file()).expect("a rename");
     let deadline = Instant::now() + Duration::from_secs(20);
-    while mesh.envoy.stat("extension_config_discovery.http_filter.chaperone.update_success").await < 2 {
+    while mesh.envoy.updates_taken().await < 2 {
         assert!(Instant::now() < deadline, "{}", mesh.envoy.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

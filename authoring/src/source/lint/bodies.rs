@@ -2,7 +2,7 @@
 //! endpoints.
 
 use super::{
-    Lint, Linter, and,
+    Lint, Linter, and, beginning, beginnings,
     commands::{ByPath, Hosts, each, granted, hosts_meet, named_hosts, pointer_to, strings},
     grants::grants,
     items,
@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// What is named by what it is, with the methods that list it: one of them will do.
 const LISTS: [(&str, &[&str]); 3] =
     [("tools", &["tools/list"]), ("prompts", &["prompts/list"]), ("resources", &["resources/list", "resources/templates/list"])];
-/// Members whose patterns take messages.
+/// Members whose patterns take messages; the methods last.
 const KINDS: [&str; 4] = ["tools", "prompts", "resources", "methods"];
 /// The first version of the protocol that begins without `initialize`.
 const SESSIONLESS: &str = "2026-07-28";
@@ -55,6 +55,16 @@ impl InBody<'_> {
         self.place == other.place && self.hosts == other.hosts
     }
 
+    /// What it names, each with the place of its kind.
+    fn patterns(&self) -> impl Iterator<Item = (usize, &Pattern)> {
+        self.names.iter().enumerate().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)))
+    }
+
+    fn methods(&self) -> &[Pattern] {
+        let [.., methods] = &self.names;
+        methods
+    }
+
     /// Is it for a version that begins with `initialize`?
     fn begins(&self) -> bool {
         self.mcp.get("versions").is_none() || strings(self.mcp.get("versions")).any(|version| version != SESSIONLESS)
@@ -76,9 +86,7 @@ impl<'b, 'p> Wide<'b, 'p> {
     pub(super) fn of(bodies: impl Iterator<Item = &'b InBody<'p>>) -> Self {
         let mut wide: HashMap<Open<'b>, Vec<_>> = HashMap::new();
         for body in bodies {
-            for (kind, pattern) in
-                body.names.iter().enumerate().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)))
-            {
+            for (kind, pattern) in body.patterns() {
                 if let Pattern::Prefix(beginning) | Pattern::Across(beginning) = pattern {
                     wide.entry((&body.place, &body.hosts, kind, beginning)).or_default().push((body, pattern));
                 }
@@ -89,16 +97,12 @@ impl<'b, 'p> Wide<'b, 'p> {
 
     /// Does this matcher take away messages that one of these, a wider one of another command, would get?
     pub(super) fn has_except(&self, mine: &InBody<'_>) -> bool {
-        mine.names.iter().enumerate().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name))).any(
-            |(kind, narrow)| {
-                let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = narrow;
-                let mut beginnings = (0..=text.len()).filter_map(|length| text.get(..length));
-                beginnings.any(|beginning| {
-                    let alike = self.0.get(&(&mine.place, &mine.hosts, kind, beginning)).into_iter().flatten();
-                    alike.clone().any(|(body, wide)| body.command != mine.command && *wide != narrow && wide.covers(narrow))
-                })
-            },
-        )
+        mine.patterns().any(|(kind, narrow)| {
+            beginnings(beginning(narrow)).any(|beginning| {
+                let mut alike = self.0.get(&(&mine.place, &mine.hosts, kind, beginning)).into_iter().flatten();
+                alike.any(|(body, wide)| body.command != mine.command && *wide != narrow && wide.covers(narrow))
+            })
+        })
     }
 }
 
@@ -180,18 +184,12 @@ impl Linter<'_> {
             // The same sessions may do what other grants for them allow.
             let beside: BTreeSet<&str> =
                 naming.all_of(grant).into_iter().flat_map(|(_, other)| other.commands.iter().copied()).collect();
-            let allowing: Vec<(&InBody<'_>, Vec<Pattern>)> = beside
-                .iter()
-                .copied()
-                .flat_map(of)
-                .map(|body| (body, named(body.mcp, "methods")))
-                .filter(|(_, named)| !named.is_empty())
-                .collect();
+            let allowing: Vec<_> = beside.iter().copied().flat_map(of).filter(|body| !body.methods().is_empty()).collect();
             for first in firsts(mine.iter().copied()) {
                 let here = || mine.iter().filter(|body| body.is_beside(first));
                 let may = |method: &&str| {
-                    let mut allowing = allowing.iter().filter(|(body, _)| body.is_beside(first)).flat_map(|(_, named)| named);
-                    allowing.any(|pattern| pattern.matches(method))
+                    let mut methods = allowing.iter().filter(|body| body.is_beside(first)).flat_map(|body| body.methods());
+                    methods.any(|pattern| pattern.matches(method))
                 };
                 let mut missing: Vec<&str> = Vec::new();
                 if here().any(|body| body.begins()) && !may(&"initialize") {

@@ -1,6 +1,6 @@
 //! Grants that reach further than they seem to, and grants that reach nobody.
 
-use super::{Lint, Linter, items, named_by, naming::Naming, patterns};
+use super::{Lint, Linter, beginning, items, named_by, naming::Naming, patterns};
 use crate::source::seconds;
 use chaperone_policy::Pattern;
 use serde_json::Value;
@@ -270,8 +270,7 @@ impl<'p> Condition<'p> {
 
     /// What it is about and the text before its `*`: of what it covers, the text begins so.
     pub(super) fn key(&self) -> Option<(&str, &str)> {
-        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = self.pattern.as_ref()?;
-        Some((&self.about, text))
+        Some((&self.about, beginning(self.pattern.as_ref()?)))
     }
 
     /// Does it hold whenever the other one does?

@@ -146,16 +146,24 @@ fn names(policy: &Value) -> Vec<&str> {
 
 /// Those of the sorted names that one of the patterns names. What begins alike stands together.
 fn named_by<'n>(names: &[&'n str], patterns: &[Pattern]) -> BTreeSet<&'n str> {
-    let beginning = |pattern: &Pattern| match pattern {
-        Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text) => text.clone(),
-    };
     let named = patterns.iter().flat_map(|pattern| {
         let beginning = beginning(pattern);
-        let from = names.partition_point(|name| *name < beginning.as_str());
-        let alike = names.iter().skip(from).take_while(move |name| name.starts_with(&beginning));
+        let from = names.partition_point(|name| *name < beginning);
+        let alike = names.iter().skip(from).take_while(move |name| name.starts_with(beginning));
         alike.filter(|name| pattern.matches(name)).copied()
     });
     named.collect()
+}
+
+/// The text before the `*` of a pattern, or all of it: whatever it covers begins so.
+fn beginning(pattern: &Pattern) -> &str {
+    let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Across(text)) = pattern;
+    text
+}
+
+/// All that a pattern can begin with which covers what begins with this text.
+fn beginnings(text: &str) -> impl Iterator<Item = &str> {
+    (0..=text.len()).filter_map(|length| text.get(..length))
 }
 
 /// `a`, `a and b`, `a, b and c`.

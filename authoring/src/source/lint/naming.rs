@@ -1,6 +1,9 @@
 //! Whom grants name, compared: of thousands each with those that could name the same, not with each.
 
-use super::grants::{Condition, Grant};
+use super::{
+    beginnings,
+    grants::{Condition, Grant},
+};
 use std::collections::HashMap;
 
 /// Grants by whom they name.
@@ -33,7 +36,7 @@ impl<'g, 'p> Naming<'g, 'p> {
     /// The grants that name all whom this one names, itself among them, each with its place and in their order.
     pub(super) fn all_of(&self, grant: &Grant<'_>) -> Vec<(usize, &'g Grant<'p>)> {
         let keys = grant.conditions.iter().filter_map(Condition::key);
-        let wider = keys.flat_map(|(about, text)| (0..=text.len()).filter_map(move |length| Some((about, text.get(..length)?))));
+        let wider = keys.flat_map(|(about, text)| beginnings(text).map(move |beginning| (about, beginning)));
         let wider = wider.filter_map(|key| self.others.get(&key)).flatten();
         let mut found: Vec<_> = wider.chain(&self.everybody).copied().filter(|(_, other)| other.is_for_all_of(grant)).collect();
         found.sort_unstable_by_key(|(place, _)| *place);

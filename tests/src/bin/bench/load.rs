@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An answer takes microseconds; this is for a machine on its knees.
+/// An answer takes microseconds; one that is followed instruction by instruction most of a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Open connections to one Envoy, and the answer that it must give.
