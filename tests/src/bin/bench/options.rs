@@ -61,7 +61,7 @@ impl Options {
 
     /// The rows that were asked for, no filter, and the native ones that ratios need.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let there = |row: &Row| row.setup() != Setup::Before || self.before.is_some();
+        let there = |row: &Row| !matches!(row.setup(), Setup::Before | Setup::ColdBefore(_)) || self.before.is_some();
         let asked = |row: &Row| there(row) && (self.only.is_empty() || self.only.iter().any(|part| row.name().contains(part)));
         let wanted: Vec<Row> = Row::ALL.into_iter().filter(asked).collect();
         let needed =

@@ -19,6 +19,8 @@ pub(crate) enum Row {
     NativeRecorded,
     NativeEs256,
     NativeRs256,
+    NativeRecordedEs256,
+    NativeRecordedRs256,
     Warm,
     ColdEs256,
     ColdRs256,
@@ -29,6 +31,8 @@ pub(crate) enum Row {
     /// The same of an earlier build of the filter, where one is named.
     WarmBefore,
     DeniedCommandBefore,
+    ColdBeforeEs256,
+    ColdBeforeRs256,
     /// A `tools/call` of MCP in a body of this size.
     CallNoFilter(Size),
     CallNative(Size),
@@ -71,11 +75,14 @@ pub(crate) enum Setup {
     NativeCached,
     NativeRecorded,
     NativeUncached,
+    NativeUncachedRecorded,
     Warm,
     WarmWith(Saving),
     ColdEs256,
     ColdRs256,
     Before,
+    /// One more of the earlier build, whose tokens are all new.
+    ColdBefore(Algorithm),
     /// No filter but one that waits for the whole body.
     Body,
     NativeMcp,
@@ -83,7 +90,7 @@ pub(crate) enum Setup {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::NoFilter,
         Self::EmptyWasm,
         Self::NativeLeast,
@@ -91,6 +98,8 @@ impl Row {
         Self::NativeRecorded,
         Self::NativeEs256,
         Self::NativeRs256,
+        Self::NativeRecordedEs256,
+        Self::NativeRecordedRs256,
         Self::Warm,
         Self::WarmWith(Saving::Combined),
         Self::WarmWith(Saving::Source),
@@ -101,6 +110,8 @@ impl Row {
         Self::DeniedNoToken,
         Self::WarmBefore,
         Self::DeniedCommandBefore,
+        Self::ColdBeforeEs256,
+        Self::ColdBeforeRs256,
         Self::CallNoFilter(Size::Kib1),
         Self::CallNative(Size::Kib1),
         Self::CallWarm(Size::Kib1),
@@ -118,6 +129,8 @@ impl Row {
             Self::NativeRecorded => "native, cached, headers and record too",
             Self::NativeEs256 => "native, uncached ES256",
             Self::NativeRs256 => "native, uncached RS256",
+            Self::NativeRecordedEs256 => "native, uncached ES256, headers and record too",
+            Self::NativeRecordedRs256 => "native, uncached RS256, headers and record too",
             Self::Warm => "chaperone, warm",
             Self::WarmWith(Saving::Combined) => "chaperone, warm, combined",
             Self::WarmWith(Saving::Source) => "chaperone, warm, source from the proxy",
@@ -128,6 +141,8 @@ impl Row {
             Self::DeniedNoToken => "chaperone, denied: token_missing",
             Self::WarmBefore => "chaperone before, warm",
             Self::DeniedCommandBefore => "chaperone before, denied: command_not_granted",
+            Self::ColdBeforeEs256 => "chaperone before, cold ES256",
+            Self::ColdBeforeRs256 => "chaperone before, cold RS256",
             Self::CallNoFilter(Size::Kib1) => "tools/call of 1 KiB, no filter",
             Self::CallNative(Size::Kib1) => "tools/call of 1 KiB, native mcp, cached",
             Self::CallWarm(Size::Kib1) => "tools/call of 1 KiB, chaperone, warm",
@@ -148,11 +163,14 @@ impl Row {
             Self::NativeCached => Setup::NativeCached,
             Self::NativeRecorded => Setup::NativeRecorded,
             Self::NativeEs256 | Self::NativeRs256 => Setup::NativeUncached,
+            Self::NativeRecordedEs256 | Self::NativeRecordedRs256 => Setup::NativeUncachedRecorded,
             Self::Warm | Self::DeniedCommand | Self::DeniedNoToken => Setup::Warm,
             Self::WarmWith(saving) => Setup::WarmWith(saving),
             Self::ColdEs256 => Setup::ColdEs256,
             Self::ColdRs256 => Setup::ColdRs256,
             Self::WarmBefore | Self::DeniedCommandBefore => Setup::Before,
+            Self::ColdBeforeEs256 => Setup::ColdBefore(Algorithm::Es256),
+            Self::ColdBeforeRs256 => Setup::ColdBefore(Algorithm::Rs256),
         }
     }
 
@@ -166,6 +184,8 @@ impl Row {
             | Self::NativeRecorded
             | Self::NativeEs256
             | Self::NativeRs256
+            | Self::NativeRecordedEs256
+            | Self::NativeRecordedRs256
             | Self::CallNoFilter(_)
             | Self::CallNative(_) => None,
             Self::CallWarm(size) => Some(Self::CallNative(size)),
@@ -175,8 +195,8 @@ impl Row {
             | Self::DeniedNoToken
             | Self::WarmBefore
             | Self::DeniedCommandBefore => Some(Self::NativeCached),
-            Self::ColdEs256 => Some(Self::NativeEs256),
-            Self::ColdRs256 => Some(Self::NativeRs256),
+            Self::ColdEs256 | Self::ColdBeforeEs256 => Some(Self::NativeEs256),
+            Self::ColdRs256 | Self::ColdBeforeRs256 => Some(Self::NativeRs256),
         }
     }
 
@@ -192,7 +212,12 @@ impl Row {
 
     /// The native row that does for a request what this one does: headers for upstream, credential, record.
     pub(crate) fn alike(self) -> Option<Self> {
-        matches!(self, Self::Warm | Self::WarmBefore).then_some(Self::NativeRecorded)
+        let alike = [
+            (Self::NativeRecorded, [Self::Warm, Self::WarmBefore]),
+            (Self::NativeRecordedEs256, [Self::ColdEs256, Self::ColdBeforeEs256]),
+            (Self::NativeRecordedRs256, [Self::ColdRs256, Self::ColdBeforeRs256]),
+        ];
+        alike.into_iter().find_map(|(native, ours)| ours.contains(&self).then_some(native))
     }
 
     /// All rows that this one is measured against.
@@ -204,8 +229,8 @@ impl Row {
     /// The algorithm, where each request has a token that this Envoy has not seen.
     pub(crate) fn fresh(self) -> Option<Algorithm> {
         match self {
-            Self::NativeEs256 | Self::ColdEs256 => Some(Algorithm::Es256),
-            Self::NativeRs256 | Self::ColdRs256 => Some(Algorithm::Rs256),
+            Self::NativeEs256 | Self::NativeRecordedEs256 | Self::ColdEs256 | Self::ColdBeforeEs256 => Some(Algorithm::Es256),
+            Self::NativeRs256 | Self::NativeRecordedRs256 | Self::ColdRs256 | Self::ColdBeforeRs256 => Some(Algorithm::Rs256),
             Self::NoFilter
             | Self::EmptyWasm
             | Self::NativeLeast
@@ -234,11 +259,15 @@ impl Row {
             | Self::CallNoFilter(_)
             | Self::CallNative(_) => (200, "\r\n\r\nok\n"),
             Self::NativeRecorded
+            | Self::NativeRecordedEs256
+            | Self::NativeRecordedRs256
             | Self::Warm
             | Self::WarmWith(_)
             | Self::ColdEs256
             | Self::ColdRs256
             | Self::WarmBefore
+            | Self::ColdBeforeEs256
+            | Self::ColdBeforeRs256
             | Self::CallWarm(_) => (200, "x-chaperone-audit-id: "),
             Self::DeniedCommand | Self::DeniedCommandBefore => (403, "command_not_granted"),
             Self::DeniedNoToken => (401, "token_missing"),
@@ -320,6 +349,7 @@ impl Setup {
             Self::NativeCached => "native-cached",
             Self::NativeRecorded => "native-recorded",
             Self::NativeUncached => "native-uncached",
+            Self::NativeUncachedRecorded => "native-uncached-recorded",
             Self::Warm => "warm",
             Self::WarmWith(Saving::Combined) => "warm-combined",
             Self::WarmWith(Saving::Source) => "warm-source",
@@ -327,6 +357,8 @@ impl Setup {
             Self::ColdEs256 => "cold-es256",
             Self::ColdRs256 => "cold-rs256",
             Self::Before => "before",
+            Self::ColdBefore(Algorithm::Es256) => "before-cold-es256",
+            Self::ColdBefore(_) => "before-cold-rs256",
             Self::Body => "body",
             Self::NativeMcp => "native-mcp",
             Self::Mcp => "mcp",
@@ -341,9 +373,10 @@ impl Setup {
             Self::NativeCached => filters::native(keys, true, Extent::Whole),
             Self::NativeRecorded => filters::native(keys, true, Extent::Recorded),
             Self::NativeUncached => filters::native(keys, false, Extent::Whole),
+            Self::NativeUncachedRecorded => filters::native(keys, false, Extent::Recorded),
             Self::Warm | Self::ColdEs256 | Self::ColdRs256 => vec![filters::wasm("chaperone", chaperone, &keys.policy())],
             Self::WarmWith(saving) => vec![filters::wasm("chaperone", chaperone, &keys.policy_with(&saving.audit()))],
-            Self::Before => vec![filters::wasm("chaperone", before, &keys.policy())],
+            Self::Before | Self::ColdBefore(_) => vec![filters::wasm("chaperone", before, &keys.policy())],
             Self::NativeMcp => filters::native_mcp(keys),
             Self::Body => vec![filters::whole_body()],
             Self::Mcp => vec![filters::wasm("chaperone", chaperone, &keys.mcp_policy()), filters::whole_body()],
@@ -353,7 +386,7 @@ impl Setup {
     /// What its access log has for a record.
     pub(crate) fn record(self) -> String {
         match self {
-            Self::NativeRecorded => filters::native_record(),
+            Self::NativeRecorded | Self::NativeUncachedRecorded => filters::native_record(),
             Self::WarmWith(Saving::Source | Saving::Both) => {
                 r#"%FILTER_STATE(wasm.session_audit:PLAIN)%,"%DOWNSTREAM_REMOTE_ADDRESS%""#.to_owned()
             }
@@ -367,6 +400,7 @@ impl Setup {
             | Self::ColdEs256
             | Self::ColdRs256
             | Self::Before
+            | Self::ColdBefore(_)
             | Self::Body
             | Self::NativeMcp
             | Self::Mcp => "%FILTER_STATE(wasm.session_audit:PLAIN)%".to_owned(),
@@ -383,11 +417,15 @@ impl Setup {
             Self::NativeCached | Self::NativeRecorded => {
                 vec![("jwt_authn.jwt_cache_hit", sent - 1), ("rbac.allowed", 2 * sent)]
             }
-            Self::NativeUncached => vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)],
+            Self::NativeUncached | Self::NativeUncachedRecorded => {
+                vec![("jwt_authn.jwt_cache_hit", 0), ("rbac.allowed", 2 * sent)]
+            }
             Self::Warm | Self::WarmWith(_) | Self::Before | Self::Mcp => {
                 vec![("chaperone.token_cache.hits", sent - 1), ("chaperone.token_cache.misses", 1)]
             }
-            Self::ColdEs256 | Self::ColdRs256 => vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)],
+            Self::ColdEs256 | Self::ColdRs256 | Self::ColdBefore(_) => {
+                vec![("chaperone.token_cache.hits", 0), ("chaperone.token_cache.misses", sent)]
+            }
         }
     }
 }
