@@ -34,6 +34,7 @@ pub use answer::record::End;
 pub use commands::mcp::uri::uri_is_plain;
 pub use commands::path_index::PathIndex;
 pub use commands::path_pattern::PathPattern;
+pub use commands::sql;
 pub use decide::context::Context;
 pub use decide::echo::Passage;
 pub use decide::need::{Given, Need, WholeBody};

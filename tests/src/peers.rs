@@ -6,6 +6,7 @@
 pub mod conformance;
 pub mod database;
 mod node;
+pub mod postgres;
 pub mod rpc;
 
 use crate::{access_log::AccessLog, envoy, install, root, scenario::Scenario, target};

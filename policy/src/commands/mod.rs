@@ -8,3 +8,4 @@ pub(crate) mod path_pattern;
 pub(crate) mod read;
 pub(crate) mod router;
 pub(crate) mod schema;
+pub mod sql;

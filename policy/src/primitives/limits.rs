@@ -429,3 +429,16 @@ pub const EXCHANGED_MARGIN: u64 = 30;
 
 /// How long an assertion of the proxy's own is good, in seconds (RFC 7523 §3): as long as a request may wait, and clocks may differ.
 pub const ASSERTION_SECONDS: u64 = 60;
+
+/// Longest text of SQL statements, in bytes. One of 500 bytes is judged in some microseconds; PostgreSQL itself takes a gigabyte.
+pub const STATEMENT_BYTES: usize = 65_536;
+
+/// Most operators, keywords and signs in it, but for commas, parentheses and values: chains of them are as deep in a parser's tree as
+/// they are long, and the stack of a VM is 1 MiB.
+pub const STATEMENT_OPERATORS: usize = 1_000;
+
+/// Deepest nesting of expressions and queries in a statement.
+pub const STATEMENT_DEPTH: usize = 48;
+
+/// Longest name of a table or another thing, in bytes: PostgreSQL cuts off what is longer (`NAMEDATALEN` less one).
+pub const NAME_BYTES: usize = 63;
