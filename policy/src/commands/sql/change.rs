@@ -1,9 +1,9 @@
 //! Statements that change rows: `INSERT`, `UPDATE`, `DELETE`, `MERGE`, also inside of a query.
 
 use sqlparser::ast::{
-    Assignment, ConflictTarget, Delete, DoUpdate, FromTable, Insert, Merge, MergeAction, MergeClause, MergeInsertExpr,
-    MergeInsertKind, MergeUpdateExpr, MergeUpdateKind, OnConflict, OnConflictAction, OnInsert, OutputClause, Statement,
-    TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
+    Assignment, AssignmentTarget, ConflictTarget, Delete, DoUpdate, FromTable, Insert, Merge, MergeAction, MergeClause,
+    MergeInsertExpr, MergeInsertKind, MergeUpdateExpr, MergeUpdateKind, OnConflict, OnConflictAction, OnInsert, OutputClause,
+    Statement, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
 };
 
 use super::names::{Walk, Walked, absent};
@@ -29,8 +29,8 @@ impl Walk {
             ignore,
             into: _,
             table,
-            table_alias: _,
-            columns: _,
+            table_alias,
+            columns,
             by_name,
             overwrite,
             source,
@@ -66,14 +66,21 @@ impl Walk {
             TableObject::TableName(name) => self.writes(name)?,
             TableObject::TableFunction(_) | TableObject::TableQuery(_) => return Err(Fault::Unknown("INSERT into a function")),
         }
+        self.plain_all(table_alias.as_ref().map(|alias| &alias.alias))?;
+        columns.iter().try_for_each(|column| self.name(column).map(drop))?;
         if let Some(source) = source {
             self.query(source)?;
         }
         match on {
             None => {}
             Some(OnInsert::OnConflict(OnConflict { conflict_target, action })) => {
-                if let Some(ConflictTarget::Columns { columns: _, predicate }) = conflict_target {
-                    self.maybe(predicate.as_ref())?;
+                match conflict_target {
+                    None => {}
+                    Some(ConflictTarget::Columns { columns, predicate }) => {
+                        self.plain_all(columns)?;
+                        self.maybe(predicate.as_ref())?;
+                    }
+                    Some(ConflictTarget::OnConstraint(name)) => self.name(name).map(drop)?,
                 }
                 if let OnConflictAction::DoUpdate(DoUpdate { assignments, selection }) = action {
                     self.is(Kind::Update);
@@ -154,8 +161,9 @@ impl Walk {
         for MergeClause { when_token: _, clause_kind: _, predicate, action } in clauses {
             self.maybe(predicate.as_ref())?;
             match action {
-                MergeAction::Insert(MergeInsertExpr { insert_token: _, columns: _, kind_token: _, kind, insert_predicate }) => {
+                MergeAction::Insert(MergeInsertExpr { insert_token: _, columns, kind_token: _, kind, insert_predicate }) => {
                     self.is(Kind::Insert);
+                    columns.iter().try_for_each(|column| self.name(column).map(drop))?;
                     self.maybe(insert_predicate.as_ref())?;
                     match kind {
                         MergeInsertKind::Values(values) => self.values(values)?,
@@ -181,7 +189,13 @@ impl Walk {
     }
 
     fn assignments(&mut self, assignments: &[Assignment]) -> Walked {
-        self.all(assignments.iter().map(|Assignment { target: _, value }| value))
+        assignments.iter().try_for_each(|Assignment { target, value }| {
+            match target {
+                AssignmentTarget::ColumnName(name) => self.name(name).map(drop)?,
+                AssignmentTarget::Tuple(names) => names.iter().try_for_each(|name| self.name(name).map(drop))?,
+            }
+            self.expression(value)
+        })
     }
 
     fn output(&mut self, output: Option<&OutputClause>) -> Walked {

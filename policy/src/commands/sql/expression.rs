@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CaseWhen, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, InTarget, Interval, LambdaFunction, ObjectName, Subscript, TypedString, WindowFrame,
-    WindowFrameBound, WindowSpec, WindowType,
+    FunctionArgumentList, FunctionArguments, InTarget, Interval, LambdaFunction, ObjectName, Subscript, TypedString, Value,
+    ValueWithSpan, WindowFrame, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::functions;
@@ -22,7 +22,15 @@ impl Walk {
     #[expect(clippy::too_many_lines, reason = "one line for each form that there is")]
     pub(super) fn expression(&mut self, expression: &Expr) -> Walked {
         match expression {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => Ok(()),
+            Expr::Identifier(name) => self.plain(name),
+            Expr::CompoundIdentifier(parts) => {
+                self.plain_all(parts)?;
+                if let [.., of, own] = parts.as_slice() {
+                    self.dotted.push((self.ident(of), self.ident(own)));
+                }
+                Ok(())
+            }
+            Expr::Value(value) => self.value(value),
             Expr::IsFalse(one)
             | Expr::IsNotFalse(one)
             | Expr::IsTrue(one)
@@ -34,11 +42,14 @@ impl Walk {
             | Expr::IsJson { expr: one, kind: _, unique_keys: _, negated: _ }
             | Expr::IsNormalized { expr: one, form: _, negated: _ }
             | Expr::UnaryOp { op: _, expr: one }
-            | Expr::Collate { expr: one, collation: _ }
             | Expr::Nested(one)
             | Expr::Extract { field: _, syntax: _, expr: one }
             | Expr::Ceil { expr: one, field: _ }
             | Expr::Floor { expr: one, field: _ } => self.expression(one),
+            Expr::Collate { expr, collation } => {
+                self.name(collation)?;
+                self.expression(expr)
+            }
             Expr::IsDistinctFrom(one, other) | Expr::IsNotDistinctFrom(one, other) => self.all([&**one, other]),
             Expr::In { expr, target, negated: _, global: _ } => {
                 self.expression(expr)?;
@@ -76,8 +87,9 @@ impl Walk {
                 self.data_type(data_type)?;
                 self.expression(expr)
             }
-            Expr::TypedString(TypedString { data_type, value: _, uses_odbc_syntax }) => {
+            Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax }) => {
                 absent(!uses_odbc_syntax, "ODBC")?;
+                self.value(value)?;
                 self.data_type(data_type)
             }
             Expr::AtTimeZone { timestamp, time_zone } => self.all([&**timestamp, time_zone]),
@@ -109,7 +121,10 @@ impl Walk {
             Expr::CompoundFieldAccess { root, access_chain } => {
                 self.expression(root)?;
                 access_chain.iter().try_for_each(|access| match access {
-                    AccessExpr::Dot(field) => self.expression(field),
+                    AccessExpr::Dot(Expr::Identifier(_) | Expr::Value(_)) if self.dialect != Dialect::Postgres => Ok(()),
+                    // A field, or a function of what stands before it.
+                    AccessExpr::Dot(Expr::Identifier(field)) => self.calls(&vec![field.clone()].into()),
+                    AccessExpr::Dot(_) => Err(Fault::Unknown("a field that is computed")),
                     AccessExpr::Subscript(Subscript::Index { index }) => self.expression(index),
                     AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => {
                         self.all([lower_bound, upper_bound, stride].into_iter().flatten())
@@ -126,7 +141,8 @@ impl Walk {
             Expr::Lambda(LambdaFunction { params: _, body, syntax: _ }) if self.dialect != Dialect::Postgres => {
                 self.expression(body)
             }
-            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => Ok(()),
+            Expr::Wildcard(_) => Ok(()),
+            Expr::QualifiedWildcard(name, _) => self.name(name).map(drop),
             Expr::JsonAccess { .. }
             | Expr::RLike { .. }
             | Expr::Convert { .. }
@@ -158,6 +174,23 @@ impl Walk {
         })
     }
 
+    /// In PostgreSQL nothing in double quotes is a text.
+    fn value(&self, value: &ValueWithSpan) -> Walked {
+        let named = matches!(value.value, Value::DoubleQuotedString(_)) && self.dialect != Dialect::ClickHouse;
+        absent(!named, "a name in the place of a text")
+    }
+
+    /// `g.f` where `g` is what a function in `FROM` gives: a call, unless it is a column of those that are always there.
+    pub(super) fn dotted_calls(&mut self) {
+        for (of, own) in std::mem::take(&mut self.dotted) {
+            let given = |(name, columns): &(String, Vec<String>)| *name == of && !columns.contains(&own);
+            let is_column = matches!(own.as_str(), "key" | "value" | "ordinality");
+            if self.scalars.iter().any(given) && !is_column && !functions::is_harmless(self.dialect, &own) {
+                self.found.calls.insert(Name(vec![own]));
+            }
+        }
+    }
+
     fn function(&mut self, function: &Function) -> Walked {
         let Function { name, uses_odbc_syntax, parameters, args, within_group, filter, null_treatment: _, over } = function;
         absent(!uses_odbc_syntax, "ODBC")?;
@@ -175,7 +208,8 @@ impl Walk {
         self.ordered(within_group)?;
         self.maybe(filter.as_deref())?;
         match over {
-            None | Some(WindowType::NamedWindow(_)) => Ok(()),
+            None => Ok(()),
+            Some(WindowType::NamedWindow(name)) => self.plain(name),
             Some(WindowType::WindowSpec(window)) => self.window(window),
         }
     }
@@ -195,20 +229,30 @@ impl Walk {
     pub(super) fn arguments(&mut self, arguments: &[FunctionArg]) -> Walked {
         arguments.iter().try_for_each(|argument| {
             let arg = match argument {
-                FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
-                FunctionArg::ExprNamed { name: Expr::Identifier(_) | Expr::Value(_), arg, operator: _ } => arg,
+                FunctionArg::Unnamed(arg) => arg,
+                FunctionArg::Named { name, arg, operator: _ }
+                | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, operator: _ } => {
+                    self.plain(name)?;
+                    arg
+                }
+                FunctionArg::ExprNamed { name: Expr::Value(value), arg, operator: _ } => {
+                    self.value(value)?;
+                    arg
+                }
                 FunctionArg::ExprNamed { .. } => return Err(Fault::Unknown("an argument whose name is computed")),
             };
             match arg {
                 FunctionArgExpr::Expr(expr) => self.expression(expr),
-                FunctionArgExpr::QualifiedWildcard(_) | FunctionArgExpr::Wildcard => Ok(()),
+                FunctionArgExpr::QualifiedWildcard(name) => self.name(name).map(drop),
+                FunctionArgExpr::Wildcard => Ok(()),
                 FunctionArgExpr::WildcardWithOptions(options) => super::query::plain(options),
             }
         })
     }
 
     pub(super) fn window(&mut self, window: &WindowSpec) -> Walked {
-        let WindowSpec { window_name: _, partition_by, order_by, window_frame } = window;
+        let WindowSpec { window_name, partition_by, order_by, window_frame } = window;
+        self.plain_all(window_name)?;
         self.all(partition_by)?;
         self.ordered(order_by)?;
         let Some(WindowFrame { units: _, start_bound, end_bound }) = window_frame else { return Ok(()) };
@@ -234,7 +278,7 @@ impl Walk {
         Ok(())
     }
 
-    /// A type that looks names up (`regclass`) is noted as a function is.
+    /// A type that looks names up (`regclass`), or that users have made, with checks of its own, is noted as a function is.
     pub(super) fn data_type(&mut self, data_type: &DataType) -> Walked {
         use sqlparser::ast::ArrayElemTypeDef as Of;
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other type has a name of a table or a function in it")]
@@ -245,7 +289,12 @@ impl Walk {
             DataType::Nullable(inner) | DataType::LowCardinality(inner) => self.data_type(inner),
             DataType::Custom(name, _) => {
                 let name = self.name(name)?;
-                if name.parts().last().is_some_and(|own| own.starts_with("reg")) {
+                let known = match name.parts() {
+                    [own] => functions::is_plain_type(own),
+                    [schema, own] => schema == "pg_catalog" && functions::is_plain_type(own),
+                    _ => false,
+                };
+                if !known {
                     self.found.calls.insert(name);
                 }
                 Ok(())
@@ -259,9 +308,21 @@ impl Walk {
     }
 }
 
-/// An operator that a database's users have made is a function by another name.
+/// An operator that a database's users have made is a function by another name; one that is a word is of another database.
 fn operator(operator: &BinaryOperator) -> Walked {
-    let made =
-        matches!(operator, BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_) | BinaryOperator::Assignment);
-    absent(!made, "an operator that is not one of the database's own")
+    let other = matches!(
+        operator,
+        BinaryOperator::Custom(_)
+            | BinaryOperator::PGCustomBinaryOperator(_)
+            | BinaryOperator::Assignment
+            | BinaryOperator::Xor
+            | BinaryOperator::Match
+            | BinaryOperator::Regexp
+            | BinaryOperator::Glob
+            | BinaryOperator::Is
+            | BinaryOperator::IsNot
+            | BinaryOperator::DuckIntegerDivide
+            | BinaryOperator::MyIntegerDivide
+    );
+    absent(!other, "an operator that is not one of the database's own")
 }

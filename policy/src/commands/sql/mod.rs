@@ -194,6 +194,11 @@ fn grammar(dialect: Dialect) -> &'static dyn sqlparser::dialect::Dialect {
 /// The tokens of a reduced text.
 fn tokens(reduced: &str, dialect: Dialect) -> Result<Vec<Token>, Fault> {
     let tokens = Tokenizer::new(grammar(dialect), reduced).tokenize().map_err(|_| Fault::Grammar)?;
+    // A tokenizer that loses a character reads another text than the database.
+    if tokens.iter().map(ToString::to_string).collect::<String>() != reduced {
+        return Err(Fault::Grammar);
+    }
+    names::operands_are_there(&tokens)?;
     // Chains of operators become as deep as they are long, and what takes them apart goes down as deep.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all signs")]
     let deep = |token: &&Token| match token {
@@ -210,7 +215,12 @@ fn tokens(reduced: &str, dialect: Dialect) -> Result<Vec<Token>, Fault> {
 
 fn parse(tokens: Vec<Token>, dialect: Dialect) -> Result<Vec<sqlparser::ast::Statement>, Fault> {
     let mut parser = Parser::new(grammar(dialect)).with_recursion_limit(limits::STATEMENT_DEPTH).with_tokens(tokens);
-    parser.parse_statements().map_err(|_| Fault::Grammar)
+    let statements = parser.parse_statements().map_err(|_| Fault::Grammar)?;
+    // It ends at an `END` as well, which in PostgreSQL may be a column's name.
+    if parser.peek_token_ref().token != Token::EOF {
+        return Err(Fault::Grammar);
+    }
+    Ok(statements)
 }
 
 /// `DO`, which the grammar does not have: a program in a text, alone.

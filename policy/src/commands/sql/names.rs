@@ -1,6 +1,7 @@
 //! Names, as a database compares them, and which of them a `WITH` has given to a query.
 
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, TableAlias};
+use sqlparser::tokenizer::Token;
 
 use super::{Dialect, Fault, Kind, Name, Statement};
 
@@ -10,6 +11,10 @@ pub(super) struct Walk {
     pub(super) found: Statement,
     /// Names that `WITH` has given, innermost last.
     pub(super) given: Vec<String>,
+    /// What functions in `FROM` are called, and the columns that they are given.
+    pub(super) scalars: Vec<(String, Vec<String>)>,
+    /// `a.b`, of which `b` could be a function of `a`.
+    pub(super) dotted: Vec<(String, String)>,
 }
 
 /// What a walk of a part comes to.
@@ -22,11 +27,32 @@ pub(super) fn absent(is_absent: bool, what: &'static str) -> Walked {
 
 impl Walk {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, found: Statement::default(), given: Vec::new() }
+        Self { dialect, found: Statement::default(), given: Vec::new(), scalars: Vec::new(), dotted: Vec::new() }
     }
 
     pub(super) fn is(&mut self, kind: Kind) {
         self.found.kinds.insert(kind);
+    }
+
+    /// Refuses a name that is a word of the language: a parser that takes one for a name has lost what it stood for.
+    pub(super) fn plain(&self, ident: &Ident) -> Walked {
+        let reserved = ident.quote_style.is_none() && RESERVED.contains(&ident.value.to_ascii_lowercase().as_str());
+        absent(!reserved, "a word of the language in the place of a name")
+    }
+
+    pub(super) fn plain_all<'i>(&self, idents: impl IntoIterator<Item = &'i Ident>) -> Walked {
+        idents.into_iter().try_for_each(|ident| self.plain(ident))
+    }
+
+    pub(super) fn alias_of(&self, alias: Option<&TableAlias>) -> Walked {
+        alias.map_or(Ok(()), |alias| self.alias(alias))
+    }
+
+    pub(super) fn alias(&self, alias: &TableAlias) -> Walked {
+        let TableAlias { explicit: _, name, columns, at } = alias;
+        absent(at.is_none(), "AT of an alias")?;
+        self.plain(name)?;
+        self.plain_all(columns.iter().map(|column| &column.name))
     }
 
     /// Without quotes PostgreSQL lowers a name, Trino each one, and ClickHouse none.
@@ -40,7 +66,7 @@ impl Walk {
 
     pub(super) fn name(&self, name: &ObjectName) -> Result<Name, Fault> {
         let part = |part: &ObjectNamePart| match part {
-            ObjectNamePart::Identifier(ident) => Ok(self.ident(ident)),
+            ObjectNamePart::Identifier(ident) => self.plain(ident).map(|()| self.ident(ident)),
             ObjectNamePart::Function(_) => Err(Fault::Unknown("a name that is computed")),
         };
         let parts: Vec<_> = name.0.iter().map(part).collect::<Result<_, _>>()?;
@@ -63,4 +89,107 @@ impl Walk {
         self.found.writes.insert(name);
         Ok(())
     }
+}
+
+/// Words that are never the name of a table, a column or a function in PostgreSQL without quotes (appendix C of its manual, "reserved"),
+/// without those that are functions or values themselves.
+const RESERVED: &[&str] = &[
+    "analyse",
+    "analyze",
+    "and",
+    "as",
+    "asc",
+    "asymmetric",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "intersect",
+    "into",
+    "lateral",
+    "leading",
+    "limit",
+    "not",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "select",
+    "symmetric",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "union",
+    "unique",
+    "using",
+    "variadic",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
+/// What begins a part of a query, or ends it.
+const CLAUSES: &[&str] = &[
+    "from",
+    "into",
+    "for",
+    "where",
+    "group",
+    "having",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "union",
+    "intersect",
+    "except",
+    "window",
+    "returning",
+    "on",
+    "using",
+];
+
+/// What has an operand after it.
+const OPERATORS: &[&str] = &[
+    "and", "or", "xor", "not", "like", "ilike", "rlike", "regexp", "similar", "between", "in", "is", "collate", "overlaps",
+    "div", "escape", "interval", "member", "over", "operator", "at", "prior", "glob", "match",
+];
+
+/// Refuses an operator before a clause: in PostgreSQL it is then a column's name, and a parser could take the clause for an operand.
+pub(super) fn operands_are_there(tokens: &[Token]) -> Walked {
+    let is_one = |token: &Token, words: &[&str]| matches!(token, Token::Word(word) if word.quote_style.is_none() && words.contains(&word.value.to_ascii_lowercase().as_str()));
+    let mut before = None;
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        let operand_is_missing = before.is_some_and(|before| is_one(before, OPERATORS)) && is_one(token, CLAUSES);
+        absent(!operand_is_missing, "an operator without an operand")?;
+        before = Some(token);
+    }
+    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use sqlparser::ast::{
     Cte, Distinct, Fetch, GroupByExpr, GroupByWithModifier, Interpolate, Join, JoinConstraint, JoinOperator, LimitClause,
-    LockClause, NamedWindowDefinition, NamedWindowExpr, Offset, OrderBy, OrderByExpr, OrderByKind, Parens, Query, Select,
-    SelectFlavor, SelectInto, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Table, TableAlias, TableFactor,
-    TableFunctionArgs, TableSample, TableSampleKind, TableWithJoins, Values, WildcardAdditionalOptions, With, WithFill,
+    LockClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind,
+    Parens, Query, Select, SelectFlavor, SelectInto, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Table, TableAlias,
+    TableFactor, TableFunctionArgs, TableSample, TableSampleKind, TableWithJoins, Values, WildcardAdditionalOptions, With,
+    WithFill,
 };
 
 use super::names::{Walk, Walked, absent};
@@ -32,8 +33,9 @@ impl Walk {
         if let Some(Fetch { with_ties: _, percent: _, quantity }) = fetch {
             self.maybe(quantity.as_ref())?;
         }
-        for LockClause { lock_type: _, of: _, nonblock: _ } in locks {
+        for LockClause { lock_type: _, of, nonblock: _ } in locks {
             self.is(Kind::Lock);
+            of.as_ref().map_or(Ok(()), |of| self.name(of).map(drop))?;
         }
         self.given.truncate(outside);
         Ok(())
@@ -132,9 +134,10 @@ impl Walk {
         self.maybe(selection.as_ref())?;
         self.group_by(group_by)?;
         self.maybe(having.as_ref())?;
-        for NamedWindowDefinition(_, window) in named_window {
+        for NamedWindowDefinition(name, window) in named_window {
+            self.plain(name)?;
             match window {
-                NamedWindowExpr::NamedWindow(_) => {}
+                NamedWindowExpr::NamedWindow(name) => self.plain(name)?,
                 NamedWindowExpr::WindowSpec(window) => self.window(window)?,
             }
         }
@@ -157,10 +160,17 @@ impl Walk {
 
     pub(super) fn items(&mut self, items: &[SelectItem]) -> Walked {
         items.iter().try_for_each(|item| match item {
-            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => self.expression(expr),
+            SelectItem::UnnamedExpr(expr) => self.expression(expr),
+            SelectItem::ExprWithAlias { expr, alias } => {
+                self.plain(alias)?;
+                self.expression(expr)
+            }
             SelectItem::ExprWithAliases { .. } => Err(Fault::Unknown("several names for one value")),
-            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(_), options)
-            | SelectItem::Wildcard(options) => plain(options),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                self.name(name)?;
+                plain(options)
+            }
+            SelectItem::Wildcard(options) => plain(options),
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), options) => {
                 plain(options)?;
                 self.expression(expr)
@@ -205,9 +215,9 @@ impl Walk {
             | JoinOperator::LeftAnti(on)
             | JoinOperator::RightAnti(on) => match on {
                 JoinConstraint::On(expr) => self.expression(expr),
-                JoinConstraint::Using(_) | JoinConstraint::UsingAlias(..) | JoinConstraint::Natural | JoinConstraint::None => {
-                    Ok(())
-                }
+                JoinConstraint::Using(columns) => columns.iter().try_for_each(|column| self.name(column).map(drop)),
+                JoinConstraint::UsingAlias(..) => Err(Fault::Unknown("USING … AS")),
+                JoinConstraint::Natural | JoinConstraint::None => Ok(()),
             },
             JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => Ok(()),
             JoinOperator::CrossApply | JoinOperator::OuterApply | JoinOperator::AsOf { .. } | JoinOperator::StraightJoin(_) => {
@@ -241,6 +251,7 @@ impl Walk {
                     None => self.reads(name),
                     Some(TableFunctionArgs { args, settings }) => {
                         absent(settings.is_none(), "SETTINGS")?;
+                        self.gives(alias.as_ref(), Some(name));
                         self.calls(name)?;
                         self.arguments(args)
                     }
@@ -253,11 +264,14 @@ impl Walk {
             }
             TableFactor::Function { lateral: _, name, args, with_ordinality: _, alias } => {
                 self.alias_of(alias.as_ref())?;
+                self.gives(alias.as_ref(), Some(name));
                 self.calls(name)?;
                 self.arguments(args)
             }
-            TableFactor::UNNEST { alias, array_exprs, with_offset: _, with_offset_alias: _, with_ordinality: _ } => {
+            TableFactor::UNNEST { alias, array_exprs, with_offset: _, with_offset_alias, with_ordinality: _ } => {
+                absent(with_offset_alias.is_none(), "WITH OFFSET AS")?;
                 self.alias_of(alias.as_ref())?;
+                self.gives(alias.as_ref(), None);
                 self.all(array_exprs)
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
@@ -276,21 +290,20 @@ impl Walk {
         }
     }
 
+    /// A function in `FROM` gives rows, or values of one type: of such a value `g.f` is a call of `f`.
+    fn gives(&mut self, alias: Option<&TableAlias>, function: Option<&ObjectName>) {
+        let columns = alias.map(|alias| alias.columns.iter().map(|column| self.ident(&column.name)).collect());
+        let own = function.and_then(|name| name.0.last()).and_then(ObjectNamePart::as_ident);
+        let name = alias.map(|alias| &alias.name).or(own).map_or_else(|| "unnest".to_owned(), |name| self.ident(name));
+        self.scalars.push((name, columns.unwrap_or_default()));
+    }
+
     fn sample(&mut self, sample: &TableSampleKind) -> Walked {
         let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample;
         let TableSample { modifier: _, name: _, quantity, seed: _, bucket, offset } = &**sample;
         absent(bucket.is_none(), "a bucket of a sample")?;
         self.maybe(quantity.as_ref().map(|quantity| &quantity.value))?;
         self.maybe(offset.as_ref())
-    }
-
-    pub(super) fn alias_of(&self, alias: Option<&TableAlias>) -> Walked {
-        alias.map_or(Ok(()), |alias| self.alias(alias))
-    }
-
-    fn alias(&self, alias: &TableAlias) -> Walked {
-        let TableAlias { explicit: _, name: _, columns: _, at } = alias;
-        absent(at.is_none(), "AT of an alias")
     }
 
     pub(super) fn order_by(&mut self, order_by: &OrderBy) -> Walked {

@@ -20,7 +20,7 @@ pub(super) fn reduce(text: &[u8], dialect: Dialect) -> Result<String, Fault> {
     if text.len() > limits::STATEMENT_BYTES {
         return Err(Fault::TooLong);
     }
-    let text = std::str::from_utf8(text).map_err(|_| Fault::NotText)?;
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('\0')).ok_or(Fault::NotText)?;
     let mut scan = Scan { text, rest: text.char_indices().peekable(), dialect, out: String::with_capacity(text.len()) };
     while scan.step()? {}
     Ok(scan.out)
@@ -40,6 +40,18 @@ fn begins_name(char: char) -> bool {
 fn continues_name(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
+
+/// Of these PostgreSQL makes operators; of the others there are no more than two characters.
+fn is_of_operator(char: char) -> bool {
+    matches!(char, '+' | '-' | '*' | '/' | '<' | '>' | '=' | '~' | '!' | '@' | '#' | '%' | '^' | '&' | '|' | '?')
+}
+
+/// The operators that databases come with. One that users have made is a function by another name.
+const OPERATORS: &[&str] = &[
+    "+", "-", "*", "/", "%", "^", "<", ">", "=", "<>", "!=", "<=", ">=", "||", "&", "|", "#", "~", "<<", ">>", "~*", "!~", "!~*",
+    "~~", "~~*", "!~~", "!~~*", "^@", "@", "|/", "||/", "->", "->>", "#>", "#>>", "#-", "@>", "<@", "?", "?|", "?&", "@?", "@@",
+    "&&", "<->", "=>",
+];
 
 impl<'t> Scan<'t> {
     fn peek(&mut self) -> Option<char> {
@@ -99,6 +111,7 @@ impl<'t> Scan<'t> {
             // ClickHouse begins comments and headings with it, and PostgreSQL has operators.
             '#' if self.dialect != Dialect::Postgres => return Err(Fault::Ambiguous("`#`, with which a comment may begin")),
             '{' | '}' | '`' | '\\' => return Err(Fault::Ambiguous("a character that belongs to no statement: one of { } ` \\")),
+            _ if is_of_operator(char) => self.operator()?,
             _ if char.is_ascii_graphic() => {
                 self.rest.next();
                 self.out.push(char);
@@ -108,11 +121,38 @@ impl<'t> Scan<'t> {
         Ok(true)
     }
 
+    /// One operator, as PostgreSQL takes as many characters as can be one (§4.1.3 of its manual), and a blank after it: a parser may take
+    /// fewer, or more.
+    fn operator(&mut self) -> Result<(), Fault> {
+        let mut length = 0;
+        let mut ahead = self.rest.clone();
+        while ahead.next_if(|(_, char)| is_of_operator(*char)).is_some() {
+            length += 1;
+            let at = ahead.peek().map_or(self.text.len(), |(at, _)| *at);
+            if self.text.get(at..).is_some_and(|rest| rest.starts_with("--") || rest.starts_with("/*")) {
+                break;
+            }
+        }
+        let from = self.rest.peek().map_or(self.text.len(), |(at, _)| *at);
+        let mut run = self.text.get(from..from + length).unwrap_or_default();
+        // It ends in `+` or `-` only if one of these is in it.
+        while run.len() > 1 && run.ends_with(['+', '-']) && !run.contains(['~', '!', '@', '#', '%', '^', '&', '|', '?']) {
+            run = run.get(..run.len() - 1).unwrap_or_default();
+        }
+        if !OPERATORS.contains(&run) {
+            return Err(Fault::Unknown("an operator that is not one of the database's own"));
+        }
+        self.take_bytes(run.len());
+        self.out.push_str(run);
+        self.out.push(' ');
+        Ok(())
+    }
+
     /// To the end of the line. PostgreSQL ends it at a carriage return, others do not.
     fn line_comment(&mut self) -> Result<(), Fault> {
         let comment = self.take(|char| char != '\n');
         let comment = comment.strip_suffix('\r').unwrap_or(comment);
-        if comment.contains(['\r', '\0', '\u{85}', '\u{2028}', '\u{2029}']) {
+        if comment.contains(['\r', '\u{85}', '\u{2028}', '\u{2029}']) {
             return Err(Fault::Ambiguous("an end of a line inside of a comment"));
         }
         self.blank();
@@ -146,7 +186,6 @@ impl<'t> Scan<'t> {
         loop {
             match self.rest.next().map(|(_, char)| char) {
                 None => return Err(Fault::Ambiguous("a text without an end")),
-                Some('\0') => return Err(Fault::NotText),
                 Some('\'') if !self.eat('\'') => break,
                 // Where it is a character of its own, a server may be told that it is not (`standard_conforming_strings`): as long as
                 // no quote follows, both find the same end.
@@ -259,9 +298,7 @@ impl<'t> Scan<'t> {
     fn dollar_text(&mut self, tag: &str) -> Result<(), Fault> {
         let end = format!("${tag}$");
         loop {
-            if self.take(|char| char != '$').contains('\0') {
-                return Err(Fault::NotText);
-            }
+            self.take(|char| char != '$');
             if self.is_at(&end) {
                 break;
             }

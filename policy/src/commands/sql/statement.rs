@@ -12,6 +12,9 @@ use super::{Dialect, Fault, Kind, Name};
 pub(super) fn walk(statement: &Statement, dialect: Dialect) -> Result<super::Statement, Fault> {
     let mut walk = Walk::new(dialect);
     walk.statement(statement)?;
+    if dialect == Dialect::Postgres {
+        walk.dotted_calls();
+    }
     Ok(walk.found)
 }
 
@@ -121,12 +124,14 @@ impl Walk {
 
     /// A table of its own columns, or of what a query finds.
     fn create_table(&mut self, table: &CreateTable) -> Walked {
-        let CreateTable { name, columns, constraints, query, like, clone, inherits, partition_of, .. } = table;
+        let CreateTable { name, columns, constraints, query, like, clone, inherits, partition_of, partition_by, .. } = table;
+        absent(partition_by.is_none(), "partitions of a table")?;
         absent(constraints.is_empty() && like.is_none() && clone.is_none(), "constraints of a table, or a table like another")?;
         absent(inherits.is_none() && partition_of.is_none(), "a table that belongs to another")?;
         self.is(Kind::Ddl);
         self.writes(name)?;
-        for ColumnDef { name: _, data_type, options } in columns {
+        for ColumnDef { name, data_type, options } in columns {
+            self.plain(name)?;
             self.data_type(data_type)?;
             for ColumnOptionDef { name: _, option } in options {
                 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
@@ -148,8 +153,10 @@ impl Walk {
             CopyTarget::Program { .. } => return Err(Fault::Unknown("COPY with a program of the server")),
         }
         match source {
-            CopySource::Table { table_name, columns: _ } if to => self.reads(table_name),
-            CopySource::Table { table_name, columns: _ } => self.writes(table_name),
+            CopySource::Table { table_name, columns } => {
+                self.plain_all(columns)?;
+                if to { self.reads(table_name) } else { self.writes(table_name) }
+            }
             CopySource::Query(query) => self.query(query),
         }
     }
