@@ -40,8 +40,9 @@ policy that sets no limits.verifications_per_second is given the highest one.
 With --sessions-apart each line goes through one of several filter instances, as many as there are processors: all lines of a session
 (by the claim that the policy's issuer of that `iss` has it in, or by the token that the line carries) through the same one, lines
 without a token through any. What a session has done carries from line to line (its counts, totals, idle time and denials); what
-sessions have in common does not (proofs and limits of a caller's address, what is kept of a subject, what else fills a proxy's memory).
-Time moves over all lines as they stand in the input. The output is in that order, and but for audit ids what it is without the flag.
+sessions have in common does not (proofs, limits of a caller's address and of a worker, what is kept of a subject, what else fills a
+proxy's memory). Time moves over all lines as they stand in the input. The output is in that order, and but for audit ids and the
+policy's revision what it is without the flag.
 After a trap the lines of that instance are denied.
 
 Output, a line for each line of input (blank ones aside), in order: {"line", "decision", "reason", "status", "command", "session",

@@ -26,7 +26,7 @@ impl Sessions {
     /// count as one.
     #[must_use]
     pub fn of(policies: &[&Value]) -> Self {
-        let mut sessions = Self { fields: vec!["authorization".to_owned()], ..Self::default() };
+        let mut sessions = Self::default();
         for (issuer, read) in
             policies.iter().flat_map(|policy| items(policy, "/tokens/issuers")).map(|issuer| (issuer, paths(issuer)))
         {
@@ -36,8 +36,12 @@ impl Sessions {
                 known.clear();
             }
         }
-        let headers = policies.iter().flat_map(|policy| items(policy, "/tokens/from"));
-        sessions.fields.extend(headers.filter_map(|from| Some(from.get("header")?.as_str()?.to_ascii_lowercase())));
+        for policy in policies {
+            let named = items(policy, "/tokens/from").filter_map(|from| from.get("header")?.as_str());
+            let fields: Vec<_> = named.map(str::to_ascii_lowercase).collect();
+            // Where it says nothing, that is where tokens are.
+            sessions.fields.extend(if fields.is_empty() { vec!["authorization".to_owned()] } else { fields });
+        }
         sessions
     }
 
@@ -56,20 +60,28 @@ impl Sessions {
         }
         let headers = &line.exchange.request.headers;
         let is_field = |name: &[u8]| self.fields.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
-        let (_, value) = headers.iter().find(|(name, _)| is_field(name))?;
-        let payload = value.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
-        let claims = URL_SAFE_NO_PAD.decode(payload).ok().filter(|claims| !claims.is_empty());
-        Some(claims.map_or_else(|| hash(value), |claims| self.of_claims(&claims)))
+        let values: Vec<_> = headers.iter().filter(|(name, _)| is_field(name)).map(|(_, value)| value).collect();
+        // One of several such fields may be no token of a session at all, as where the target has a credential of its own.
+        values.iter().find_map(|value| self.of_token(value)).or_else(|| values.first().map(|value| hash(*value)))
     }
 
+    /// The session of a token of an issuer that is known.
+    fn of_token(&self, value: &[u8]) -> Option<u64> {
+        let payload = value.split(|byte| *byte == b'.').nth(1)?;
+        let read: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        self.of_read(&read)
+    }
+
+    /// What is no JSON object, or of no issuer that is known, is judged by itself.
     fn of_claims(&self, claims: &[u8]) -> u64 {
-        // What is no JSON object, or has no session, is judged by itself.
-        let Ok(read) = serde_json::from_slice::<Value>(claims) else { return hash(claims) };
-        let Some(issuer) = read.get("iss").and_then(Value::as_str) else { return hash(claims) };
-        let Some(paths) = self.paths.get(issuer) else { return hash(claims) };
-        let found = |path: &Vec<String>| path.iter().try_fold(&read, |value, name| value.get(name));
-        let session = paths.iter().find_map(found).map(Value::to_string);
-        hash(&(issuer, session))
+        serde_json::from_slice(claims).ok().and_then(|read| self.of_read(&read)).unwrap_or_else(|| hash(claims))
+    }
+
+    fn of_read(&self, claims: &Value) -> Option<u64> {
+        let issuer = claims.get("iss")?.as_str()?;
+        let found = |path: &Vec<String>| path.iter().try_fold(claims, |value, name| value.get(name));
+        let session = self.paths.get(issuer)?.iter().find_map(found).map(Value::to_string);
+        Some(hash(&(issuer, session)))
     }
 }
 
@@ -129,7 +141,13 @@ mod tests {
         let carried = line(&json!([["x-session", format!("e30.{payload}.e30")]]), None);
         let claimed = line(&json!([]), Some(&json!({"iss": "a", "sid": "1"})));
         assert_eq!(sessions.of_line(&carried), sessions.of_line(&claimed));
-        assert!(sessions.of_line(&line(&json!([["authorization", "Bearer x"]]), None)).is_some());
+        // The target's own credential beside it, another with each line, is of no session.
+        for secret in ["Basic dTpw", "Bearer e30.e30.e30"] {
+            let beside = line(&json!([["authorization", secret], ["x-session", format!("e30.{payload}.e30")]]), None);
+            assert_eq!(sessions.of_line(&beside), sessions.of_line(&claimed));
+        }
+        assert!(sessions.of_line(&line(&json!([["x-session", "Bearer x"]]), None)).is_some());
+        assert_eq!(sessions.of_line(&line(&json!([["authorization", "Bearer x"]]), None)), None);
         assert_eq!(sessions.of_line(&line(&json!([["accept", "*/*"]]), None)), None);
     }
 
