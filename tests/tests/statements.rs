@@ -177,6 +177,9 @@ const WORDS_IN: &[&str] = &[
     "select a from entries limit 1 {} for update",
     "select a.{} from secrets a",
     "select secrets.{} from secrets",
+    "select 1::{} from secrets",
+    "select a as {} from secrets",
+    "select a {} as b from secrets",
 ];
 
 #[test]

@@ -278,15 +278,22 @@ impl Walk {
         Ok(())
     }
 
-    /// A type that looks names up (`regclass`), or that users have made, with checks of its own, is noted as a function is.
+    /// A type of PostgreSQL that looks names up (`regclass`), or that users have made, with checks of its own, is noted as a function is.
+    /// The types of the others do neither.
     pub(super) fn data_type(&mut self, data_type: &DataType) -> Walked {
         use sqlparser::ast::ArrayElemTypeDef as Of;
-        #[expect(clippy::wildcard_enum_match_arm, reason = "no other type has a name of a table or a function in it")]
+        if self.dialect != Dialect::Postgres {
+            return Ok(());
+        }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what PostgreSQL does not have is of some user")]
         match data_type {
-            DataType::Array(Of::AngleBracket(inner) | Of::SquareBracket(inner, _) | Of::Parenthesis(inner)) => {
-                self.data_type(inner)
-            }
-            DataType::Nullable(inner) | DataType::LowCardinality(inner) => self.data_type(inner),
+            DataType::Array(
+                Of::AngleBracket(inner)
+                | Of::SquareBracket(inner, _)
+                | Of::Parenthesis(inner)
+                | Of::ParenthesisNotNull(inner)
+                | Of::Qualified(inner, _),
+            ) => self.data_type(inner),
             DataType::Custom(name, _) => {
                 let name = self.name(name)?;
                 let known = match name.parts() {
@@ -303,7 +310,44 @@ impl Walk {
                 self.found.calls.insert(Name(vec!["regclass".to_owned()]));
                 Ok(())
             }
-            _ => Ok(()),
+            DataType::Character(_)
+            | DataType::Char(_)
+            | DataType::CharacterVarying(_)
+            | DataType::CharVarying(_)
+            | DataType::Varchar(_)
+            | DataType::Uuid
+            | DataType::Numeric(_)
+            | DataType::Decimal(_)
+            | DataType::Dec(_)
+            | DataType::Float(_)
+            | DataType::Int2(_)
+            | DataType::SmallInt(_)
+            | DataType::Int(_)
+            | DataType::Int4(_)
+            | DataType::Int8(_)
+            | DataType::Integer(_)
+            | DataType::BigInt(_)
+            | DataType::Float4
+            | DataType::Float8
+            | DataType::Real
+            | DataType::DoublePrecision
+            | DataType::Bool
+            | DataType::Boolean
+            | DataType::Date
+            | DataType::Time(..)
+            | DataType::Timestamp(..)
+            | DataType::Interval { .. }
+            | DataType::JSON
+            | DataType::JSONB
+            | DataType::Text
+            | DataType::Bytea
+            | DataType::Bit(_)
+            | DataType::BitVarying(_)
+            | DataType::VarBit(_)
+            | DataType::GeometricType(_)
+            | DataType::TsVector
+            | DataType::TsQuery => Ok(()),
+            _ => Err(Fault::Unknown("a type that PostgreSQL does not come with")),
         }
     }
 }

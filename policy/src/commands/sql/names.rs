@@ -1,6 +1,6 @@
 //! Names, as a database compares them, and which of them a `WITH` has given to a query.
 
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, TableAlias};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, TableAlias, TableAliasColumnDef};
 use sqlparser::tokenizer::Token;
 
 use super::{Dialect, Fault, Kind, Name, Statement};
@@ -44,15 +44,18 @@ impl Walk {
         idents.into_iter().try_for_each(|ident| self.plain(ident))
     }
 
-    pub(super) fn alias_of(&self, alias: Option<&TableAlias>) -> Walked {
+    pub(super) fn alias_of(&mut self, alias: Option<&TableAlias>) -> Walked {
         alias.map_or(Ok(()), |alias| self.alias(alias))
     }
 
-    pub(super) fn alias(&self, alias: &TableAlias) -> Walked {
+    pub(super) fn alias(&mut self, alias: &TableAlias) -> Walked {
         let TableAlias { explicit: _, name, columns, at } = alias;
         absent(at.is_none(), "AT of an alias")?;
         self.plain(name)?;
-        self.plain_all(columns.iter().map(|column| &column.name))
+        columns.iter().try_for_each(|TableAliasColumnDef { name, data_type }| {
+            self.plain(name)?;
+            data_type.as_ref().map_or(Ok(()), |data_type| self.data_type(data_type))
+        })
     }
 
     /// Without quotes PostgreSQL lowers a name, Trino each one, and ClickHouse none.
@@ -76,6 +79,10 @@ impl Walk {
 
     /// A table in the place of one: a query's own, if it is called so.
     pub(super) fn reads(&mut self, name: &ObjectName) -> Walked {
+        // In the place of a table they are functions.
+        let value = matches!(name.0.as_slice(), [ObjectNamePart::Identifier(Ident { value, quote_style: None, .. })]
+            if VALUES.contains(&value.to_ascii_lowercase().as_str()));
+        absent(!value, "a value in the place of a table")?;
         let name = self.name(name)?;
         if !matches!(name.parts(), [one] if self.given.contains(one)) {
             self.found.reads.insert(name);
@@ -155,6 +162,22 @@ const RESERVED: &[&str] = &[
     "with",
 ];
 
+/// Values that are words of the language.
+const VALUES: &[&str] = &[
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "session_user",
+    "system_user",
+    "user",
+];
+
 /// What begins a part of a query, or ends it.
 const CLAUSES: &[&str] = &[
     "from",
@@ -185,11 +208,13 @@ const OPERATORS: &[&str] = &[
 /// Refuses an operator before a clause: in PostgreSQL it is then a column's name, and a parser could take the clause for an operand.
 pub(super) fn operands_are_there(tokens: &[Token]) -> Walked {
     let is_one = |token: &Token, words: &[&str]| matches!(token, Token::Word(word) if word.quote_style.is_none() && words.contains(&word.value.to_ascii_lowercase().as_str()));
-    let mut before = None;
-    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
-        let operand_is_missing = before.is_some_and(|before| is_one(before, OPERATORS)) && is_one(token, CLAUSES);
-        absent(!operand_is_missing, "an operator without an operand")?;
-        before = Some(token);
-    }
-    Ok(())
+    let tokens: Vec<_> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let missing = tokens.windows(3).any(|three| match three {
+        // The name of a type, or of a column.
+        [Token::DoubleColon, _, _] => false,
+        [first, _, _] if is_one(first, &["as"]) => false,
+        [_, operator, clause] => is_one(operator, OPERATORS) && is_one(clause, CLAUSES),
+        _ => false,
+    });
+    absent(!missing, "an operator without an operand")
 }

@@ -293,8 +293,10 @@ impl Walk {
     /// A function in `FROM` gives rows, or values of one type: of such a value `g.f` is a call of `f`.
     fn gives(&mut self, alias: Option<&TableAlias>, function: Option<&ObjectName>) {
         let columns = alias.map(|alias| alias.columns.iter().map(|column| self.ident(&column.name)).collect());
-        let own = function.and_then(|name| name.0.last()).and_then(ObjectNamePart::as_ident);
-        let name = alias.map(|alias| &alias.name).or(own).map_or_else(|| "unnest".to_owned(), |name| self.ident(name));
+        let own = function.and_then(|name| name.0.last()).and_then(ObjectNamePart::as_ident).map(|own| self.ident(own));
+        // PostgreSQL calls `trim` by what it makes of it.
+        let own = own.map_or_else(|| "unnest".to_owned(), |own| if own == "trim" { "btrim".to_owned() } else { own });
+        let name = alias.map_or(own, |alias| self.ident(&alias.name));
         self.scalars.push((name, columns.unwrap_or_default()));
     }
 

@@ -47,10 +47,11 @@ fn is_of_operator(char: char) -> bool {
 }
 
 /// The operators that databases come with. One that users have made is a function by another name.
+#[rustfmt::skip]
 const OPERATORS: &[&str] = &[
     "+", "-", "*", "/", "%", "^", "<", ">", "=", "<>", "!=", "<=", ">=", "||", "&", "|", "#", "~", "<<", ">>", "~*", "!~", "!~*",
     "~~", "~~*", "!~~", "!~~*", "^@", "@", "|/", "||/", "->", "->>", "#>", "#>>", "#-", "@>", "<@", "?", "?|", "?&", "@?", "@@",
-    "&&", "<->", "=>",
+    "&&", "<->", "=>", "&<", "~=", "|>>", "<<|", "##", "&<|", "|&>", "?#", "?-", "?||", "?-|", "@-@", "!!", "<^", ">^",
 ];
 
 impl<'t> Scan<'t> {
@@ -143,7 +144,8 @@ impl<'t> Scan<'t> {
             return Err(Fault::Unknown("an operator that is not one of the database's own"));
         }
         self.take_bytes(run.len());
-        self.out.push_str(run);
+        // Two ways to write one operator.
+        self.out.push_str(if run == "!=" { "<>" } else { run });
         self.out.push(' ');
         Ok(())
     }

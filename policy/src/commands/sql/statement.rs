@@ -1,7 +1,7 @@
 //! Statements as a whole.
 
 use sqlparser::ast::{
-    ColumnDef, ColumnOption, ColumnOptionDef, CopySource, CopyTarget, CreateTable, CreateView, Function, ObjectType,
+    ColumnDef, ColumnOption, ColumnOptionDef, CopySource, CopyTarget, CreateTable, CreateView, Expr, Function, ObjectType,
     ResetStatement, Set, SetAssignment, Statement, Truncate, TruncateTableTarget,
 };
 
@@ -168,7 +168,8 @@ impl Walk {
             Set::SingleAssignment { scope: _, hivevar, variable, values } => {
                 absent(!hivevar, "a variable of Hive")?;
                 self.changes(variable)?;
-                self.all(values)
+                // `on` is a word of the language, and a value here.
+                self.all(values.iter().filter(|value| !matches!(value, Expr::Identifier(_))))
             }
             Set::MultipleAssignments { assignments } => {
                 assignments.iter().try_for_each(|SetAssignment { scope: _, name, value }| {
