@@ -196,14 +196,7 @@ impl Walk {
         absent(!uses_odbc_syntax, "ODBC")?;
         self.calls(name)?;
         for list in [parameters, args] {
-            match list {
-                FunctionArguments::None => {}
-                FunctionArguments::Subquery(query) => self.query(query)?,
-                FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) => {
-                    self.arguments(args)?;
-                    clauses.iter().try_for_each(|clause| self.clause(clause))?;
-                }
-            }
+            self.function_arguments(list)?;
         }
         self.ordered(within_group)?;
         self.maybe(filter.as_deref())?;
@@ -211,6 +204,18 @@ impl Walk {
             None => Ok(()),
             Some(WindowType::NamedWindow(name)) => self.plain(name),
             Some(WindowType::WindowSpec(window)) => self.window(window),
+        }
+    }
+
+    /// What stands in the parentheses of a function or a procedure.
+    pub(super) fn function_arguments(&mut self, arguments: &FunctionArguments) -> Walked {
+        match arguments {
+            FunctionArguments::None => Ok(()),
+            FunctionArguments::Subquery(query) => self.query(query),
+            FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) => {
+                self.arguments(args)?;
+                clauses.iter().try_for_each(|clause| self.clause(clause))
+            }
         }
     }
 

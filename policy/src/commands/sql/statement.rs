@@ -39,11 +39,7 @@ impl Walk {
                 self.is(Kind::Call);
                 let name = self.name(name)?;
                 self.found.calls.insert(name);
-                match arguments {
-                    sqlparser::ast::FunctionArguments::None => Ok(()),
-                    sqlparser::ast::FunctionArguments::Subquery(query) => self.query(query),
-                    sqlparser::ast::FunctionArguments::List(list) => self.arguments(&list.args),
-                }
+                self.function_arguments(arguments)
             }
             Statement::StartTransaction {
                 modes: _,
